@@ -1,0 +1,39 @@
+// Files: read-only mappings and atomic writes.
+#pragma once
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+
+namespace headrace {
+
+// A whole file, mapped read-only. Copies share the mapping.
+class MappedFile {
+ public:
+  MappedFile() = default;
+  explicit MappedFile(const std::string& path);   // throws Error when the file cannot be opened or mapped
+  std::span<const std::byte> bytes() const { return {data_.get(), size_}; }
+  const std::string& path() const { return path_; }
+  std::shared_ptr<const std::byte> share() const { return data_; }   // keeps the mapping alive
+  explicit operator bool() const { return data_ != nullptr; }
+
+ private:
+  std::shared_ptr<const std::byte> data_;
+  size_t size_ = 0;
+  std::string path_;
+};
+
+// Tells the kernel that these mapped pages will not be read again soon, so that they leave the resident set.
+void release_pages(const void* data, size_t bytes);
+
+bool file_exists(const std::string& path);
+bool is_folder(const std::string& path);
+std::string read_text(const std::string& path, size_t limit = size_t{1} << 30);   // throws Error over the limit
+
+// Writes through a temporary file beside `path`, fsync, rename: a killed process never leaves half an output.
+// `write` is called with a sink that takes bytes in order.
+using Sink = std::function<void(const void* data, size_t bytes)>;
+void write_atomic(const std::string& path, const std::function<void(const Sink&)>& write);
+
+}  // namespace headrace

@@ -1,0 +1,278 @@
+#include "tensor/tensor.h"
+
+#include <algorithm>
+#include <atomic>
+#include <bit>
+#include <cstdlib>
+#include <cstring>
+#include <mutex>
+#include <new>
+#include <vector>
+
+#include "base/error.h"
+
+namespace headrace {
+
+const char* name(Device d) { return d == Device::cpu ? "cpu" : d == Device::cuda ? "cuda" : "meta"; }
+void append(std::string& s, Device d) { s += name(d); }
+
+Shape::Shape(std::initializer_list<int64_t> dims) : Shape(std::span(dims.begin(), dims.size())) {}
+Shape::Shape(std::span<const int64_t> dims) : rank_(static_cast<int>(dims.size())) {
+  expect(dims.size() <= max_rank, "a tensor has at most ", max_rank, " dimensions, not ", dims.size());
+  std::copy(dims.begin(), dims.end(), dims_.begin());
+}
+int64_t Shape::count() const {
+  int64_t n = 1;
+  for (int i = 0; i < rank_; ++i) n *= dims_[i];
+  return n;
+}
+bool Shape::operator==(const Shape& o) const {
+  return rank_ == o.rank_ && std::equal(dims_.begin(), dims_.begin() + rank_, o.dims_.begin());
+}
+void append(std::string& s, const Shape& shape) {
+  s += '[';
+  for (int i = 0; i < shape.rank(); ++i) s += (i ? "," : "") + std::to_string(shape[i]);
+  s += ']';
+}
+
+namespace {
+
+std::atomic<size_t> live[3];
+std::shared_ptr<Storage> (*allocators[3])(size_t) = {};
+void (*copier)(void*, Device, const void*, Device, size_t) = nullptr;
+
+// Freed blocks of the CPU are kept by size class (powers of two and their halves), so that a decode step that makes
+// the same temporaries again takes them from a list. Small blocks only: large ones go back to the system.
+constexpr size_t largest_kept = size_t{8} << 20;
+struct FreeLists {
+  std::vector<void*> lists[64];
+  ~FreeLists() {
+    for (auto& l : lists)
+      for (void* p : l) std::free(p);
+  }
+};
+thread_local FreeLists* free_lists = nullptr;
+struct FreeListsGuard {
+  FreeLists lists;
+  FreeListsGuard() { free_lists = &lists; }
+  ~FreeListsGuard() { free_lists = nullptr; }
+};
+FreeLists* my_free_lists() {
+  static thread_local FreeListsGuard guard;
+  return free_lists;
+}
+size_t class_bytes(size_t bytes) { return std::bit_ceil(std::max<size_t>(bytes, 64)); }
+int class_index(size_t rounded) { return std::countr_zero(rounded); }
+
+void release_cpu(Storage& s) {
+  live[0] -= s.bytes;
+  size_t rounded = class_bytes(s.bytes);
+  if (FreeLists* f = free_lists; f && rounded <= largest_kept && f->lists[class_index(rounded)].size() < 64)
+    f->lists[class_index(rounded)].push_back(s.data);
+  else
+    std::free(s.data);
+}
+void release_meta(Storage& s) { live[2] -= s.bytes; }
+
+}  // namespace
+
+std::shared_ptr<Storage> allocate(size_t bytes, Device device) {
+  if (device == Device::cuda) {
+    expect(allocators[1] != nullptr, "cuda: this program was built without CUDA, or no CUDA device was found");
+    return allocators[1](bytes);
+  }
+  auto s = std::make_shared<Storage>();
+  s->bytes = bytes;
+  s->device = device;
+  if (device == Device::meta) {
+    s->release = release_meta;
+  } else {
+    size_t rounded = class_bytes(bytes);
+    auto& list = my_free_lists()->lists[rounded <= largest_kept ? class_index(rounded) : 63];
+    if (rounded <= largest_kept && !list.empty()) {
+      s->data = static_cast<std::byte*>(list.back());
+      list.pop_back();
+    } else {
+      size_t size = rounded <= largest_kept ? rounded : (bytes + 4095) / 4096 * 4096;
+      s->data = static_cast<std::byte*>(std::aligned_alloc(rounded <= largest_kept ? 64 : 4096, size));
+      expect(s->data != nullptr, "out of memory: ", bytes, " bytes");
+    }
+    s->release = release_cpu;
+  }
+  live[static_cast<int>(device)] += bytes;
+  return s;
+}
+void set_allocator(Device device, std::shared_ptr<Storage> (*a)(size_t)) { allocators[static_cast<int>(device)] = a; }
+size_t allocated_bytes(Device device) { return live[static_cast<int>(device)]; }
+
+Tensor Tensor::of(std::shared_ptr<Storage> storage, size_t offset, DType dtype, const Shape& shape, Layout layout) {
+  Tensor t;
+  t.storage_ = std::move(storage);
+  t.offset_ = offset;
+  t.shape_ = shape;
+  t.dtype_ = dtype;
+  t.layout_ = layout;
+  int64_t stride = 1;
+  for (int i = shape.rank() - 1; i >= 0; --i) {
+    t.strides_[i] = stride;
+    stride *= shape[i];
+  }
+  return t;
+}
+Tensor Tensor::empty(const Shape& shape, DType dtype, Device device) {
+  expect(shape.rank() == 0 || shape[-1] % info(dtype).block == 0, "a ", dtype, " tensor of shape ", shape,
+         ": rows must be multiples of ", info(dtype).block);
+  return of(allocate(bytes_of(dtype, shape.count()), device), 0, dtype, shape);
+}
+Tensor Tensor::zeros(const Shape& shape, DType dtype, Device device) {
+  Tensor t = empty(shape, dtype, device);
+  if (device == Device::cpu) {
+    std::memset(t.raw(), 0, t.bytes());
+  } else if (device == Device::cuda) {
+    std::vector<std::byte> zero(t.bytes());
+    copy_bytes(t.raw(), device, zero.data(), Device::cpu, zero.size());
+  }
+  return t;
+}
+Tensor Tensor::view_of(const void* data, DType dtype, const Shape& shape, std::shared_ptr<const void> owner) {
+  auto s = std::make_shared<Storage>();
+  s->data = static_cast<std::byte*>(const_cast<void*>(data));
+  s->bytes = bytes_of(dtype, shape.count());
+  s->owner = std::move(owner);
+  return of(std::move(s), 0, dtype, shape);
+}
+Tensor Tensor::from(std::span<const float> values, const Shape& shape) {
+  expect(shape.count() == static_cast<int64_t>(values.size()), "Tensor::from: ", values.size(), " values for ", shape);
+  Tensor t = empty(shape);
+  std::copy(values.begin(), values.end(), t.f32());
+  return t;
+}
+Tensor Tensor::from(std::span<const int64_t> values, const Shape& shape) {
+  expect(shape.count() == static_cast<int64_t>(values.size()), "Tensor::from: ", values.size(), " values for ", shape);
+  Tensor t = empty(shape, DType::i64);
+  std::copy(values.begin(), values.end(), t.data<int64_t>());
+  return t;
+}
+
+bool Tensor::contiguous() const {
+  int64_t stride = 1;
+  for (int i = rank() - 1; i >= 0; --i) {
+    if (shape_[i] != 1 && strides_[i] != stride) return false;
+    stride *= shape_[i];
+  }
+  return true;
+}
+
+Tensor Tensor::view(const Shape& shape) const {
+  expect(shape.count() == count(), "view: ", shape_, " as ", shape);
+  Tensor t = *this;
+  t.shape_ = shape;
+  if (contiguous()) {
+    int64_t stride = 1;
+    for (int i = shape.rank() - 1; i >= 0; --i) {
+      t.strides_[i] = stride;
+      stride *= shape[i];
+    }
+    return t;
+  }
+  // Walk both shapes from the right; a group of old dimensions must be evenly strided to be cut in another way.
+  int old = rank() - 1;
+  for (int i = shape.rank() - 1; i >= 0;) {
+    while (old > 0 && shape_[old] == 1) --old;
+    int64_t group = shape_[old], inner = strides_[old], got = 1, first = i;
+    int64_t stride = inner;
+    while (i >= 0 && (got < group || shape[i] == 1)) {
+      got *= shape[i];
+      t.strides_[i] = stride;
+      stride *= shape[i];
+      --i;
+      while (got > group && old > 0) {
+        --old;
+        expect(strides_[old] == group * inner, "view: ", shape_, " as ", shape, " needs a copy");
+        group *= shape_[old];
+      }
+    }
+    expect(got == group && first != i, "view: ", shape_, " as ", shape, " needs a copy");
+    --old;
+  }
+  return t;
+}
+
+Tensor Tensor::slice(int dimension, int64_t begin, int64_t length) const {
+  int d = dimension < 0 ? dimension + rank() : dimension;
+  expect(d >= 0 && d < rank() && begin >= 0 && length >= 0 && begin + length <= shape_[d], "slice: ", shape_, " dimension ",
+         dimension, " from ", begin, " length ", length);
+  Tensor t = *this;
+  t.shape_[d] = length;
+  t.offset_ += bytes_of(dtype_, begin * strides_[d]);
+  return t;
+}
+Tensor Tensor::operator[](int64_t row) const {
+  Tensor t = slice(0, row, 1);
+  Tensor r = t;
+  r.shape_ = Shape(shape_.dims().subspan(1));
+  for (int i = 1; i < rank(); ++i) r.strides_[i - 1] = strides_[i];
+  return r;
+}
+
+Tensor Tensor::contiguous_copy() const {
+  Tensor t = empty(shape_, dtype_, device());
+  if (device() == Device::meta) return t;
+  if (contiguous()) {
+    copy_bytes(t.raw(), device(), raw(), device(), bytes());
+    return t;
+  }
+  int64_t inner = shape_[-1], outer = count() / std::max<int64_t>(inner, 1);
+  size_t row_bytes = bytes_of(dtype_, inner);
+  for (int64_t i = 0; i < outer; ++i) {
+    int64_t rest = i, at = 0;
+    for (int d = rank() - 2; d >= 0; --d) {
+      at += rest % shape_[d] * strides_[d];
+      rest /= shape_[d];
+    }
+    copy_bytes(t.data<std::byte>() + i * row_bytes, device(), data<std::byte>() + bytes_of(dtype_, at), device(), row_bytes);
+  }
+  return t;
+}
+
+Rows rows_of(const Tensor& x, int inner) {
+  expect(x.dtype() == DType::f32, "expected f32 activations, not ", x.dtype());
+  if (x.rank() == 0) return {x.f32(), 1, 1, 1};
+  int first = std::max(0, x.rank() - inner);
+  int64_t cols = 1, rows = 1;
+  for (int i = x.rank() - 1; i >= first; --i) {
+    expect(x.dim(i) == 1 || x.stride(i) == cols, "rows: ", x.shape(), " is not adjacent in its last ", inner, " dimensions");
+    cols *= x.dim(i);
+  }
+  if (first == 0) return {x.f32(), 1, cols, cols};
+  int last = first - 1;
+  while (last > 0 && x.dim(last) == 1) --last;
+  int64_t stride = x.stride(last);
+  int64_t span = stride;
+  for (int i = first - 1; i >= 0; --i) {
+    expect(x.dim(i) == 1 || i > last || x.stride(i) == span, "rows: ", x.shape(), " has uneven rows");
+    if (i <= last) span = (x.dim(i) == 1 ? span : x.stride(i)) * x.dim(i);
+    rows *= x.dim(i);
+  }
+  return {x.f32(), rows, cols, stride};
+}
+
+void set_copier(void (*copy)(void*, Device, const void*, Device, size_t)) { copier = copy; }
+void copy_bytes(void* to, Device to_device, const void* from, Device from_device, size_t bytes) {
+  if (bytes == 0 || to_device == Device::meta || from_device == Device::meta) return;
+  if (to_device == Device::cpu && from_device == Device::cpu) {
+    std::memcpy(to, from, bytes);
+    return;
+  }
+  expect(copier != nullptr, "cuda: this program was built without CUDA");
+  copier(to, to_device, from, from_device, bytes);
+}
+Tensor copy_to(const Tensor& x, Device device) {
+  if (x.device() == device) return x;
+  Tensor source = x.contiguous_or_copy();
+  Tensor t = Tensor::of(allocate(x.layout() == Layout::panel ? x.storage()->bytes : x.bytes(), device), 0, x.dtype(), x.shape(), x.layout());
+  copy_bytes(t.raw(), device, source.raw(), x.device(), x.layout() == Layout::panel ? x.storage()->bytes : source.bytes());
+  return t;
+}
+
+}  // namespace headrace

@@ -1,0 +1,29 @@
+#include "tensor/tensor.h"
+
+#include <gtest/gtest.h>
+
+#include "base/error.h"
+
+namespace headrace {
+namespace {
+
+TEST(Tensor, SliceOfTheLastDimensionKeepsTheRowStride) {
+  Tensor x = Tensor::empty({3, 8});
+  for (int i = 0; i < 24; ++i) x.f32()[i] = static_cast<float>(i);
+  Tensor y = x.slice(-1, 2, 4).view({3, 2, 2});
+  EXPECT_EQ(y.stride(0), 8);
+  EXPECT_EQ(y.contiguous_copy().f32()[5], 11.f);
+  Rows r = rows_of(y, 2);
+  EXPECT_EQ(r.rows, 3);
+  EXPECT_EQ(r[2][0], 18.f);
+  EXPECT_THROW(y.view({12}), Error);
+}
+
+TEST(Tensor, MetaHasShapesAndBytesButNoMemory) {
+  size_t before = allocated_bytes(Device::meta);
+  Tensor x = Tensor::empty({1 << 20, 1 << 20}, DType::f32, Device::meta);
+  EXPECT_EQ(allocated_bytes(Device::meta) - before, size_t{1} << 42);
+}
+
+}  // namespace
+}  // namespace headrace

@@ -1,0 +1,141 @@
+#include "base/parallel.h"
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <exception>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "base/error.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+namespace headrace {
+namespace {
+
+void pause_briefly() {
+#if defined(__x86_64__)
+  _mm_pause();
+#endif
+}
+
+struct Job {
+  detail::Piece piece;
+  void* context;
+  int64_t n;
+  int pieces;
+};
+
+class Pool {
+ public:
+  explicit Pool(int threads) : threads_(threads), done_(static_cast<size_t>(threads)) {
+    for (int w = 1; w < threads; ++w) workers_.emplace_back([this, w] { work(w); });
+  }
+  ~Pool() {
+    stop_ = true;
+    epoch_.fetch_add(1, std::memory_order_release);
+    epoch_.notify_all();
+    for (auto& t : workers_) t.join();
+  }
+  int threads() const { return threads_; }
+
+  void run(const Job& job) {
+    job_ = job;
+    uint32_t epoch = epoch_.fetch_add(1, std::memory_order_seq_cst) + 1;
+    if (sleepers_.load(std::memory_order_seq_cst) > 0) epoch_.notify_all();
+    piece(0);
+    for (int w = 1; w < threads_; ++w) {
+      int spins = 0;
+      while (done_[w].epoch.load(std::memory_order_acquire) != epoch)
+        if (++spins < 20000) pause_briefly(); else std::this_thread::yield();
+    }
+    if (error_) {
+      std::exception_ptr e = std::move(error_);
+      error_ = nullptr;
+      std::rethrow_exception(e);
+    }
+  }
+
+ private:
+  void piece(int w) {
+    if (w >= job_.pieces) return;
+    try {
+      int64_t begin = job_.n * w / job_.pieces, end = job_.n * (w + 1) / job_.pieces;
+      if (begin < end) job_.piece(job_.context, begin, end, w);
+    } catch (...) {
+      std::lock_guard lock(mutex_);
+      if (!error_) error_ = std::current_exception();
+    }
+  }
+  void work(int w);
+
+  struct alignas(64) Done { std::atomic<uint32_t> epoch{0}; };
+  int threads_;
+  std::vector<std::thread> workers_;
+  std::vector<Done> done_;
+  alignas(64) std::atomic<uint32_t> epoch_{0};
+  alignas(64) std::atomic<int> sleepers_{0};
+  std::atomic<bool> stop_{false};
+  Job job_{};
+  std::mutex mutex_;
+  std::exception_ptr error_;
+};
+
+thread_local bool inside = false;
+
+void Pool::work(int w) {
+  inside = true;
+  uint32_t seen = 0;
+  for (;;) {
+    int spins = 0;
+    while (epoch_.load(std::memory_order_acquire) == seen) {
+      if (++spins < 30000) {          // about 0.3 to 1 ms
+        pause_briefly();
+      } else {
+        sleepers_.fetch_add(1, std::memory_order_seq_cst);
+        if (epoch_.load(std::memory_order_seq_cst) == seen) epoch_.wait(seen, std::memory_order_acquire);
+        sleepers_.fetch_sub(1, std::memory_order_relaxed);
+        spins = 0;
+      }
+    }
+    ++seen;
+    if (stop_) return;
+    piece(w);
+    done_[w].epoch.store(seen, std::memory_order_release);
+  }
+}
+
+std::unique_ptr<Pool> pool;
+int wanted = 0;
+std::mutex pool_mutex;   // one region at a time; a second caller waits
+
+}  // namespace
+
+int thread_count() {
+  return wanted > 0 ? wanted : static_cast<int>(std::clamp(std::thread::hardware_concurrency(), 1u, 64u));
+}
+void set_thread_count(int n) {
+  expect(n >= 1 && n <= 64, "threads: ", n, " is not in 1..64");
+  std::lock_guard lock(pool_mutex);
+  wanted = n;
+  pool.reset();
+}
+
+void detail::parallel(int64_t n, int64_t grain, Piece piece, void* context) {
+  if (n <= 0) return;
+  int threads = thread_count();
+  int64_t pieces = std::min<int64_t>(threads, std::max<int64_t>(1, n / std::max<int64_t>(grain, 1)));
+  if (pieces <= 1 || inside) return piece(context, 0, n, 0);
+  std::lock_guard lock(pool_mutex);
+  if (!pool) pool = std::make_unique<Pool>(threads);
+  inside = true;
+  struct Leave { ~Leave() { inside = false; } } leave;
+  pool->run({piece, context, n, static_cast<int>(pieces)});
+}
+
+}  // namespace headrace

@@ -1,0 +1,40 @@
+#include "mixers/attention.h"
+
+#include "base/error.h"
+
+namespace headrace {
+
+AttentionMixer AttentionMixer::bind(const Scope& s, Options o) {
+  const int64_t D = o.width, QD = int64_t{o.heads} * o.head_dim, KD = int64_t{o.kv_heads} * o.head_dim;
+  AttentionMixer m{.o = o,
+                   .q = Linear::bind(s / "q_proj", D, QD, o.qkv_bias),
+                   .k = Linear::bind(s / "k_proj", D, KD, o.qkv_bias),
+                   .v = Linear::bind(s / "v_proj", D, KD, o.qkv_bias),
+                   .out = Linear::bind(s / "o_proj", QD, D, o.out_bias)};
+  if (o.qk_norm) {
+    m.q_norm = Norm::rms(s / "q_norm", o.head_dim, o.norm_eps, o.norm_offset);
+    m.k_norm = Norm::rms(s / "k_norm", o.head_dim, o.norm_eps, o.norm_offset);
+  }
+  return m;
+}
+
+Tensor AttentionMixer::operator()(const Tensor& x, Pass p) const {
+  auto qkv = linear(x, {{q.weight, q.bias}, {k.weight, k.bias}, {v.weight, v.bias}});
+  const int64_t N = x.dim(0);
+  Tensor qs = qkv[0].view({N, o.heads, o.head_dim}), ks = qkv[1].view({N, o.kv_heads, o.head_dim});
+  if (o.qk_norm) qs = q_norm(qs), ks = k_norm(ks);
+  qs = headrace::rope(qs, o.rope, p.positions());
+  ks = headrace::rope(ks, o.rope, p.positions());
+  Tensor y = attention(qs, ks, qkv[2].view({N, o.kv_heads, o.head_dim}), o.attend, p.slot("kv"));
+  return out(y.view({N, int64_t{o.heads} * o.head_dim}));
+}
+
+std::string AttentionMixer::text(const Options& o) {
+  std::string s = headrace::text("attn(heads=", o.heads);
+  if (o.kv_heads != o.heads) s += headrace::text(", kv=", o.kv_heads);
+  if (o.head_dim * o.heads != o.width) s += headrace::text(", dim=", o.head_dim);
+  if (o.attend.window > 0) s += headrace::text(", window=", o.attend.window);
+  return s + ")";
+}
+
+}  // namespace headrace

@@ -1,0 +1,9 @@
+// One function per checkpoint family, each in its own file.
+#pragma once
+#include "models/model.h"
+
+namespace headrace {
+
+Model llama(const Value& config, const Scope& scope, const std::string& file);   // llama.cc: llama, mistral, qwen2, qwen3
+
+}  // namespace headrace

@@ -1,0 +1,35 @@
+#include <array>
+
+#include "base/error.h"
+#include "models/families.h"
+#include "models/model.h"
+
+namespace headrace {
+namespace {
+
+constexpr Family table[] = {
+    {"llama", llama}, {"mistral", llama}, {"qwen2", llama}, {"qwen3", llama}, {"smollm3", llama},
+};
+
+}  // namespace
+
+std::span<const Family> families() { return table; }
+
+Model build_model(const Value& config, const std::shared_ptr<Source>& source, const std::string& file) {
+  const Value* type = config.find("model_type");
+  std::string name;
+  expect(type && read_value(*type, name), file, ": model_type is missing");
+  for (const Family& f : table)
+    if (name == f.name) {
+      Model m = f.build(config, Scope(source), file);
+      source->finish();
+      m.family = name;
+      m.config = config;
+      return m;
+    }
+  std::string known;
+  for (const Family& f : table) known += std::string(known.empty() ? "" : ", ") + f.name;
+  fail(file, ": model_type '", name, "' is not known; known: ", known);
+}
+
+}  // namespace headrace

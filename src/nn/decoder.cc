@@ -1,0 +1,51 @@
+#include "nn/decoder.h"
+
+#include "base/error.h"
+
+namespace headrace {
+
+Tensor Decoder::hidden(std::span<const int32_t> ids, Batch& batch) const {
+  expect(static_cast<int64_t>(ids.size()) == batch.offsets.back(), "decoder: ", ids.size(), " tokens for a batch of ", batch.offsets.back());
+  Tensor x = embedding(embed, ids);
+  if (embed_scale != 1) x = embed_scale * x;
+  if (positions) {
+    for (int32_t p : batch.positions)
+      expect(p < positions.dim(0), "position ", p, " is beyond the model's context of ", positions.dim(0));
+    x = x + embedding(positions, batch.positions);
+  }
+  if (embed_norm.weight) x = embed_norm(x);
+  for (size_t l = 0; l < layers.size(); ++l) x = layers[l].run(x, {&batch, static_cast<int>(l)});
+  for (size_t s = 0; s < batch.states.size(); ++s) batch.states[s]->tokens += batch.offsets[s + 1] - batch.offsets[s];
+  return norm.weight ? norm(x) : x;
+}
+
+Tensor tied_head(const Scope& s, const std::string& name, bool tied, const Tensor& embed) {
+  if (!tied && s.has(name)) return s.matrix(name, embed.shape());
+  s.source().used.insert(name);                    // tied checkpoints may store a copy
+  return embed;
+}
+
+Tensor Decoder::logits(const Tensor& hidden) const { return softcap(head(hidden), logit_cap); }
+
+std::string Decoder::blueprint() const {
+  // The shortest period of layer texts that covers the stack, then the rest spelled out in runs.
+  std::string out = text("d=", width, " vocab=", vocab, "  ");
+  const size_t n = layers.size();
+  auto run_of = [&](size_t begin, size_t period) {
+    size_t end = begin + period;
+    while (end < n && layers[end].text == layers[end - period].text) ++end;
+    return (end - begin) / period;
+  };
+  for (size_t at = 0; at < n;) {
+    size_t best = 1, repeats = run_of(at, 1);
+    for (size_t period = 2; period <= (n - at) / 2 && period <= 16; ++period)
+      if (size_t r = run_of(at, period); r > 1 && r * period > repeats * best) best = period, repeats = r;
+    std::string inner;
+    for (size_t i = 0; i < best; ++i) inner += (i ? ", " : "") + layers[at + i].text;
+    out += (at ? ", " : "") + (repeats > 1 ? text(repeats, "*(", inner, ")") : inner);
+    at += best * repeats;
+  }
+  return out;
+}
+
+}  // namespace headrace

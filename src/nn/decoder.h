@@ -1,0 +1,30 @@
+// A stack of layers between an embedding and a vocabulary: what every language model of the survey is.
+#pragma once
+#include <span>
+#include <string>
+#include <vector>
+
+#include "nn/layer.h"
+
+namespace headrace {
+
+struct Decoder {
+  int vocab = 0, width = 0;
+  Tensor embed;                          // [vocab, width]
+  float embed_scale = 1;                 // Gemma: sqrt(width)
+  Tensor positions;                      // [context, width] learned positions (GPT-2), or empty
+  Norm embed_norm;                       // RWKV's ln0; empty weight: none
+  std::vector<Layer> layers;
+  Norm norm;
+  Linear head;                           // its weight is `embed` where tied
+  float logit_cap = 0;                   // cap tanh(logit / cap); 0: none
+
+  Tensor hidden(std::span<const int32_t> ids, Batch& batch) const;   // [N, width], after the last norm
+  Tensor logits(const Tensor& hidden) const;                         // [rows, vocab]
+  std::string blueprint() const;                                     // DESIGN.md section 6
+};
+
+// The matrix before the logits: the file's own, or the embedding where they are tied or the file has no other.
+Tensor tied_head(const Scope& s, const std::string& name, bool tied, const Tensor& embed);
+
+}  // namespace headrace

@@ -1,0 +1,117 @@
+#include "nn/scope.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "ops/kernels.h"
+#include "tensor/blocks.h"
+
+namespace headrace {
+namespace {
+
+// Equal up to dimensions of 1.
+bool same(const Shape& a, const Shape& b) {
+  std::vector<int64_t> x, y;
+  for (int64_t d : a.dims()) if (d != 1) x.push_back(d);
+  for (int64_t d : b.dims()) if (d != 1) y.push_back(d);
+  return x == y;
+}
+void list(std::string& message, const char* what, const std::vector<std::string>& names) {
+  if (names.empty()) return;
+  message += std::string(message.empty() ? "" : "; ") + what + " ";
+  size_t shown = std::min<size_t>(names.size(), 20);
+  for (size_t i = 0; i < shown; ++i) message += (i ? ", " : "") + names[i];
+  if (names.size() > shown) message += text(" and ", names.size() - shown, " more");
+}
+
+}  // namespace
+
+void Source::finish() const {
+  std::vector<std::string> spare;
+  if (names)
+    for (const std::string& n : names())
+      if (!used.contains(n) && !ignore(n)) spare.push_back(n);
+  std::string message;
+  list(message, "missing tensors:", missing);
+  list(message, "wrong:", wrong);
+  list(message, "spare tensors:", spare);
+  expect(message.empty(), file, ": ", message);
+}
+
+bool Scope::has(const std::string& name) const { return static_cast<bool>(source_->find(full(name))); }
+int64_t Scope::dim(const std::string& name, int i) const {
+  Tensor t = source_->find(full(name));
+  if (t && (i < 0 ? -i <= t.rank() : i < t.rank())) return t.dim(i);
+  if (!t) source_->missing.push_back(full(name));
+  return 0;
+}
+
+Tensor Scope::fetch(const std::string& name, const Shape& shape) const {
+  const std::string key = full(name);
+  source_->used.insert(key);
+  Tensor t = source_->find(key);
+  if (!t) {
+    source_->missing.push_back(text(key, " ", shape));
+    return {};
+  }
+  if (!same(t.shape(), shape) || !(is_float(t.dtype()) || is_block(t.dtype()))) {
+    source_->wrong.push_back(text(key, " is ", t.dtype(), " ", t.shape(), ", wanted ", shape));
+    return {};
+  }
+  if (is_block(t.dtype()) && t.shape() != shape && (shape.rank() == 0 || shape[-1] % info(t.dtype()).block != 0)) {
+    source_->wrong.push_back(text(key, " is ", t.dtype(), " ", t.shape(), ", wanted ", shape));
+    return {};
+  }
+  return t.contiguous() ? t.view(shape) : t.contiguous_copy().view(shape);
+}
+
+Tensor Scope::operator()(const std::string& name, const Shape& shape) const {
+  Tensor raw = fetch(name, shape);
+  source_->parameters.push_back({full(name), shape, DType::f32, static_cast<size_t>(shape.count()) * 4});
+  if (!raw || source_->device == Device::meta) return Tensor::empty(shape, DType::f32, Device::meta);
+  Tensor t = Tensor::empty(shape);
+  int64_t row = shape.rank() ? shape[-1] : 1;
+  for (int64_t i = 0; i < shape.count() / std::max<int64_t>(row, 1); ++i)
+    dequantise_row(raw.dtype(), raw.data<std::byte>() + bytes_of(raw.dtype(), i * row), t.f32() + i * row, row);
+  return copy_to(t, source_->device);
+}
+
+Tensor Scope::place(const std::string& name, const Tensor& rows) const {
+  Source& s = *source_;
+  s.parameters.push_back({full(name), rows.shape(), rows.dtype(), rows.bytes()});
+  if (s.device == Device::meta) return Tensor::of(allocate(rows.bytes(), Device::meta), 0, rows.dtype(), rows.shape());
+  const Kernels& k = kernels(s.device);
+  if (!s.pack || !k.pack) return s.device == Device::cpu ? rows : copy_to(rows, s.device);
+  Tensor packed = k.pack(rows);
+  if (rows.storage()->owner) release_pages(rows.raw(), rows.bytes());   // the mapped original need not stay resident
+  return packed;
+}
+
+Tensor Scope::matrix(const std::string& name, const Shape& shape) const {
+  Tensor raw = fetch(name, shape);
+  return raw ? place(name, raw) : Tensor::empty(shape, DType::f32, Device::meta);
+}
+
+Tensor Scope::transposed(const std::string& name, const Shape& shape) const {
+  Tensor raw = fetch(name, {shape[1], shape[0]});
+  if (!raw) return Tensor::empty(shape, DType::f32, Device::meta);
+  if (is_block(raw.dtype())) {
+    source_->wrong.push_back(text(full(name), " is ", raw.dtype(), "; only plain dtypes can be transposed"));
+    return Tensor::empty(shape, DType::f32, Device::meta);
+  }
+  Tensor t = Tensor::empty(shape, raw.dtype());
+  size_t size = bytes_of(raw.dtype(), 1);
+  for (int64_t i = 0; i < shape[0]; ++i)
+    for (int64_t j = 0; j < shape[1]; ++j)
+      std::copy_n(raw.data<std::byte>() + (j * shape[0] + i) * size, size, t.data<std::byte>() + (i * shape[1] + j) * size);
+  return place(name, t);
+}
+
+Tensor Scope::part(const std::string& name, int64_t rows, int64_t begin, const Shape& shape) const {
+  Tensor raw = fetch(name, {rows, shape[1]});
+  if (!raw) return Tensor::empty(shape, DType::f32, Device::meta);
+  return place(name + text("[", begin, ":", begin + shape[0], "]"), raw.slice(0, begin, shape[0]));
+}
+
+}  // namespace headrace

@@ -1,0 +1,34 @@
+#include "ops/kernels.h"
+
+#include "base/error.h"
+
+namespace headrace {
+
+namespace cpu { const Kernels& kernels(); }        // the explicit list of devices: one line each
+#ifdef HEADRACE_CUDA
+namespace cuda { const Kernels& kernels(); }
+#endif
+
+namespace {
+thread_local bool use_naive = false;
+constexpr const char* unary_names[] = {"scale", "softcap", "exp", "sigmoid", "tanh", "silu", "gelu_tanh", "gelu_erf",
+                                       "relu", "relu_squared", "softplus", "log_sigmoid", "sqrt", "negate"};
+constexpr const char* binary_names[] = {"add", "subtract", "multiply", "silu_multiply", "gelu_tanh_multiply",
+                                        "gelu_erf_multiply", "sigmoid_multiply"};
+}  // namespace
+
+const char* name(Unary f) { return unary_names[static_cast<int>(f)]; }
+const char* name(Binary f) { return binary_names[static_cast<int>(f)]; }
+
+const Kernels& kernels(Device device) {
+  if (device == Device::cpu) return use_naive ? naive_kernels() : cpu::kernels();
+#ifdef HEADRACE_CUDA
+  if (device == Device::cuda) return cuda::kernels();
+#endif
+  fail(device, ": this program was built without this device");
+}
+UseNaive::UseNaive() : before_(use_naive) { use_naive = true; }
+UseNaive::~UseNaive() { use_naive = before_; }
+void missing_kernel(const char* device, const char* kernel) { fail(device, " has no kernel '", kernel, "'"); }
+
+}  // namespace headrace

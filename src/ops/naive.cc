@@ -1,0 +1,180 @@
+// The definitions of the ops without time, in double precision, one loop nest each. Every backend is held to them.
+#include <cmath>
+#include <cstring>
+#include <vector>
+
+#include "base/error.h"
+#include "ops/kernels.h"
+#include "ops/naive_sequence.h"
+#include "tensor/blocks.h"
+
+namespace headrace {
+namespace {
+
+double sigmoid(double x) { return 1 / (1 + std::exp(-x)); }
+double softplus(double x) { return x > 0 ? x + std::log1p(std::exp(-x)) : std::log1p(std::exp(x)); }
+double gelu_tanh(double x) { return 0.5 * x * (1 + std::tanh(0.7978845608028654 * (x + 0.044715 * x * x * x))); }
+double gelu_erf(double x) { return 0.5 * x * std::erfc(-x * 0.7071067811865476); }
+
+double apply(Unary f, double p, double x) {
+  switch (f) {
+    case Unary::scale: return p * x;
+    case Unary::softcap: return p * std::tanh(x / p);
+    case Unary::exp: return std::exp(x);
+    case Unary::sigmoid: return sigmoid(x);
+    case Unary::tanh: return std::tanh(x);
+    case Unary::silu: return x * sigmoid(x);
+    case Unary::gelu_tanh: return gelu_tanh(x);
+    case Unary::gelu_erf: return gelu_erf(x);
+    case Unary::relu: return x > 0 ? x : 0;
+    case Unary::relu_squared: return x > 0 ? x * x : 0;
+    case Unary::softplus: return softplus(x);
+    case Unary::log_sigmoid: return -softplus(-x);
+    case Unary::sqrt: return std::sqrt(x);
+    case Unary::negate: return -x;
+  }
+  return 0;
+}
+double apply(Binary f, double a, double b) {
+  switch (f) {
+    case Binary::add: return a + b;
+    case Binary::subtract: return a - b;
+    case Binary::multiply: return a * b;
+    case Binary::silu_multiply: return a * sigmoid(a) * b;
+    case Binary::gelu_tanh_multiply: return gelu_tanh(a) * b;
+    case Binary::gelu_erf_multiply: return gelu_erf(a) * b;
+    case Binary::sigmoid_multiply: return sigmoid(a) * b;
+  }
+  return 0;
+}
+
+void unary(Unary f, float p, Rows x, Rows y) {
+  for (int64_t i = 0; i < x.rows; ++i)
+    for (int64_t j = 0; j < x.cols; ++j) y[i][j] = static_cast<float>(apply(f, p, x[i][j]));
+}
+void binary(Binary f, Rows a, Rows b, Rows y) {
+  for (int64_t i = 0; i < a.rows; ++i)
+    for (int64_t j = 0; j < a.cols; ++j)
+      y[i][j] = static_cast<float>(apply(f, a[i][j], b[b.rows == 1 ? 0 : i][b.cols == 1 ? 0 : j]));
+}
+void lerp(Rows a, Rows b, Rows t, Rows y) {
+  for (int64_t i = 0; i < a.rows; ++i)
+    for (int64_t j = 0; j < a.cols; ++j)
+      y[i][j] = static_cast<float>(a[i][j] + (double{b[i][j]} - a[i][j]) * t[t.rows == 1 ? 0 : i][j]);
+}
+void where_starts(std::span<const int32_t> positions, float value, Rows x, Rows y) {
+  for (int64_t i = 0; i < x.rows; ++i)
+    for (int64_t j = 0; j < x.cols; ++j) y[i][j] = positions[i] == 0 ? value : x[i][j];
+}
+
+void rms_norm(Rows x, const float* w, float offset, float eps, int groups, Rows y) {
+  int64_t n = x.cols / groups;
+  for (int64_t i = 0; i < x.rows; ++i)
+    for (int64_t g = 0; g < groups; ++g) {
+      double sum = 0;
+      for (int64_t j = g * n; j < (g + 1) * n; ++j) sum += double{x[i][j]} * x[i][j];
+      double r = 1 / std::sqrt(sum / static_cast<double>(n) + eps);
+      for (int64_t j = g * n; j < (g + 1) * n; ++j) y[i][j] = static_cast<float>(x[i][j] * r * (w ? offset + double{w[j]} : 1));
+    }
+}
+void layer_norm(Rows x, const float* w, const float* b, float eps, int groups, Rows y) {
+  int64_t n = x.cols / groups;
+  for (int64_t i = 0; i < x.rows; ++i)
+    for (int64_t g = 0; g < groups; ++g) {
+      double sum = 0, square = 0;
+      for (int64_t j = g * n; j < (g + 1) * n; ++j) sum += x[i][j];
+      double mean = sum / static_cast<double>(n);
+      for (int64_t j = g * n; j < (g + 1) * n; ++j) square += (x[i][j] - mean) * (x[i][j] - mean);
+      double r = 1 / std::sqrt(square / static_cast<double>(n) + eps);
+      for (int64_t j = g * n; j < (g + 1) * n; ++j)
+        y[i][j] = static_cast<float>((x[i][j] - mean) * r * (w ? w[j] : 1) + (b ? b[j] : 0));
+    }
+}
+void l2_norm(Rows x, float eps, bool clamp, int groups, Rows y) {
+  int64_t n = x.cols / groups;
+  for (int64_t i = 0; i < x.rows; ++i)
+    for (int64_t g = 0; g < groups; ++g) {
+      double sum = 0;
+      for (int64_t j = g * n; j < (g + 1) * n; ++j) sum += double{x[i][j]} * x[i][j];
+      double r = clamp ? 1 / std::max(std::sqrt(sum), double{eps}) : 1 / std::sqrt(sum + eps);
+      for (int64_t j = g * n; j < (g + 1) * n; ++j) y[i][j] = static_cast<float>(x[i][j] * r);
+    }
+}
+
+// One row of a matrix as f32, whatever its dtype. Backends' panel layouts are theirs alone, so rows only.
+std::vector<float> weight_row(const Tensor& w, int64_t row) {
+  expect(w.layout() == Layout::rows, "naive: a packed weight; load the model with packing off");
+  std::vector<float> r(static_cast<size_t>(w.dim(1)));
+  dequantise_row(w.dtype(), w.data<std::byte>() + bytes_of(w.dtype(), row * w.dim(1)), r.data(), w.dim(1));
+  return r;
+}
+void embedding(const Tensor& table, std::span<const int32_t> ids, Rows y) {
+  for (size_t i = 0; i < ids.size(); ++i) {
+    auto row = weight_row(table, ids[i]);
+    std::memcpy(y[static_cast<int64_t>(i)], row.data(), row.size() * sizeof(float));
+  }
+}
+void linear(Rows x, std::span<const LinearPart> parts) {
+  for (const LinearPart& p : parts)
+    for (int64_t o = 0; o < p.weight->dim(0); ++o) {
+      auto w = weight_row(*p.weight, o);
+      for (int64_t i = 0; i < x.rows; ++i) {
+        double sum = p.bias ? p.bias[o] : 0;
+        for (int64_t j = 0; j < x.cols; ++j) sum += double{w[j]} * x[i][j];
+        p.y[i][o] = static_cast<float>(sum);
+      }
+    }
+}
+void block_linear(Rows x, const float* w, const float* b, int blocks, Rows y) {
+  int64_t in = x.cols / blocks, out = y.cols / blocks;
+  for (int64_t i = 0; i < x.rows; ++i)
+    for (int64_t h = 0; h < blocks; ++h)
+      for (int64_t o = 0; o < out; ++o) {
+        double sum = b ? b[h * out + o] : 0;
+        for (int64_t j = 0; j < in; ++j) sum += double{x[i][h * in + j]} * w[(h * in + j) * out + o];
+        y[i][h * out + o] = static_cast<float>(sum);
+      }
+}
+void head_dot(Rows a, Rows b, const float* w, int heads, Rows y) {
+  int64_t n = a.cols / heads;
+  for (int64_t i = 0; i < a.rows; ++i)
+    for (int64_t h = 0; h < heads; ++h) {
+      double sum = 0;
+      for (int64_t j = h * n; j < (h + 1) * n; ++j) sum += double{a[i][j]} * b[i][j] * (w ? w[j] : 1);
+      y[i][h] = static_cast<float>(sum);
+    }
+}
+void scale_heads(Rows x, Rows s, int heads, Rows y) {
+  int64_t n = x.cols / heads;
+  for (int64_t i = 0; i < x.rows; ++i)
+    for (int64_t j = 0; j < x.cols; ++j) y[i][j] = x[i][j] * s[i][j / n];
+}
+void rope(const RopeArgs& r) {
+  for (size_t n = 0; n < r.positions.size(); ++n)
+    for (int h = 0; h < r.heads; ++h) {
+      const float* x = r.x + static_cast<int64_t>(n) * r.x_stride + h * r.width;
+      float* y = r.y + static_cast<int64_t>(n) * r.y_stride + h * r.width;
+      for (int i = 0; i < r.rotary / 2; ++i) {
+        int first = r.interleaved ? 2 * i : i, second = r.interleaved ? 2 * i + 1 : i + r.rotary / 2;
+        double angle = double{r.inverse_frequency[i]} * r.positions[n];
+        double c = std::cos(angle) * r.factor, s = std::sin(angle) * r.factor, a = x[first], b = x[second];
+        y[first] = static_cast<float>(a * c - b * s);
+        y[second] = static_cast<float>(b * c + a * s);
+      }
+      for (int i = r.rotary; i < r.width; ++i) y[i] = x[i];
+    }
+}
+
+}  // namespace
+
+const Kernels& naive_kernels() {
+  static const Kernels table{
+      .device = "naive", .unary = unary, .binary = binary, .lerp = lerp, .where_starts = where_starts, .rms_norm = rms_norm,
+      .layer_norm = layer_norm, .l2_norm = l2_norm, .embedding = embedding, .linear = linear, .block_linear = block_linear,
+      .head_dot = head_dot, .scale_heads = scale_heads, .rope = rope, .append_keys = naive::append_keys,
+      .attention = naive::attention, .linear_scan = naive::linear_scan, .diag_scan = naive::diag_scan,
+      .short_conv = naive::short_conv, .pack = nullptr, .synchronize = nullptr};
+  return table;
+}
+
+}  // namespace headrace

@@ -1,0 +1,68 @@
+// Ops without time. Activations are f32 with tokens first: x [N,D] or [N,H,D], N the tokens of a ragged batch one after
+// the other. A result has fresh memory. Each checks its arguments and throws Error with the op, the shapes and the names.
+#pragma once
+#include <initializer_list>
+#include <span>
+#include <vector>
+
+#include "ops/kernels.h"
+#include "tensor/tensor.h"
+
+namespace headrace {
+
+Tensor unary(Unary f, const Tensor& x, float parameter = 0);
+Tensor binary(Binary f, const Tensor& a, const Tensor& b);       // b: a's shape, one row, or one column (broadcast)
+
+inline Tensor operator+(const Tensor& a, const Tensor& b) { return binary(Binary::add, a, b); }
+inline Tensor operator-(const Tensor& a, const Tensor& b) { return binary(Binary::subtract, a, b); }
+inline Tensor operator*(const Tensor& a, const Tensor& b) { return binary(Binary::multiply, a, b); }
+inline Tensor operator*(float s, const Tensor& x) { return unary(Unary::scale, x, s); }
+inline Tensor exp(const Tensor& x) { return unary(Unary::exp, x); }
+inline Tensor sigmoid(const Tensor& x) { return unary(Unary::sigmoid, x); }
+inline Tensor tanh(const Tensor& x) { return unary(Unary::tanh, x); }
+inline Tensor silu(const Tensor& x) { return unary(Unary::silu, x); }
+inline Tensor gelu(const Tensor& x) { return unary(Unary::gelu_tanh, x); }             // tanh approximation
+inline Tensor gelu_erf(const Tensor& x) { return unary(Unary::gelu_erf, x); }
+inline Tensor relu_squared(const Tensor& x) { return unary(Unary::relu_squared, x); }
+inline Tensor softplus(const Tensor& x) { return unary(Unary::softplus, x); }
+inline Tensor log_sigmoid(const Tensor& x) { return unary(Unary::log_sigmoid, x); }
+inline Tensor softcap(const Tensor& x, float cap) { return cap > 0 ? unary(Unary::softcap, x, cap) : x; }   // cap tanh(x / cap)
+
+Tensor lerp(const Tensor& a, const Tensor& b, const Tensor& t);  // a + (b - a) t; t a row or a's shape
+Tensor where_starts(std::span<const int32_t> positions, float value, const Tensor& x);   // value where position is 0
+
+// y = x / rms(x) (offset + w), statistics over each of `groups` equal parts of the last dimension. w [D] or none.
+// Zhang and Sennrich 2019; offset 1 is Gemma's.
+struct RmsNorm { float eps = 1e-5f, offset = 0; int groups = 1; };
+Tensor rms_norm(const Tensor& x, const Tensor& w, RmsNorm options = {});
+Tensor layer_norm(const Tensor& x, const Tensor& w, const Tensor& b, float eps = 1e-5f, int groups = 1);   // groups: group norm
+Tensor l2_norm(const Tensor& x, float eps = 1e-6f, bool clamp = false);   // over the last dimension
+
+Tensor embedding(const Tensor& table, std::span<const int32_t> ids);      // [N, width]
+Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias = {});   // x [N,in], weight [out,in] -> [N,out]
+// Several products of one input at once: one pass over the threads, the input quantised once.
+struct Weight { const Tensor& weight; const Tensor& bias; };
+std::vector<Tensor> linear(const Tensor& x, std::initializer_list<Weight> weights);
+Tensor block_linear(const Tensor& x, const Tensor& w, const Tensor& b);   // block diagonal; w [H,in,out], b [H,out]
+
+Tensor head_dot(const Tensor& a, const Tensor& b, const Tensor& w);       // [N,H,D] x2, w [H,D] or none -> [N,H] sums over D
+Tensor scale_heads(const Tensor& x, const Tensor& s);                     // [N,H,D] times [N,H]
+
+struct Rope {
+  int rotary = 0;                       // dimensions of a head that turn; 0: none
+  bool interleaved = false;             // pairs (2i, 2i+1), else (i, i + rotary/2)
+  float factor = 1;                     // attention factor of yarn and longrope
+  std::vector<float> inverse_frequency; // [rotary/2]
+};
+Tensor rope(const Tensor& x, const Rope& options, std::span<const int32_t> positions);   // x [N,H,D]. Su et al. 2021
+
+Tensor concat(std::initializer_list<Tensor> parts);                       // along the last dimension, same rows
+Tensor take_rows(const Tensor& x, std::span<const int64_t> rows);
+
+template <class F, class... Args>
+void launch(F* kernel, const char* name, const char* device, Args&&... args) {
+  if (kernel == nullptr) missing_kernel(device, name);
+  kernel(std::forward<Args>(args)...);
+}
+
+}  // namespace headrace

@@ -1,0 +1,68 @@
+// The sequence primitives: the only code that sees time. x [N,...] holds the tokens of a ragged batch one after the
+// other; a Slot says where its sequences begin and holds, per sequence, the state to continue from (none: each sequence
+// is whole). f(a then b) = f(a), then f(b) with the slot, for every split.
+#pragma once
+#include <span>
+#include <vector>
+
+#include "ops/kernels.h"
+#include "ops/ops.h"
+
+namespace headrace {
+
+// One named state of one layer and one sequence: a tensor, or pages of keys and values. Copies share memory;
+// a primitive copies what is shared before it writes (copy-on-write), so a kept copy is a bookmark.
+struct SlotValue {
+  Tensor value;                          // f32; empty until first use
+  std::vector<Tensor> pages;             // [Hkv*64*(K+V)] each; empty tensors have left every window
+  int64_t length = 0;                    // tokens in pages
+  size_t bytes() const;
+};
+
+enum class Form { fastest, step, chunk, whole };   // all give the same result; `fastest` chooses by length
+
+struct Slot {
+  Sequences sequences;
+  std::vector<SlotValue*> values;        // one per sequence; empty: no state is carried
+  Form form = Form::fastest;
+};
+
+// o = softmax(scale q k^T + ...) v. q [N,H,K], k [N,Hkv,K], v [N,Hkv,V] -> [N,H,V]; query head h reads key head h / (H/Hkv).
+// Vaswani et al. 2017; Shazeer 2019 (MQA), Ainslie et al. 2023 (GQA); state: pages of keys and values.
+struct Attention {
+  float scale = 0;                       // 0: 1/sqrt(K)
+  float cap = 0;                         // Gemma 2: cap tanh(score / cap); 0: none
+  int64_t window = 0;                    // keys visible to a query, itself included; 0: all
+  bool causal = true;                    // false needs a slot without state
+  int64_t ahead = 0;                     // not causal: keys visible after the query; 0 with window 0: all
+  Tensor sinks;                          // [H]: a logit in the denominator only (gpt-oss)
+  Tensor slopes;                         // [H]: ALiBi, Press et al. 2021
+};
+Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, const Attention& options, const Slot& slot);
+
+// S_t = (diag(exp(log_decay_t)) + b_t a_t^T) S_{t-1} + k_t v_t^T;  o_t = scale S_t^T q_t.   state [H,K,V]
+struct LinearScan {
+  const Tensor& q;                       // [N,H,K]
+  const Tensor& k;                       // [N,Hk,K], Hk divides H
+  const Tensor& v;                       // [N,Hv,V], Hv divides H
+  Tensor log_decay = {};                 // none, [H], [H,K], [N,H] or [N,H,K]
+  Tensor a = {}, b = {};                 // [N,H,K]: low-rank removal (RWKV-7); a reads the undecayed state
+  Tensor beta = {};                      // [N,H]: delta rule after the decay
+  Tensor bonus = {};                     // [H,K]: read S_{t-1} and add (q.(bonus*k)) v (RWKV-5, 6)
+  float scale = 1;
+};
+Tensor linear_scan(const LinearScan& args, const Slot& slot);   // [N,H,V]
+
+// h_t = exp(log_decay_t) h_{t-1} + input_t, per channel. [N,C] both; state [C]. Griffin's RG-LRU, HGRN, LRU's modulus.
+Tensor diag_scan(const Tensor& log_decay, const Tensor& input, const Slot& slot);
+// Mamba (Gu and Dao 2023): h[c,n] = exp(dt[c] A[c,n]) h[c,n] + dt[c] B[n] x[c], y[c] = C.h[c]. x, dt [N,C], A [C,S] (negative),
+// B, C [N,S]; B x T x C x S is never stored. state [C,S]
+Tensor selective_scan(const Tensor& x, const Tensor& dt, const Tensor& A, const Tensor& B, const Tensor& C, const Slot& slot);
+// RWKV-4 (Peng et al. 2023): weighted means of v with weights exp(k), decay exp(w) (w [C] negative), bonus u [C]; state [3,C]
+Tensor rwkv4_scan(const Tensor& w, const Tensor& u, const Tensor& k, const Tensor& v, const Slot& slot);
+
+// Causal depthwise convolution, the last tap meets the current token. x [N,C], weight [C,taps], bias [C] or none; state [taps-1,C]
+Tensor short_conv(const Tensor& x, const Tensor& weight, const Tensor& bias, bool silu, const Slot& slot);
+Tensor token_shift(const Tensor& x, const Slot& slot);          // the token before, zero at the start; state [1,C]
+
+}  // namespace headrace

@@ -1,7 +1,18 @@
-#include "ops/kernels.h"
+#include "cpu/kernels.h"
+#include "cpu/panel.h"
 
 namespace headrace::cpu {
 
-const Kernels& kernels() { return naive_kernels(); }
+const Kernels& kernels() {
+  static const Kernels table = [] {
+    Kernels k = naive_kernels();
+    k.device = "cpu";
+    k.linear = linear;
+    k.embedding = embedding;
+    k.pack = pack;
+    return k;
+  }();
+  return table;
+}
 
 }  // namespace headrace::cpu

@@ -1,0 +1,30 @@
+// Products of packed matrices: one table per instruction set, chosen once by what the machine has (dot.cc).
+#pragma once
+#include <cstdint>
+
+#include "cpu/panel.h"
+
+namespace headrace::cpu {
+
+// Rows of an input as 8-bit blocks: value = scale * quant, one scale for 32 values.
+struct QuantisedRows {
+  const int8_t* quants;                  // [M][K]
+  const float* scales;                   // [M][K/32]
+  // [M][K/16] for each half block, or for whole blocks at every other place where the format has no halves:
+  const float* sums;                     // scale times the sum of the quants
+  const int32_t* starts;                 // -zero times the sum of the quants
+};
+
+struct DotTable {
+  const char* name;
+  // One row: quants [K], scales [K/32], sums [K/16] in integers.
+  void (*quantise)(const float* x, int64_t K, int8_t* quants, float* scales, int32_t* sums);
+  // One panel times M rows: y[m][0..16) for m < M; K values; y_rows valid outputs (16, or fewer in the last panel).
+  void (*blocks[dtype_count])(const uint8_t* panel, int64_t K, const QuantisedRows& x, int M, float* const* y, const float* bias, int valid);
+  void (*plain[3])(const void* panel, int64_t K, const float* const* x, int M, float* const* y, const float* bias, int valid);   // f32 f16 bf16
+};
+extern const DotTable dot_avx512, dot_avx2;
+const DotTable& dots();                  // the best this machine has; throws Error where it has neither
+void force_dots(const char* name);       // "avx2" for tests; null: the best again
+
+}  // namespace headrace::cpu

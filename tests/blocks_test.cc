@@ -60,5 +60,62 @@ TEST(Blocks, RowsThatAreNotWholeBlocksAreRefused) {
   EXPECT_THROW(dequantise_row(DType::i32, x, x, 1), Error);
 }
 
+
+// Values of a bell shape from a fixed recurrence.
+std::vector<float> bell(size_t n) {
+  std::vector<float> x(n);
+  uint32_t state = 12345;
+  for (float& v : x) {
+    v = 0;
+    for (int i = 0; i < 12; ++i) v += static_cast<float>((state = state * 1664525u + 1013904223u) >> 8) * 0x1p-24f;
+    v -= 6;
+  }
+  return x;
+}
+double relative_rms(DType t, const std::vector<float>& x, const float* importance = nullptr, const float* weights = nullptr) {
+  std::vector<std::byte> stored(bytes_of(t, static_cast<int64_t>(x.size())));
+  std::vector<float> y(x.size());
+  quantise_row(t, x.data(), stored.data(), static_cast<int64_t>(x.size()), importance);
+  dequantise_row(t, stored.data(), y.data(), static_cast<int64_t>(x.size()));
+  double e = 0, sum = 0;
+  for (size_t i = 0; i < x.size(); ++i) {
+    const double w = weights ? weights[i] : 1;
+    e += w * (y[i] - x[i]) * (y[i] - x[i]);
+    sum += w * x[i] * x[i];
+  }
+  return sum > 0 ? std::sqrt(e / sum) : std::sqrt(e);
+}
+
+TEST(Blocks, QuantisationErrorIsWhatTheFormatsBitsAllow) {
+  const std::vector<float> x = bell(8192);
+  const std::pair<DType, double> bounds[] = {{DType::f16, 2.5e-4}, {DType::bf16, 2e-3}, {DType::f64, 0}, {DType::q4_0, .085}, {DType::q4_1, .073},
+      {DType::q5_0, .043}, {DType::q5_1, .036}, {DType::q8_0, .0055}, {DType::q2_k, .30}, {DType::q3_k, .165}, {DType::q4_k, .075},
+      {DType::q5_k, .038}, {DType::q6_k, .019}, {DType::iq4_nl, .076}, {DType::iq4_xs, .076}};
+  for (auto [t, bound] : bounds) EXPECT_LE(relative_rms(t, x), bound) << name(t);
+}
+TEST(Blocks, ImportanceLowersTheErrorThatItWeighs) {
+  const std::vector<float> x = bell(4096);
+  std::vector<float> w(x.size());
+  for (size_t i = 0; i < w.size(); ++i) w[i] = i % 8 == 0 ? 100.f : 1.f;
+  for (DType t : block_types()) EXPECT_LT(relative_rms(t, x, w.data(), w.data()), relative_rms(t, x, nullptr, w.data())) << name(t);
+}
+TEST(Blocks, ZerosConstantsAndExtremesStayFinite) {
+  for (DType t : block_types()) {
+    EXPECT_EQ(relative_rms(t, std::vector<float>(256, 0.f)), 0) << name(t);
+    for (float v : {1.f, -1.f, 1e-30f, -1e-7f, 3e38f, -3e38f})
+      EXPECT_TRUE(std::isfinite(relative_rms(t, std::vector<float>(256, v)))) << name(t) << " " << v;
+    EXPECT_LT(relative_rms(t, std::vector<float>(256, -1.f)), 0.02) << name(t);
+  }
+}
+TEST(Blocks, ValuesThatAreNotFiniteAreRefused) {
+  for (DType t : block_types()) {
+    std::vector<float> x(256, 1.f);
+    x[77] = std::numeric_limits<float>::infinity();
+    EXPECT_THROW(relative_rms(t, x), Error) << name(t);
+    x[77] = std::numeric_limits<float>::quiet_NaN();
+    EXPECT_THROW(relative_rms(t, x), Error) << name(t);
+  }
+}
+
 }  // namespace
 }  // namespace headrace

@@ -6,7 +6,8 @@
 tests/fixtures/gguf/NAME.gguf and NAME.expected.safetensors (input_ids [1,37], logits [1,37,64]). The F32 files hold the
 models of tests/fixtures/models, or models drawn here where llama.cpp can not say what those models do. In the quantised
 files the logits are those of the dequantised weights in float32. blocks.safetensors: for each block type TYPE the bytes
-TYPE.blocks and the values TYPE.values that gguf's own dequantisation gives. Needs gguf 0.19, transformers 5.23, torch.
+TYPE.blocks and the values TYPE.values that gguf's own dequantisation gives. Needs gguf 0.19, transformers 5.23, torch;
+with accelerate installed, transformers reads the files back and the difference is printed.
 """
 import importlib.util, json, os, re, sys
 from importlib.metadata import version

@@ -6,7 +6,8 @@
 tests/fixtures/gguf/NAME.gguf and NAME.expected.safetensors (input_ids [1,37], logits [1,37,64]). The F32 files hold the
 models of tests/fixtures/models, or models drawn here where llama.cpp can not say what those models do. In the quantised
 files the logits are those of the dequantised weights in float32. blocks.safetensors: for each block type TYPE the bytes
-TYPE.blocks and the values TYPE.values that gguf's own dequantisation gives. Needs gguf 0.19, transformers 5.23, torch.
+TYPE.blocks and the values TYPE.values that gguf's own dequantisation gives. Needs gguf 0.19, transformers 5.23, torch;
+with accelerate installed, transformers reads the files back and the difference is printed.
 """
 import importlib.util, json, os, re, sys
 from importlib.metadata import version
@@ -14,7 +15,7 @@ import numpy as np
 import torch, transformers, gguf
 from gguf import GGMLQuantizationType as Q
 from safetensors.torch import load_file, save_file
-from make_model_fixtures import FULL, MODELS, OUT as FOLDERS, SEED, SLIDE, decoder, logits, redraw, rope
+from make_model_fixtures import FULL, MODELS, OUT as FOLDERS, SEED, SLIDE, decoder, logits, note, redraw, rope
 import make_rwkv_fixtures as rwkv
 
 OUT = os.path.join(FOLDERS, "..", "gguf")
@@ -156,7 +157,7 @@ def make(file):
     if model is None: out = rwkv.forward(int(arch[4]), {k: v.double() for k, v in state.items()}, ids[0])[None].float()
     else: out = logits(model, ids)
     save_file(dict(input_ids=ids, logits=out), os.path.join(OUT, file + ".expected.safetensors"),
-              metadata=dict(gguf=version("gguf"), transformers=transformers.__version__, seed=str(SEED)))
+              metadata=note(gguf=version("gguf"), transformers=transformers.__version__))
     second = "-"
     if arch in ("llama", "qwen2", "qwen3", "gemma2", "gemma3", "gpt2", "mamba") and file != "falcon_mamba" and importlib.util.find_spec("accelerate"):
         theirs = type(model).from_pretrained(OUT, config=model.config, gguf_file=file + ".gguf", dtype=torch.float32, attn_implementation="eager").eval()
@@ -173,7 +174,7 @@ def blocks():
         if kind == Q.MXFP4: raw[:, 0] = rng.integers(118, 130, 4)
         out[kind.name + ".blocks"] = torch.from_numpy(raw); out[kind.name + ".values"] = torch.from_numpy(gguf.quants.dequantize(raw, kind).astype(np.float32))
         assert out[kind.name + ".values"].shape == (4, size)
-    save_file(out, os.path.join(OUT, "blocks.safetensors"), metadata=dict(seed=str(SEED)))
+    save_file(out, os.path.join(OUT, "blocks.safetensors"), metadata=note(gguf=version("gguf")))
 
 if __name__ == "__main__":
     torch.set_num_threads(1); os.makedirs(OUT, exist_ok=True); transformers.logging.set_verbosity_error(); transformers.logging.disable_progress_bar()

@@ -101,8 +101,11 @@ def expected(step, seed):
         if margin > 2e-2: break
     return dict(input_ids=tokens, logits=step(tokens), input_ids_short=tokens[:, :SHORT].clone(), generated=cur[:, SHORT:].clone()), margin
 
-def write(d, out, **meta):
-    save_file(out, os.path.join(d, "expected.safetensors"), metadata={**dict(seed=str(SEED), torch=torch.__version__), **meta})
+def note(**facts):                              # one key: safetensors orders several anew every time
+    return dict(made=json.dumps(dict(seed=SEED, torch=torch.__version__, **facts)))
+
+def write(d, out, **facts):
+    save_file(out, os.path.join(d, "expected.safetensors"), metadata=note(**facts))
     big = [f for f in os.listdir(d) if os.path.getsize(os.path.join(d, f)) >= 100_000]
     if big: raise SystemExit(f"{d}: {big} reach 100 kB")
 

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/parallel.h"
+#include "tensor/blocks.h"
 #include "tensor/half.h"
 
 namespace headrace::cpu {

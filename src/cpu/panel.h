@@ -47,7 +47,6 @@ constexpr const PanelFormat* panel_format(DType t) {
     if (f.dtype == t) return &f;
   return nullptr;
 }
-constexpr int8_t iq4_values[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
 
 size_t panel_bytes(DType dtype, int64_t rows, int64_t cols);            // of the whole matrix
 Tensor pack(const Tensor& weight);                                      // rows -> panel

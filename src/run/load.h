@@ -1,0 +1,31 @@
+// Opens a model from what users have: a Hugging Face folder (config.json, safetensors), a .gguf, an RWKV .pth or
+// .safetensors with official names, with its tokenizer where there is one.
+#pragma once
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "models/model.h"
+#include "text/tokenizer.h"
+
+namespace headrace {
+
+struct LoadOptions {
+  Device device = Device::cpu;           // meta: a plan; shapes and bytes, nothing loaded
+  bool pack = true;                      // matrices in the device's own arrangement; off for the definitions (naive)
+};
+
+struct Loaded {
+  std::string path;
+  Model model;
+  std::optional<Tokenizer> tokenizer;
+  std::string chat_template;             // empty: none
+  std::string name;                      // for people
+  size_t file_bytes = 0;
+  std::shared_ptr<Source> source;        // parameters in order of declaration
+};
+Loaded open_model(const std::string& path, LoadOptions options = {});
+// Only the configuration and names, for `info`: never touches weights.
+Value read_model_config(const std::string& path);
+
+}  // namespace headrace

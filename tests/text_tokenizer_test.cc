@@ -92,8 +92,8 @@ TEST(Tokenizer, BytesAreTheirOwnIds) {
   EXPECT_EQ(Tokenizer::bytes().size(), 256);
 }
 
-TEST(Decoder, HoldsBackUnfinishedCharacters) {
-  Decoder d(Tokenizer::bytes());
+TEST(StreamDecoder, HoldsBackUnfinishedCharacters) {
+  StreamDecoder d(Tokenizer::bytes());
   EXPECT_EQ(d.next(0xF0), "");
   EXPECT_EQ(d.next(0x9F), "");
   EXPECT_EQ(d.next(0x99), "");
@@ -108,11 +108,11 @@ TEST(Decoder, HoldsBackUnfinishedCharacters) {
   EXPECT_EQ(d.flush(), "");
 }
 
-TEST(Decoder, GivesWhatDecodeGivesForEveryReferenceText) {
+TEST(StreamDecoder, GivesWhatDecodeGivesForEveryReferenceText) {
   for (const auto& entry : nlohmann::json::parse(fixture("reference_tokens.json")))
     for (const Tokenizer* t : {&testing::gpt2(), &testing::rwkv_world(), &testing::smollm2()}) {
       const Ids ids = t->encode(entry["text"].get<std::string>());
-      Decoder d(*t);
+      StreamDecoder d(*t);
       std::string text;
       for (int id : ids) text += d.next(id);
       EXPECT_EQ(text + d.flush(), t->decode(ids));

@@ -218,7 +218,7 @@ std::span<const int> Tokenizer::end_of_turn() const { return parts_->end_of_turn
 const std::string& Tokenizer::chat_template() const { return parts_->chat_template; }
 bool Tokenizer::strips_first_space() const { return parts_->strip_first_space; }
 
-std::string Decoder::next(int id) {
+std::string StreamDecoder::next(int id) {
   const Parts& p = tokenizer_.parts();
   std::string piece = tokenizer_.piece(id);
   if (options_.skip_special && p.special[id]) return "";
@@ -233,7 +233,7 @@ std::string Decoder::next(int id) {
   return out;
 }
 
-std::string Decoder::flush() {
+std::string StreamDecoder::flush() {
   at_start_ = true;
   return replace_broken(std::exchange(held_, {}));
 }

@@ -83,9 +83,9 @@ class Tokenizer {
 };
 
 // Ids in, whole characters out: bytes of an unfinished character are held back until it is whole.
-class Decoder {
+class StreamDecoder {
  public:
-  explicit Decoder(Tokenizer tokenizer, DecodeOptions options = {})
+  explicit StreamDecoder(Tokenizer tokenizer, DecodeOptions options = {})
       : tokenizer_(std::move(tokenizer)), options_(options) {}
   std::string next(int id);
   std::string flush();  // what is held back, as U+FFFD; the decoder may start over after it

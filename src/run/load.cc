@@ -1,0 +1,73 @@
+#include "run/load.h"
+
+#include <sys/stat.h>
+
+#include <filesystem>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "io/gguf.h"
+#include "io/safetensors.h"
+#include "io/tensor_file.h"
+
+namespace headrace {
+namespace {
+
+std::string beside(const std::string& path, const char* name) { return path + "/" + name; }
+
+// The tokenizer of a Hugging Face folder, where there is one.
+void read_tokenizer(const std::string& folder, Loaded& loaded) {
+  std::string config;
+  if (file_exists(beside(folder, "tokenizer_config.json"))) config = read_text(beside(folder, "tokenizer_config.json"), size_t{64} << 20);
+  if (file_exists(beside(folder, "tokenizer.json")))
+    loaded.tokenizer = Tokenizer::from_tokenizer_json(read_text(beside(folder, "tokenizer.json"), size_t{256} << 20), beside(folder, "tokenizer.json"), config);
+  else if (file_exists(beside(folder, "tokenizer.model")))
+    loaded.tokenizer = Tokenizer::from_sentencepiece_model(read_text(beside(folder, "tokenizer.model"), size_t{64} << 20));
+  else if (file_exists(beside(folder, "vocab.json")) && file_exists(beside(folder, "merges.txt")))
+    loaded.tokenizer = Tokenizer::from_gpt2_files(read_text(beside(folder, "vocab.json")), read_text(beside(folder, "merges.txt")));
+  if (loaded.tokenizer) loaded.chat_template = loaded.tokenizer->chat_template();
+  if (file_exists(beside(folder, "chat_template.jinja"))) loaded.chat_template = read_text(beside(folder, "chat_template.jinja"), size_t{1} << 20);
+}
+
+std::shared_ptr<Source> source_of(TensorFile file, const LoadOptions& options) {
+  auto shared = std::make_shared<TensorFile>(std::move(file));
+  auto s = std::make_shared<Source>();
+  s->file = shared->path();
+  s->device = options.device;
+  s->pack = options.pack;
+  s->find = [shared](const std::string& name) {
+    const Tensor* t = shared->find(name);
+    return t ? *t : Tensor{};
+  };
+  s->names = [shared] { return shared->names(); };
+  return s;
+}
+size_t bytes_of_tensors(const TensorFile& file) {
+  size_t n = 0;
+  for (const auto& [name, t] : file) n += t.bytes();
+  return n;
+}
+
+}  // namespace
+
+Value read_model_config(const std::string& path) {
+  std::string file = beside(path, "config.json");
+  return parse_json(read_text(file, size_t{16} << 20), file);
+}
+
+Loaded open_model(const std::string& path, LoadOptions options) {
+  expect(file_exists(path), path, ": no such file or folder");
+  Loaded loaded{.path = path, .name = std::filesystem::path(path).lexically_normal().filename().string()};
+  TensorFile tensors = is_folder(path) ? read_safetensors_folder(path) : GgufFile(path).tensors();
+  loaded.file_bytes = bytes_of_tensors(tensors);
+  const bool folder = is_folder(path);
+  Value config = read_model_config(path);
+  loaded.source = source_of(std::move(tensors), options);
+  loaded.model = build_model(config, loaded.source, folder ? beside(path, "config.json") : path);
+  loaded.source->find = nullptr;                   // the mapped file may go
+  loaded.source->names = nullptr;
+  if (folder) read_tokenizer(path, loaded);
+  return loaded;
+}
+
+}  // namespace headrace

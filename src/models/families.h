@@ -5,5 +5,6 @@
 namespace headrace {
 
 Model llama(const Value& config, const Scope& scope, const std::string& file);   // llama.cc: llama, mistral, qwen2, qwen3
+Model rwkv(const Value& config, const Scope& scope, const std::string& file);    // rwkv.cc: RWKV 4, 5, 6, 7
 
 }  // namespace headrace

@@ -9,6 +9,7 @@ namespace {
 
 constexpr Family table[] = {
     {"llama", llama}, {"mistral", llama}, {"qwen2", llama}, {"qwen3", llama}, {"smollm3", llama},
+    {"rwkv", rwkv}, {"rwkv5", rwkv}, {"rwkv6", rwkv}, {"rwkv7", rwkv},
 };
 
 }  // namespace

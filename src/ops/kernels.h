@@ -107,6 +107,7 @@ struct Kernels {
   void (*unary)(Unary f, float parameter, Rows x, Rows y);
   void (*binary)(Binary f, Rows a, Rows b, Rows y);            // b may have one row, or one column: broadcast
   void (*lerp)(Rows a, Rows b, Rows t, Rows y);                // a + (b - a) t; t may have one row
+  void (*mix)(Rows a, Rows b, Rows t, float* y);               // t [1 or N, M*D] -> y [M,N,D]: y_m = a + (b - a) t_m
   void (*where_starts)(std::span<const int32_t> positions, float value, Rows x, Rows y);   // value at position 0, else x
   void (*rms_norm)(Rows x, const float* w, float offset, float eps, int groups, Rows y);   // w [cols] or null
   void (*layer_norm)(Rows x, const float* w, const float* b, float eps, int groups, Rows y);

@@ -62,6 +62,12 @@ void lerp(Rows a, Rows b, Rows t, Rows y) {
     for (int64_t j = 0; j < a.cols; ++j)
       y[i][j] = static_cast<float>(a[i][j] + (double{b[i][j]} - a[i][j]) * t[t.rows == 1 ? 0 : i][j]);
 }
+void mix(Rows a, Rows b, Rows t, float* y) {
+  for (int64_t m = 0; m < t.cols / a.cols; ++m)
+    for (int64_t i = 0; i < a.rows; ++i)
+      for (int64_t j = 0; j < a.cols; ++j)
+        *y++ = static_cast<float>(a[i][j] + (double{b[i][j]} - a[i][j]) * t[t.rows == 1 ? 0 : i][m * a.cols + j]);
+}
 void where_starts(std::span<const int32_t> positions, float value, Rows x, Rows y) {
   for (int64_t i = 0; i < x.rows; ++i)
     for (int64_t j = 0; j < x.cols; ++j) y[i][j] = positions[i] == 0 ? value : x[i][j];
@@ -169,7 +175,7 @@ void rope(const RopeArgs& r) {
 
 const Kernels& naive_kernels() {
   static const Kernels table{
-      .device = "naive", .unary = unary, .binary = binary, .lerp = lerp, .where_starts = where_starts, .rms_norm = rms_norm,
+      .device = "naive", .unary = unary, .binary = binary, .lerp = lerp, .mix = mix, .where_starts = where_starts, .rms_norm = rms_norm,
       .layer_norm = layer_norm, .l2_norm = l2_norm, .embedding = embedding, .linear = linear, .block_linear = block_linear,
       .head_dot = head_dot, .scale_heads = scale_heads, .rope = rope, .append_keys = naive::append_keys,
       .attention = naive::attention, .linear_scan = naive::linear_scan, .diag_scan = naive::diag_scan,

@@ -67,6 +67,15 @@ Tensor lerp(const Tensor& a, const Tensor& b, const Tensor& t) {
   return y;
 }
 
+Tensor mix(const Tensor& a, const Tensor& b, const Tensor& t) {
+  const int64_t N = a.dim(0), D = a.dim(-1), M = t.dim(-2);
+  expect(a.rank() == 2 && b.shape() == a.shape() && t.contiguous() && (t.shape() == Shape({M, D}) || t.shape() == Shape({N, M, D})), "mix: ",
+         a.shape(), " ", b.shape(), " ", t.shape());
+  Tensor y = Tensor::empty({M, N, D}, DType::f32, a.device());
+  run<&Kernels::mix>("mix", a.device(), rows_of(a), rows_of(b), Rows{t.f32(), t.rank() == 3 ? N : 1, M * D, M * D}, y.f32());
+  return y;
+}
+
 Tensor where_starts(std::span<const int32_t> positions, float value, const Tensor& x) {
   expect(static_cast<int64_t>(positions.size()) == x.dim(0), "where_starts: ", positions.size(), " positions for ", x.shape());
   Tensor y = like(x);

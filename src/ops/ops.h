@@ -29,6 +29,8 @@ inline Tensor log_sigmoid(const Tensor& x) { return unary(Unary::log_sigmoid, x)
 inline Tensor softcap(const Tensor& x, float cap) { return cap > 0 ? unary(Unary::softcap, x, cap) : x; }   // cap tanh(x / cap)
 
 Tensor lerp(const Tensor& a, const Tensor& b, const Tensor& t);  // a + (b - a) t; t a row or a's shape
+// Several lerps of one pair: y_m = a + (b - a) t_m. t [M,D], or [N,M,D] where it differs by token; y [M,N,D], so that y[m] is a whole.
+Tensor mix(const Tensor& a, const Tensor& b, const Tensor& t);
 Tensor where_starts(std::span<const int32_t> positions, float value, const Tensor& x);   // value where position is 0
 
 // y = x / rms(x) (offset + w), statistics over each of `groups` equal parts of the last dimension. w [D] or none.

@@ -52,6 +52,7 @@ size_t bytes_of_tensors(const TensorFile& file) {
 
 Value read_model_config(const std::string& path) {
   std::string file = beside(path, "config.json");
+  if (!is_folder(path) || !file_exists(file)) return Object{{"model_type", "rwkv"}};   // official RWKV checkpoints have none
   return parse_json(read_text(file, size_t{16} << 20), file);
 }
 

@@ -9,7 +9,9 @@
 
 namespace headrace {
 
-enum class Unary { scale, softcap, exp, sigmoid, tanh, silu, gelu_tanh, gelu_erf, relu, relu_squared, softplus, log_sigmoid, sqrt, negate };
+enum class Unary { scale, softcap, exp, sigmoid, tanh, silu, gelu_tanh, gelu_erf, relu, relu_squared, softplus, log_sigmoid, sqrt, negate,
+                   at_least, at_most,              // max(x, p), min(x, p)
+                   sqrt_one_minus_exp };           // sqrt(1 - exp(p x)), x p <= 0, exact where the difference is small
 enum class Binary { add, subtract, multiply, silu_multiply, gelu_tanh_multiply, gelu_erf_multiply, sigmoid_multiply };
 const char* name(Unary f);
 const char* name(Binary f);
@@ -49,10 +51,10 @@ struct AttentionArgs {
 };
 
 struct LinearScanArgs {
-  const float *q, *k, *v;                          // [N,H,K], [N,Hk,K], [N,Hv,V]; H a multiple of Hk and Hv
+  const float *q, *k, *v;                          // [N,Hq,K], [N,Hk,K], [N,Hv,V]; each divides H: head h reads h / (H/Hq)
   int64_t q_stride, k_stride, v_stride;
   float* y; int64_t y_stride;                      // [N,H,V]
-  int heads, k_heads, v_heads, key, value;
+  int heads, q_heads, k_heads, v_heads, key, value;
   Sequences sequences;
   const float* log_decay;                          // null: none
   int64_t decay_stride;                            // between rows; 0: constant in time

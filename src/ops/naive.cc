@@ -1,4 +1,5 @@
 // The definitions of the ops without time, in double precision, one loop nest each. Every backend is held to them.
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <vector>
@@ -32,6 +33,9 @@ double apply(Unary f, double p, double x) {
     case Unary::log_sigmoid: return -softplus(-x);
     case Unary::sqrt: return std::sqrt(x);
     case Unary::negate: return -x;
+    case Unary::at_least: return std::max(x, p);
+    case Unary::at_most: return std::min(x, p);
+    case Unary::sqrt_one_minus_exp: return std::sqrt(-std::expm1(p * x));
   }
   return 0;
 }

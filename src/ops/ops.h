@@ -26,6 +26,9 @@ inline Tensor gelu_erf(const Tensor& x) { return unary(Unary::gelu_erf, x); }
 inline Tensor relu_squared(const Tensor& x) { return unary(Unary::relu_squared, x); }
 inline Tensor softplus(const Tensor& x) { return unary(Unary::softplus, x); }
 inline Tensor log_sigmoid(const Tensor& x) { return unary(Unary::log_sigmoid, x); }
+inline Tensor at_least(const Tensor& x, float low) { return unary(Unary::at_least, x, low); }
+inline Tensor at_most(const Tensor& x, float high) { return unary(Unary::at_most, x, high); }
+inline Tensor sqrt_one_minus_exp(const Tensor& x, float p) { return unary(Unary::sqrt_one_minus_exp, x, p); }   // sqrt(1 - exp(p x))
 inline Tensor softcap(const Tensor& x, float cap) { return cap > 0 ? unary(Unary::softcap, x, cap) : x; }   // cap tanh(x / cap)
 
 Tensor lerp(const Tensor& a, const Tensor& b, const Tensor& t);  // a + (b - a) t; t a row or a's shape

@@ -42,10 +42,10 @@ Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, const Attent
 
 // S_t = (diag(exp(log_decay_t)) + b_t a_t^T) S_{t-1} + k_t v_t^T;  o_t = scale S_t^T q_t.   state [H,K,V]
 struct LinearScan {
-  const Tensor& q;                       // [N,H,K]
-  const Tensor& k;                       // [N,Hk,K], Hk divides H
-  const Tensor& v;                       // [N,Hv,V], Hv divides H
-  Tensor log_decay = {};                 // none, [H], [H,K], [N,H] or [N,H,K]
+  const Tensor& q;                       // [N,Hq,K]
+  const Tensor& k;                       // [N,Hk,K]
+  const Tensor& v;                       // [N,Hv,V]; H is the most of Hq, Hk, Hv, and each divides it: head h reads h / (H/Hq)
+  Tensor log_decay = {};                 // none; constant: [H] or [1,H,K]; else [N,H] or [N,H,K]
   Tensor a = {}, b = {};                 // [N,H,K]: low-rank removal (RWKV-7); a reads the undecayed state
   Tensor beta = {};                      // [N,H]: delta rule after the decay
   Tensor bonus = {};                     // [H,K]: read S_{t-1} and add (q.(bonus*k)) v (RWKV-5, 6)

@@ -1,5 +1,5 @@
-// TensorFile: named tensors in file order, whatever the format (safetensors, GGUF, .pth, rwkv and llama2.c binaries)
-// and however many shards. A tensor views the mapped file and keeps the mapping alive.
+// TensorFile: named tensors in file order, whatever the format (safetensors, GGUF, .pth) and however
+// many shards. A tensor views the mapped file and keeps the mapping alive.
 #pragma once
 #include <functional>
 #include <memory>
@@ -38,8 +38,8 @@ class TensorFile {
 };
 
 // Any file or folder that holds tensors, told apart by its first bytes: a Hugging Face folder
-// (model.safetensors.index.json, model.safetensors, pytorch_model.bin), .safetensors, .gguf (all parts), .pth, the
-// binaries of rwkv.cpp and llama2.c. Names stay as they are in the file.
+// (model.safetensors.index.json, model.safetensors, pytorch_model.bin), .safetensors, .gguf (all parts), .pth.
+// Names stay as they are in the file.
 TensorFile open_tensors(const std::string& path);
 
 // What a writer streams: the tensor is made when its turn comes, and dropped once written.

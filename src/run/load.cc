@@ -6,8 +6,6 @@
 
 #include "base/error.h"
 #include "base/file.h"
-#include "io/gguf.h"
-#include "io/safetensors.h"
 #include "io/tensor_file.h"
 
 namespace headrace {
@@ -59,7 +57,7 @@ Value read_model_config(const std::string& path) {
 Loaded open_model(const std::string& path, LoadOptions options) {
   expect(file_exists(path), path, ": no such file or folder");
   Loaded loaded{.path = path, .name = std::filesystem::path(path).lexically_normal().filename().string()};
-  TensorFile tensors = is_folder(path) ? read_safetensors_folder(path) : GgufFile(path).tensors();
+  TensorFile tensors = open_tensors(path);
   loaded.file_bytes = bytes_of_tensors(tensors);
   const bool folder = is_folder(path);
   Value config = read_model_config(path);

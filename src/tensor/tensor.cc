@@ -38,6 +38,7 @@ void append(std::string& s, const Shape& shape) {
 namespace {
 
 std::atomic<size_t> live[3];
+std::atomic<bool> poison = false;
 std::shared_ptr<Storage> (*allocators[3])(size_t) = {};
 void (*copier)(void*, Device, const void*, Device, size_t) = nullptr;
 
@@ -98,11 +99,13 @@ std::shared_ptr<Storage> allocate(size_t bytes, Device device) {
       expect(s->data != nullptr, "out of memory: ", bytes, " bytes");
     }
     s->release = release_cpu;
+    if (poison.load(std::memory_order_relaxed)) std::memset(s->data, 0xff, bytes);
   }
   live[static_cast<int>(device)] += bytes;
   return s;
 }
 void set_allocator(Device device, std::shared_ptr<Storage> (*a)(size_t)) { allocators[static_cast<int>(device)] = a; }
+void poison_new_memory(bool on) { poison = on; }
 size_t allocated_bytes(Device device) { return live[static_cast<int>(device)]; }
 
 Tensor Tensor::of(std::shared_ptr<Storage> storage, size_t offset, DType dtype, const Shape& shape, Layout layout) {

@@ -54,6 +54,8 @@ struct Storage {
 // Each device hands out storage here; cuda registers its allocator at start (Device::cuda fails by name before).
 std::shared_ptr<Storage> allocate(size_t bytes, Device device);
 void set_allocator(Device device, std::shared_ptr<Storage> (*allocate)(size_t bytes));
+// Tests: fresh memory of the CPU is filled with NaN (every byte 0xFF), so that nothing is read before it is written.
+void poison_new_memory(bool on);
 size_t allocated_bytes(Device device);             // live bytes handed out (meta counts too: plans)
 
 struct Node;                                       // tape.h

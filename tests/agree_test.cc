@@ -1,0 +1,93 @@
+// The law `agree`: what the CPU's kernels give = what the definitions give, fresh memory poisoned with NaN.
+#include <gtest/gtest.h>
+
+#include <set>
+
+#include "cpu/dot.h"
+#include "op_cases.h"
+#include "primitive_cases.h"
+
+namespace headrace {
+namespace {
+
+const bool poisoned = (poison_new_memory(true), true);   // for every test of this program
+
+bool has_avx512() { return std::string(cpu::dots().name) != "avx2"; }
+struct ForceDots {
+  explicit ForceDots(const char* name) { cpu::force_dots(name); }
+  ~ForceDots() { cpu::force_dots(nullptr); }
+};
+
+class OpAgree : public testing::TestWithParam<OpCase> {};
+TEST_P(OpAgree, CpuGivesWhatTheDefinitionGives) {
+  const OpCase& c = GetParam();
+  std::vector<Tensor> want = [&] {
+    UseNaive naive;
+    Random r(7);
+    return c.run(r);
+  }();
+  // A small result is as exact as a large one where nothing is summed; a sum that cancels is as exact as its parts.
+  const double most = c.kernel == "unary" || c.kernel == "binary" ? 1 : 1e30, least = c.kernel == "linear" ? 1 : 0;
+  std::vector<const char*> sets{nullptr};
+  if (c.both_instruction_sets && has_avx512()) sets.push_back("avx2");
+  for (const char* set : sets) {
+    ForceDots forced(set);
+    Random r(7);
+    std::vector<Tensor> got = c.run(r);
+    ASSERT_EQ(got.size(), want.size());
+    for (size_t i = 0; i < want.size(); ++i) EXPECT_TRUE(close(got[i], want[i], c.tolerance, least, most)) << "output " << i << (set ? " with avx2" : "");
+  }
+}
+INSTANTIATE_TEST_SUITE_P(All, OpAgree, testing::ValuesIn(op_cases()), [](const auto& info) { return info.param.name; });
+
+class PrimitiveAgree : public testing::TestWithParam<PrimitiveCase> {};
+TEST_P(PrimitiveAgree, CpuGivesWhatTheDefinitionGives) {
+  const PrimitiveCase& c = GetParam();
+  const std::vector<std::vector<int64_t>> batches{{1}, {67}, {0, 1, 5, 64, 0, 65, 3}, {1, 1, 1, 1}, {200}, {0}};
+  for (bool with_state : {false, true}) {
+    if (with_state && !c.carries_state) continue;
+    for (const auto& lengths : batches) {
+      Ragged cpu(lengths), naive(lengths);
+      Random r(11);
+      Tensors w = c.fixed(r);
+      for (int round = 0; round < (with_state ? 2 : 1); ++round) {   // the second time from the states of the first
+        Tensors x = c.timed(r, cpu.tokens());
+        Tensor got = c.run(x, w, cpu.slot(with_state)), want = [&] {
+          UseNaive definitions;
+          return c.run(x, w, naive.slot(with_state));
+        }();
+        EXPECT_TRUE(close(got, want, c.tolerance)) << text("lengths ", lengths, with_state ? " with" : " without", " state, round ", round);
+        for (size_t s = 0; with_state && s < lengths.size(); ++s)
+          EXPECT_TRUE(close_states(cpu.states[s], naive.states[s], c.tolerance)) << text("lengths ", lengths, " state ", s, ", round ", round);
+      }
+    }
+  }
+}
+INSTANTIATE_TEST_SUITE_P(All, PrimitiveAgree, testing::ValuesIn(primitive_cases()), case_name);
+
+TEST(Agree, EveryKernelOfTheTableHasACase) {
+  std::set<std::string> kernels{"append_keys", "pack", "synchronize"};   // append_keys: part of every attention
+  for (const OpCase& c : op_cases()) kernels.insert(c.kernel);
+  for (const PrimitiveCase& c : primitive_cases()) kernels.insert(c.kernel);
+  kernels.erase("");
+  EXPECT_EQ(kernels.size() + 1, sizeof(Kernels) / sizeof(void*)) << "a kernel was added: list a case for it in op_cases.cc or primitive_cases.cc";
+}
+
+TEST(Agree, AProductOfManyTokensIsTheProductOfEachAloneToTheBit) {
+  for (DType t : {DType::f32, DType::bf16, DType::q4_0, DType::q8_0, DType::q4_k, DType::q6_k})
+    for (const char* set : {"best", "avx2"}) {
+      ForceDots forced(std::string(set) == "avx2" ? set : nullptr);
+      Random r(3);
+      Tensor w = packed(weight(r, t, 37, 512)), x = r.rows({19, 512});
+      Tensor together = linear(x, w);
+      for (int64_t i = 0; i < 19; ++i) EXPECT_TRUE(same_bits(linear(x.slice(0, i, 1), w), together.slice(0, i, 1))) << name(t) << " row " << i;
+    }
+}
+
+TEST(Agree, FreshMemoryIsPoisoned) {
+  ASSERT_TRUE(poisoned);
+  EXPECT_TRUE(std::isnan(Tensor::empty({3}).f32()[2]));
+}
+
+}  // namespace
+}  // namespace headrace

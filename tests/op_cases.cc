@@ -1,0 +1,202 @@
+#include "op_cases.h"
+
+#include "ops/ops.h"
+#include "tensor/blocks.h"
+
+namespace headrace {
+
+Tensor exact_rows(Random& r, int64_t rows, int64_t cols) {
+  Tensor x = r.rows({rows, cols});
+  for (int64_t i = 0; i < rows && r.device != Device::meta; ++i) {
+    float* row = x.f32() + i * x.stride(0);
+    for (int64_t j = 0; j < cols; ++j) row[j] = static_cast<float>(r.below(255) - 127) / 64;
+    for (int64_t j = 0; j + 32 <= cols; j += 32) row[j + r.below(32)] = 127.f / 64;
+  }
+  return x;
+}
+Tensor weight(Random& r, DType dtype, int64_t out, int64_t in) {
+  if (r.device == Device::meta) return Tensor::empty({out, in}, dtype, Device::meta);
+  Tensor x = r.whole({out, in}), w = Tensor::empty({out, in}, dtype);
+  for (int64_t i = 0; i < out; ++i)
+    quantise_row(dtype, x.f32() + i * in, w.data<std::byte>() + bytes_of(dtype, i * in), in);
+  return w;
+}
+Tensor packed(const Tensor& w) {
+  if (w.device() == Device::meta) return w;
+  const Kernels& k = kernels(w.device());
+  return k.pack ? k.pack(w) : w;
+}
+
+namespace {
+
+std::vector<DType> weight_dtypes() {
+  std::vector<DType> all;
+  for (int i = 0; i < dtype_count; ++i)
+    if (auto t = static_cast<DType>(i); has_values(t) && t != DType::f64) all.push_back(t);
+  return all;
+}
+std::string camel(std::string s) {
+  std::string out;
+  for (size_t i = 0; i < s.size(); ++i)
+    if (s[i] != '_') out += i == 0 || s[i - 1] == '_' ? static_cast<char>(std::toupper(s[i])) : s[i];
+  return out;
+}
+
+void unaries(std::vector<OpCase>& all) {
+  for (int f = 0; f <= static_cast<int>(Unary::negate); ++f)
+    all.push_back({camel(name(static_cast<Unary>(f))), "unary", [f = static_cast<Unary>(f)](Random& r) {
+      std::vector<Tensor> ys;
+      for (int64_t cols : {1, 16, 37, 300}) {
+        Tensor x = r.rows({5, cols});
+        // Both tails too, where exp of the argument itself would overflow.
+        x = map(x, [&](float v) { return f == Unary::exp ? 20 * v : f == Unary::sqrt ? v * v : r.below(4) == 0 ? 60 * v : 2 * v; });
+        ys.push_back(unary(f, x, 1.7f));
+        ys.push_back(unary(f, x.view({5, 1, cols}), 0.3f));
+      }
+      return ys;
+    }});
+}
+void binaries(std::vector<OpCase>& all) {
+  for (int f = 0; f <= static_cast<int>(Binary::sigmoid_multiply); ++f)
+    all.push_back({camel(name(static_cast<Binary>(f))) + "Of2", "binary", [f = static_cast<Binary>(f)](Random& r) {
+      std::vector<Tensor> ys;
+      for (int64_t cols : {1, 16, 37, 300}) {
+        Tensor a = map(r.rows({5, cols}), [](float v) { return 4 * v; });
+        ys.push_back(binary(f, a, r.rows({5, cols})));
+        ys.push_back(binary(f, a, r.whole({cols})));                       // a row
+        ys.push_back(binary(f, a, r.whole({5, 1})));                       // a column
+      }
+      ys.push_back(binary(f, r.whole({5, 3, 7}), r.whole({3, 7})));
+      return ys;
+    }});
+}
+
+void norms(std::vector<OpCase>& all) {
+  struct Width { int64_t cols; int groups; };
+  static constexpr Width widths[] = {{1, 1}, {16, 1}, {37, 1}, {300, 1}, {48, 3}, {35, 5}};
+  all.push_back({"RmsNorm", "rms_norm", [](Random& r) {
+    std::vector<Tensor> ys;
+    for (auto [cols, groups] : widths)
+      for (float offset : {0.f, 1.f}) {
+        ys.push_back(rms_norm(r.rows({3, cols}), r.whole({cols}), {.eps = 1e-5f, .offset = offset, .groups = groups}));
+        ys.push_back(rms_norm(r.rows({3, cols}), {}, {.eps = 1e-2f, .groups = groups}));
+      }
+    ys.push_back(rms_norm(map(r.rows({3, 40}), [](float v) { return 0 * v; }), r.whole({40})));
+    ys.push_back(rms_norm(r.whole({3, 4, 16}), r.whole({16})));
+    return ys;
+  }});
+  all.push_back({"LayerNorm", "layer_norm", [](Random& r) {
+    std::vector<Tensor> ys;
+    for (auto [cols, groups] : widths) {
+      if (cols == groups) continue;
+      Tensor x = map(r.rows({3, cols}), [](float v) { return v + 3; });
+      ys.push_back(layer_norm(x, r.whole({cols}), r.whole({cols}), 1e-5f, groups));
+      ys.push_back(layer_norm(x, r.whole({cols}), {}, 1e-5f, groups));
+      ys.push_back(layer_norm(x, {}, {}, 1e-2f, groups));
+    }
+    return ys;
+  }});
+  all.push_back({"L2Norm", "l2_norm", [](Random& r) {
+    std::vector<Tensor> ys;
+    for (int64_t cols : {1, 16, 37, 300})
+      for (bool clamp : {false, true}) {
+        ys.push_back(l2_norm(r.rows({3, cols}), 1e-6f, clamp));
+        ys.push_back(l2_norm(map(r.whole({3, 2, cols}), [](float v) { return 1e-8f * v; }), 1e-6f, clamp));
+      }
+    return ys;
+  }});
+}
+
+void products(std::vector<OpCase>& all) {
+  for (DType t : weight_dtypes()) {
+    const std::string name = camel(headrace::name(t));
+    const int64_t unit = std::max(info(t).block, 1);
+    all.push_back({"Linear" + name, "linear", [=](Random& r) {
+      std::vector<Tensor> ys;
+      for (int64_t in : {is_block(t) ? unit : 7, is_block(t) ? 3 * unit : 100})
+        for (int64_t out : {1, 16, 37}) {
+          Tensor w = weight(r, t, out, in), p = packed(w), bias = r.whole({out});
+          for (int64_t n : {1, 2, 7, 8, 9, 33}) ys.push_back(linear(exact_rows(r, n, in), p, n % 2 ? bias : Tensor{}));
+          ys.push_back(linear(exact_rows(r, 3, in), w));                   // not packed
+        }
+      return ys;
+    }, 1e-5, true});
+    all.push_back({"LinearSeveral" + name, "linear", [=](Random& r) {
+      const int64_t in = is_block(t) ? 2 * unit : 50;
+      Tensor a = packed(weight(r, t, 40, in)), b = packed(weight(r, t, 8, in)), c = packed(weight(r, in % 32 ? DType::f32 : DType::q8_0, 21, in));
+      Tensor bias = r.whole({8}), none;
+      return linear(exact_rows(r, 5, in), {{a, none}, {b, bias}, {c, none}});
+    }, 1e-5, true});
+    // Any input: plain weights meet it in f32; for block weights 8 bits hold 32 values, which leaves an error of a third
+    // of a step, here up to 4 standard deviations of it.
+    all.push_back({"LinearOfAnyInput" + name, "linear", [=](Random& r) {
+      return std::vector<Tensor>{linear(r.rows({9, 256}), packed(weight(r, t, 37, 256)))};
+    }, is_block(t) ? 2e-2 : 1e-5, true});
+    all.push_back({"Embedding" + name, "embedding", [=](Random& r) {
+      const std::vector<int32_t> ids{36, 0, 17, 17, 16};
+      Tensor w = weight(r, t, 37, is_block(t) ? 2 * unit : 50);
+      return std::vector<Tensor>{embedding(packed(w), ids), embedding(w, ids)};
+    }, 1e-6, true});
+  }
+  all.push_back({"LinearLong", "linear", [](Random& r) {
+    return std::vector<Tensor>{linear(exact_rows(r, 70, 2048), packed(weight(r, DType::q4_k, 200, 2048)))};
+  }, 1e-5, true});
+  all.push_back({"BlockLinear", "block_linear", [](Random& r) {
+    return std::vector<Tensor>{block_linear(r.rows({5, 24}), r.whole({3, 8, 8}), r.whole({3, 8})),
+                               block_linear(r.rows({5, 35}), r.whole({5, 7, 3}), {}), block_linear(r.rows({1, 128}), r.whole({2, 64, 64}), {})};
+  }});
+}
+
+void heads(std::vector<OpCase>& all) {
+  all.push_back({"HeadDot", "head_dot", [](Random& r) {
+    return std::vector<Tensor>{head_dot(r.rows({5, 3, 37}), r.rows({5, 3, 37}), r.whole({3, 37})), head_dot(r.rows({5, 2, 64}), r.rows({5, 2, 64}), {})};
+  }});
+  all.push_back({"ScaleHeads", "scale_heads", [](Random& r) {
+    return std::vector<Tensor>{scale_heads(r.rows({5, 3, 37}), r.rows({5, 3})), scale_heads(r.rows({1, 2, 64}), r.rows({1, 2}))};
+  }});
+  all.push_back({"Rope", "rope", [](Random& r) {
+    std::vector<Tensor> ys;
+    const std::vector<int32_t> positions{0, 1, 2, 77, 4095, 131071};
+    for (bool interleaved : {false, true})
+      for (int rotary : {0, 2, 6, 32, 64}) {
+        Rope o{.rotary = rotary, .interleaved = interleaved, .factor = 1.2f};
+        for (int i = 0; i < rotary / 2; ++i) o.inverse_frequency.push_back(static_cast<float>(std::pow(10000, -2.0 * i / rotary)));
+        ys.push_back(rope(r.rows({6, 3, 64}), o, positions));
+        if (rotary <= 6) ys.push_back(rope(r.rows({6, 1, 7}), o, positions));
+      }
+    return ys;
+  }, 3e-5});
+  all.push_back({"Lerp", "lerp", [](Random& r) {
+    std::vector<Tensor> ys;
+    for (int64_t cols : {1, 16, 37, 300}) {
+      ys.push_back(lerp(r.rows({5, cols}), r.rows({5, cols}), r.whole({cols})));
+      ys.push_back(lerp(r.rows({5, cols}), r.rows({5, cols}), r.rows({5, cols})));
+    }
+    return ys;
+  }});
+  all.push_back({"WhereStarts", "where_starts", [](Random& r) {
+    const std::vector<int32_t> positions{0, 1, 2, 0, 5};
+    return std::vector<Tensor>{where_starts(positions, 1.f, r.rows({5, 37})), where_starts(positions, -2.f, r.rows({5, 1}))};
+  }});
+  all.push_back({"Concat", "unary", [](Random& r) { return std::vector<Tensor>{concat({r.rows({5, 3}), r.rows({5, 37}), r.rows({5, 16})})}; }});
+  all.push_back({"TakeRows", "", [](Random& r) {
+    return std::vector<Tensor>{take_rows(r.rows({5, 37}), std::vector<int64_t>{4, 0, 0, 3})};
+  }});
+  all.push_back({"NoRows", "", [](Random& r) {
+    Tensor w = packed(weight(r, DType::q8_0, 5, 64)), x = r.rows({0, 64});
+    return std::vector<Tensor>{linear(x, w), rms_norm(x, r.whole({64})), silu(x), x + x, embedding(w, {})};
+  }});
+}
+
+}  // namespace
+
+const std::vector<OpCase>& op_cases() {
+  static const std::vector<OpCase> all = [] {
+    std::vector<OpCase> c;
+    unaries(c), binaries(c), norms(c), products(c), heads(c);
+    return c;
+  }();
+  return all;
+}
+
+}  // namespace headrace

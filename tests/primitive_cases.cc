@@ -1,0 +1,188 @@
+#include "primitive_cases.h"
+
+#include <limits>
+
+namespace headrace {
+namespace {
+
+constexpr float inf = std::numeric_limits<float>::infinity();
+
+Tensors none(Random&) { return {}; }
+
+// Decays in logs: mostly mild, some strong.
+Tensor decays(Tensor x) {
+  return map(x, [](float v) { return v > 1.2f ? -8 * v : -0.3f * std::abs(v); });
+}
+// Gates at their ends: nothing forgotten, everything forgotten (as -1e4 and as -inf), and between.
+Tensor extreme_decays(Tensor x) {
+  return map(x, [](float v) { return v > 1 ? 0.f : v > 0 ? -0.2f * v : v > -0.7f ? 0.f : v > -1.2f ? -1e4f : -inf; });
+}
+Tensor unit_heads(Tensor x) {                          // [N,H,K], each head of length 1
+  if (x.device() == Device::meta) return x;
+  for (int64_t n = 0; n < x.dim(0); ++n)
+    for (int64_t h = 0; h < x.dim(1); ++h) {
+      float* row = x.f32() + n * x.stride(0) + h * x.dim(2);
+      double square = 0;
+      for (int64_t i = 0; i < x.dim(2); ++i) square += double{row[i]} * row[i];
+      for (int64_t i = 0; i < x.dim(2); ++i) row[i] = static_cast<float>(row[i] / std::sqrt(square));
+    }
+  return x;
+}
+Tensor sigmoids(Tensor x, float scale = 1) {
+  return map(x, [=](float v) { return scale / (1 + std::exp(-v)); });
+}
+Tensor gates_at_ends(Tensor x) {
+  return map(x, [](float v) { return v > 0.7f ? 1.f : v < -0.7f ? 0.f : 0.5f; });
+}
+
+struct Heads { int64_t heads, kv_heads, key, value; };
+
+PrimitiveCase attend(std::string name, Heads h, Attention options, std::function<Tensors(Random&)> fixed = none, float size = 1) {
+  return {.name = "Attention" + name, .kernel = "attention",
+          .timed = [=](Random& r, int64_t n) {
+            return Tensors{map(r.rows({n, h.heads, h.key}), [=](float v) { return size * v; }), r.rows({n, h.kv_heads, h.key}),
+                           r.rows({n, h.kv_heads, h.value})};
+          },
+          .fixed = std::move(fixed),
+          .run = [=](const Tensors& x, const Tensors& w, const Slot& slot) {
+            Attention o = options;
+            if (!w.empty()) o.sinks = w[0];
+            if (w.size() > 1) o.slopes = w[1];
+            return attention(x[0], x[1], x[2], o, slot);
+          },
+          .carries_state = options.causal};
+}
+
+// q, k, v and then what `more` makes.
+PrimitiveCase scan(std::string name, Heads h, std::function<Tensors(Random&, int64_t)> more, std::function<Tensors(Random&)> fixed,
+                   std::function<void(LinearScan&, const Tensors& x, const Tensors& w)> set) {
+  return {.name = "LinearScan" + name, .kernel = "linear_scan",
+          .timed = [=](Random& r, int64_t n) {
+            Tensors x{r.rows({n, h.heads, h.key}), unit_heads(r.rows({n, h.kv_heads, h.key})), r.rows({n, h.kv_heads, h.value})};
+            for (Tensor& t : more(r, n)) x.push_back(t);
+            return x;
+          },
+          .fixed = std::move(fixed),
+          .run = [=](const Tensors& x, const Tensors& w, const Slot& slot) {
+            LinearScan s{.q = x[0], .k = x[1], .v = x[2]};
+            set(s, x, w);
+            return linear_scan(s, slot);
+          }};
+}
+
+Tensors nothing(Random&, int64_t) { return {}; }
+
+std::vector<PrimitiveCase> attentions() {
+  auto sinks = [](Random& r) { return Tensors{r.whole({4}), r.values({0.5f, 0.25f, 0.125f, 0.0625f})}; };
+  return {
+      attend("MultiHead", {3, 3, 16, 16}, {}),
+      attend("Grouped", {4, 2, 64, 64}, {}),
+      attend("MultiQueryOddSizes", {5, 1, 13, 7}, {}),
+      attend("WideHeads", {2, 1, 256, 256}, {}),
+      attend("Window", {2, 1, 16, 20}, {.window = 5}),
+      attend("WindowOverPages", {2, 2, 16, 16}, {.window = 70}),
+      attend("WindowOfOne", {2, 1, 16, 16}, {.window = 1}),
+      attend("CapAndScale", {2, 2, 16, 16}, {.scale = 0.3f, .cap = 5}),
+      attend("SinksAndSlopes", {4, 2, 16, 16}, {}, sinks),
+      attend("HugeScores", {2, 2, 16, 16}, {}, none, 300),
+      attend("SinksOff", {4, 2, 16, 16}, {}, [](Random& r) { return Tensors{r.values({-inf, -1e4f, 0.f, 80.f})}; }),
+      attend("Full", {4, 2, 16, 20}, {.causal = false}),
+      attend("WindowBothWays", {2, 2, 16, 16}, {.window = 5, .causal = false, .ahead = 4}),
+  };
+}
+
+std::vector<PrimitiveCase> linear_scans() {
+  const Heads small{2, 2, 16, 20}, grouped{4, 2, 64, 64};
+  auto per_head = [](int64_t H) { return [=](Random& r, int64_t n) { return Tensors{decays(r.rows({n, H}))}; }; };
+  auto per_key = [](int64_t H, int64_t K) { return [=](Random& r, int64_t n) { return Tensors{decays(r.rows({n, H, K}))}; }; };
+  auto take_decay = [](LinearScan& s, const Tensors& x, const Tensors&) { s.log_decay = x[3]; };
+  auto low_rank = [](Tensor (*gate)(Tensor), Tensor (*decay)(Tensor)) {
+    return [=](Random& r, int64_t n) {
+      Tensor a = unit_heads(r.rows({n, 2, 16})), b = r.rows({n, 2, 16}), g = gate(r.rows({n, 2, 16}));
+      for (int64_t i = 0; i < n && r.device != Device::meta; ++i)
+        for (int64_t j = 0; j < 32; ++j) b.f32()[i * b.stride(0) + j] = -a.f32()[i * a.stride(0) + j] * g.f32()[i * g.stride(0) + j];
+      return Tensors{decay(r.rows({n, 2, 16})), a, b};
+    };
+  };
+  auto take_low_rank = [](LinearScan& s, const Tensors& x, const Tensors&) { s.log_decay = x[3], s.a = x[4], s.b = x[5]; };
+  auto take_bonus = [](LinearScan& s, const Tensors& x, const Tensors& w) { s.log_decay = x[3], s.bonus = w[0]; };
+  auto bonus = [](Random& r) { return Tensors{r.whole({2, 16})}; };
+  return {
+      scan("Plain", small, nothing, none, [](LinearScan& s, const Tensors&, const Tensors&) { s.scale = 0.25f; }),
+      scan("ConstantPerHead", small, nothing, [](Random& r) { return Tensors{r.values({-0.03f, -2.f})}; },
+           [](LinearScan& s, const Tensors&, const Tensors& w) { s.log_decay = w[0]; }),
+      scan("PerHead", grouped, per_head(4), none, take_decay),
+      scan("PerHeadOddSizes", {3, 1, 7, 13}, per_head(3), none, take_decay),
+      scan("PerKey", small, per_key(2, 16), none, take_decay),
+      scan("PerKeyWide", {2, 2, 64, 128}, per_key(2, 64), none, take_decay),
+      scan("ConstantPerKeyWithBonus", small, nothing, [](Random& r) { return Tensors{r.whole({2, 16}), decays(r.whole({2, 16}))}; },
+           [](LinearScan& s, const Tensors&, const Tensors& w) { s.bonus = w[0], s.log_decay = w[1]; }),
+      scan("PerKeyWithBonus", small, per_key(2, 16), bonus, take_bonus),
+      scan("Delta", small, [](Random& r, int64_t n) { return Tensors{sigmoids(r.rows({n, 2}), 2)}; }, none,
+           [](LinearScan& s, const Tensors& x, const Tensors&) { s.beta = x[3]; }),
+      scan("GatedDelta", small, [](Random& r, int64_t n) { return Tensors{decays(r.rows({n, 2})), sigmoids(r.rows({n, 2}))}; }, none,
+           [](LinearScan& s, const Tensors& x, const Tensors&) { s.log_decay = x[3], s.beta = x[4]; }),
+      scan("GatedDeltaPerKey", small, [](Random& r, int64_t n) { return Tensors{decays(r.rows({n, 2, 16})), sigmoids(r.rows({n, 2}))}; }, none,
+           [](LinearScan& s, const Tensors& x, const Tensors&) { s.log_decay = x[3], s.beta = x[4]; }),
+      scan("LowRank", small, low_rank([](Tensor x) { return sigmoids(x); }, decays), none, take_low_rank),
+      scan("ExtremePerHead", grouped, [](Random& r, int64_t n) { return Tensors{extreme_decays(r.rows({n, 4}))}; }, none, take_decay),
+      scan("ExtremePerKey", small, [](Random& r, int64_t n) { return Tensors{extreme_decays(r.rows({n, 2, 16}))}; }, none, take_decay),
+      scan("ExtremeWithBonus", small, [](Random& r, int64_t n) { return Tensors{extreme_decays(r.rows({n, 2, 16}))}; }, bonus, take_bonus),
+      scan("ExtremeGatedDelta", small,
+           [](Random& r, int64_t n) { return Tensors{extreme_decays(r.rows({n, 2})), gates_at_ends(r.rows({n, 2}))}; }, none,
+           [](LinearScan& s, const Tensors& x, const Tensors&) { s.log_decay = x[3], s.beta = x[4]; }),
+      scan("ExtremeLowRank", small, low_rank(gates_at_ends, extreme_decays), none, take_low_rank),
+  };
+}
+
+PrimitiveCase diagonal(std::string name, int64_t channels, Tensor (*decay)(Tensor)) {
+  return {.name = "DiagScan" + name, .kernel = "diag_scan",
+          .timed = [=](Random& r, int64_t n) { return Tensors{decay(r.rows({n, channels})), r.rows({n, channels})}; },
+          .fixed = none,
+          .run = [](const Tensors& x, const Tensors&, const Slot& slot) { return diag_scan(x[0], x[1], slot); }};
+}
+PrimitiveCase selective(std::string name, int64_t channels, int64_t state, Tensor (*steps)(Tensor)) {
+  return {.name = "Selective" + name, .kernel = "diag_scan",
+          .timed = [=](Random& r, int64_t n) {
+            return Tensors{r.rows({n, channels}), steps(r.rows({n, channels})), r.rows({n, state}), r.rows({n, state})};
+          },
+          .fixed = [=](Random& r) { return Tensors{map(r.whole({channels, state}), [](float v) { return -std::exp(v); })}; },
+          .run = [](const Tensors& x, const Tensors& w, const Slot& slot) { return selective_scan(x[0], x[1], w[0], x[2], x[3], slot); }};
+}
+PrimitiveCase rwkv4(std::string name, float key_size, float decay) {
+  return {.name = "Rwkv4" + name, .kernel = "diag_scan",
+          .timed = [=](Random& r, int64_t n) { return Tensors{map(r.rows({n, 35}), [=](float v) { return key_size * v; }), r.rows({n, 35})}; },
+          .fixed = [=](Random& r) { return Tensors{map(r.whole({35}), [=](float v) { return decay * std::exp(v); }), r.whole({35})}; },
+          .run = [](const Tensors& x, const Tensors& w, const Slot& slot) { return rwkv4_scan(w[0], w[1], x[0], x[1], slot); }};
+}
+PrimitiveCase convolve(std::string name, int64_t channels, int64_t taps, bool bias, bool silu) {
+  return {.name = "ShortConv" + name, .kernel = "short_conv",
+          .timed = [=](Random& r, int64_t n) { return Tensors{r.rows({n, channels})}; },
+          .fixed = [=](Random& r) { return Tensors{r.whole({channels, taps}), bias ? r.whole({channels}) : Tensor{}}; },
+          .run = [=](const Tensors& x, const Tensors& w, const Slot& slot) { return short_conv(x[0], w[0], w[1], silu, slot); }};
+}
+
+}  // namespace
+
+const std::vector<PrimitiveCase>& primitive_cases() {
+  static const std::vector<PrimitiveCase> all = [] {
+    std::vector<PrimitiveCase> c = attentions();
+    for (auto& p : linear_scans()) c.push_back(std::move(p));
+    auto small_steps = [](Tensor x) { return map(x, [](float v) { return std::log1p(std::exp(v - 2)); }); };
+    auto extreme_steps = [](Tensor x) { return map(x, [](float v) { return v > 1 ? 1e4f : v > 0 ? 0.f : 0.1f; }); };
+    for (PrimitiveCase& p : std::vector<PrimitiveCase>{
+             diagonal("", 37, decays), diagonal("Wide", 256, decays), diagonal("Extreme", 37, extreme_decays),
+             selective("", 37, 16, small_steps), selective("OddState", 24, 5, small_steps), selective("Extreme", 37, 16, extreme_steps),
+             rwkv4("", 1, -0.3f), rwkv4("LargeKeys", 30, -0.3f), rwkv4("NothingForgotten", 1, -0.f), rwkv4("AllForgotten", 1, -1e4f),
+             convolve("", 37, 4, true, true), convolve("TwoTapsNoBias", 64, 2, false, false), convolve("OneTap", 20, 1, true, true)})
+      c.push_back(std::move(p));
+    c.push_back({.name = "TokenShift", .kernel = "short_conv",
+                 .timed = [](Random& r, int64_t n) { return Tensors{r.rows({n, 37})}; },
+                 .fixed = none,
+                 .run = [](const Tensors& x, const Tensors&, const Slot& slot) { return token_shift(x[0], slot); }});
+    return c;
+  }();
+  return all;
+}
+
+}  // namespace headrace

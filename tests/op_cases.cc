@@ -43,13 +43,17 @@ std::string camel(std::string s) {
 }
 
 void unaries(std::vector<OpCase>& all) {
-  for (int f = 0; f <= static_cast<int>(Unary::negate); ++f)
+  for (int f = 0; f < unary_count; ++f)
     all.push_back({camel(name(static_cast<Unary>(f))), "unary", [f = static_cast<Unary>(f)](Random& r) {
       std::vector<Tensor> ys;
       for (int64_t cols : {1, 16, 37, 300}) {
         Tensor x = r.rows({5, cols});
         // Both tails too, where exp of the argument itself would overflow.
-        x = map(x, [&](float v) { return f == Unary::exp ? 20 * v : f == Unary::sqrt ? v * v : r.below(4) == 0 ? 60 * v : 2 * v; });
+        x = map(x, [&](float v) {
+          if (f == Unary::sqrt) return v * v;
+          if (f == Unary::sqrt_one_minus_exp) return r.below(2) == 0 ? -1e-6f * v * v : -v * v;
+          return f == Unary::exp ? 20 * v : r.below(4) == 0 ? 60 * v : 2 * v;
+        });
         ys.push_back(unary(f, x, 1.7f));
         ys.push_back(unary(f, x.view({5, 1, cols}), 0.3f));
       }
@@ -57,7 +61,7 @@ void unaries(std::vector<OpCase>& all) {
     }});
 }
 void binaries(std::vector<OpCase>& all) {
-  for (int f = 0; f <= static_cast<int>(Binary::sigmoid_multiply); ++f)
+  for (int f = 0; f < binary_count; ++f)
     all.push_back({camel(name(static_cast<Binary>(f))) + "Of2", "binary", [f = static_cast<Binary>(f)](Random& r) {
       std::vector<Tensor> ys;
       for (int64_t cols : {1, 16, 37, 300}) {
@@ -171,6 +175,14 @@ void heads(std::vector<OpCase>& all) {
     for (int64_t cols : {1, 16, 37, 300}) {
       ys.push_back(lerp(r.rows({5, cols}), r.rows({5, cols}), r.whole({cols})));
       ys.push_back(lerp(r.rows({5, cols}), r.rows({5, cols}), r.rows({5, cols})));
+    }
+    return ys;
+  }});
+  all.push_back({"Mix", "mix", [](Random& r) {
+    std::vector<Tensor> ys;
+    for (int64_t cols : {1, 16, 37, 300}) {
+      ys.push_back(mix(r.rows({5, cols}), r.rows({5, cols}), r.whole({3, cols})));
+      ys.push_back(mix(r.rows({5, cols}), r.rows({5, cols}), r.whole({5, 3, cols})));
     }
     return ys;
   }});

@@ -11,10 +11,10 @@ namespace cuda { const Kernels& kernels(); }
 
 namespace {
 thread_local bool use_naive = false;
-constexpr const char* unary_names[] = {"scale", "softcap", "exp", "sigmoid", "tanh", "silu", "gelu_tanh", "gelu_erf",
+constexpr const char* unary_names[unary_count] = {"scale", "softcap", "exp", "sigmoid", "tanh", "silu", "gelu_tanh", "gelu_erf",
                                        "relu", "relu_squared", "softplus", "log_sigmoid", "sqrt", "negate",
                                        "at_least", "at_most", "sqrt_one_minus_exp"};
-constexpr const char* binary_names[] = {"add", "subtract", "multiply", "silu_multiply", "gelu_tanh_multiply",
+constexpr const char* binary_names[binary_count] = {"add", "subtract", "multiply", "silu_multiply", "gelu_tanh_multiply",
                                         "gelu_erf_multiply", "sigmoid_multiply"};
 }  // namespace
 

@@ -1,43 +1,31 @@
-// Scaffold: logits only; the verbs come with the run room.
-#include <cstdio>
-#include <cstring>
-#include <string>
+// headrace VERB [MODEL] [options]. Exit codes: 0 done, 1 failed (one line on stderr), 2 usage.
+#include <fmt/core.h>
+
+#include <new>
 
 #include "base/error.h"
-#include "io/safetensors.h"
-#include "nn/state.h"
-#include "run/load.h"
+#include "cli/verbs.h"
 
-using namespace headrace;
-
-int main(int argc, char** argv) try {
-  std::string model = argv[2], tokens, out, form = "whole";
-  for (int i = 3; i + 1 < argc; i += 2) {
-    if (!std::strcmp(argv[i], "--tokens")) tokens = argv[i + 1];
-    if (!std::strcmp(argv[i], "--out")) out = argv[i + 1];
-    if (!std::strcmp(argv[i], "--form")) form = argv[i + 1];
+int main(int argc, char** argv) {
+  using namespace headrace;
+  cli::Program program("headrace", "One engine for every way of mixing a sequence.", HEADRACE_VERSION);
+  cli::Command& root = program.root;
+  root.example("headrace run", "chats with the model that ships, on a terminal")
+      .example("headrace run MODEL -p 'Once upon a time' -n 64", "continues a text");
+  for (auto add : {cli::add_run, cli::add_logits, cli::add_bench}) add(root);
+  std::string message;
+  try {
+    const int code = program.run(argc, argv);
+    if (std::fflush(stdout) == 0 && !std::ferror(stdout)) return code;
+    message = "cannot write the output";
+  } catch (const std::bad_alloc&) {
+    message = "out of memory; try a smaller model or context (headrace plan shows what is needed)";
+  } catch (const std::exception& e) {
+    message = e.what();
   }
-  Loaded m = open_model(model);
-  Tensor ids = SafetensorsFile(tokens).tensor("input_ids");
-  int64_t T = ids.dim(-1), B = ids.count() / T;
-  const Decoder& d = m.model.decoder;
-  std::vector<int32_t> all(ids.data<int64_t>(), ids.data<int64_t>() + B * T);
-  Tensor logits = Tensor::empty({B, T, d.vocab});
-  for (int64_t b = 0; b < B; ++b) {
-    State state;
-    int64_t step = form == "whole" ? T : form == "chunk" ? 32 : 1;
-    for (int64_t t = 0; t < T; t += step) {
-      int64_t n = std::min(step, T - t);
-      Batch batch;
-      batch.add(n, form == "whole" ? nullptr : &state);
-      Tensor y = d.logits(d.hidden({all.data() + b * T + t, static_cast<size_t>(n)}, batch));
-      std::memcpy(logits.f32() + (b * T + t) * d.vocab, y.f32(), y.bytes());
-    }
-  }
-  std::vector<NamedTensor> result{{"logits", logits}};
-  write_safetensors(out, result);
-  return 0;
-} catch (const Error& e) {
-  std::fprintf(stderr, "headrace: %s\n", e.what());
+  for (char& c : message)
+    if (c == '\n') c = ' ';
+  std::fflush(stdout);
+  fmt::print(stderr, "headrace: {}\n", message);
   return 1;
 }

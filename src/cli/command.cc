@@ -1,0 +1,202 @@
+#include "cli/command.h"
+
+#include <CLI/CLI.hpp>
+#include <fmt/core.h>
+
+namespace headrace::cli {
+
+struct Node {
+  CLI::App* app;
+  std::string about;
+  std::vector<Example> examples;
+  std::vector<int> verbs;
+  std::map<const CLI::Option*, std::vector<std::string>> choices;
+  Command::Action action;
+};
+struct Tree {
+  CLI::App app;
+  std::vector<Node> nodes;
+};
+
+namespace {
+
+CLI::Option* documented(CLI::Option* o, const std::string& value) { return o->type_name(value)->capture_default_str(); }
+std::string one_line(std::string s) {
+  for (char& c : s)
+    if (c == '\n') c = ' ';
+  return s;
+}
+
+class HelpText : public CLI::Formatter {
+ public:
+  HelpText() { column_width(34); }
+  std::string make_option_opts(const CLI::Option* o) const override {
+    std::string s;
+    if (o->get_type_size() != 0) {
+      s += " " + o->get_type_name();
+      if (!o->get_default_str().empty()) s += " [" + o->get_default_str() + "]";
+      if (o->get_expected_max() > 1) s += " ...";
+    }
+    if (o->get_required()) s += " (needed)";
+    return s;
+  }
+  std::string make_subcommand(const CLI::App* verb) const override {       // the summary; the rest is in its own --help
+    std::string line = "  " + verb->get_name();
+    line.resize(std::max<size_t>(line.size() + 1, 16), ' ');
+    return line + verb->get_description().substr(0, verb->get_description().find('\n')) + "\n";
+  }
+};
+
+}  // namespace
+
+Command Command::verb(const std::string& name, const std::string& summary) {
+  CLI::App* app = tree_->nodes[at_].app->add_subcommand(name, summary);
+  tree_->nodes[at_].app->require_subcommand(at_ == 0 ? 0 : 1, 1);
+  app->group("Verbs");
+  app->formatter(std::make_shared<HelpText>());
+  app->get_formatter()->label("Positionals", "Arguments");
+  const int at = static_cast<int>(tree_->nodes.size());
+  tree_->nodes.push_back({.app = app});
+  tree_->nodes[at_].verbs.push_back(at);
+  return {tree_, at};
+}
+Command& Command::about(const std::string& text) {
+  Node& n = tree_->nodes[at_];
+  n.about = text;
+  n.app->description(n.app->get_description() + "\n" + text + "\n");
+  return *this;
+}
+Command& Command::example(const std::string& command, const std::string& what) {
+  Node& n = tree_->nodes[at_];
+  n.examples.push_back({command, what});
+  std::string footer = "Examples:\n";
+  for (const Example& e : n.examples) footer += "  " + e.command + "\n      " + e.what + "\n";
+  footer.pop_back();
+  n.app->footer(footer);
+  return *this;
+}
+Command& Command::action(Action f) {
+  tree_->nodes[at_].action = std::move(f);
+  return *this;
+}
+Command& Command::option(const std::string& names, std::string& v, const std::string& value, const std::string& help) {
+  documented(tree_->nodes[at_].app->add_option(names, v, help), value);
+  return *this;
+}
+Command& Command::option(const std::string& names, int64_t& v, const std::string& value, const std::string& help) {
+  documented(tree_->nodes[at_].app->add_option(names, v, help), value);
+  return *this;
+}
+Command& Command::option(const std::string& names, double& v, const std::string& value, const std::string& help) {
+  documented(tree_->nodes[at_].app->add_option(names, v, help), value)->default_str(fmt::format("{:g}", v));
+  return *this;
+}
+Command& Command::option(const std::string& names, std::vector<std::string>& v, const std::string& value, const std::string& help) {
+  tree_->nodes[at_].app->add_option(names, v, help)->type_name(value)->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)->allow_extra_args(false);
+  return *this;
+}
+Command& Command::choice(const std::string& names, std::string& v, const std::vector<std::string>& choices, const std::string& help) {
+  std::string joined;
+  for (const auto& c : choices) joined += (joined.empty() ? "" : "|") + c;
+  CLI::Option* o = documented(tree_->nodes[at_].app->add_option(names, v, help), joined);
+  o->check(CLI::Validator([choices, joined](std::string& s) {
+    return std::find(choices.begin(), choices.end(), s) != choices.end() ? std::string() : "wanted " + joined + ", found " + s;
+  }, "", ""));
+  tree_->nodes[at_].choices[o] = choices;
+  return *this;
+}
+Command& Command::flag(const std::string& names, bool& v, const std::string& help) {
+  tree_->nodes[at_].app->add_flag(names, v, help);
+  return *this;
+}
+Command& Command::argument(const std::string& name, std::string& v, const std::string& help, bool required) {
+  documented(tree_->nodes[at_].app->add_option(name, v, help), "")->required(required);
+  return *this;
+}
+Command& Command::required(const std::string& name) {
+  tree_->nodes[at_].app->get_option(name)->required();
+  return *this;
+}
+Command& Command::range(const std::string& name, double least, double most) {
+  tree_->nodes[at_].app->get_option(name)->check(CLI::Validator([least, most](std::string& s) {
+    char* end = nullptr;
+    const double v = std::strtod(s.c_str(), &end);
+    return end != s.c_str() && v >= least && v <= most ? std::string() : fmt::format("wanted {:g} to {:g}, found {}", least, most, s);
+  }, "", ""));
+  return *this;
+}
+bool Command::given(const std::string& name) const { return tree_->nodes[at_].app->get_option(name)->count() > 0; }
+
+VerbInfo Command::describe() const {
+  const Node& n = tree_->nodes[at_];
+  std::string summary = n.app->get_description();
+  VerbInfo v{.name = n.app->get_name(), .summary = summary.substr(0, summary.find('\n')), .about = n.about, .examples = n.examples};
+  for (const CLI::Option* o : n.app->get_options()) {
+    OptionInfo i{.help = o->get_description(), .required = o->get_required()};
+    if (o->get_type_size() != 0) i.value = o->get_type_name(), i.otherwise = o->get_default_str();
+    if (auto c = n.choices.find(o); c != n.choices.end()) i.choices = c->second;
+    if (o->get_positional()) {
+      i.value = o->get_name(true);
+      v.arguments.push_back(i);
+      continue;
+    }
+    for (const auto& s : o->get_snames()) i.names.push_back("-" + s);
+    for (const auto& s : o->get_lnames()) i.names.push_back("--" + s);
+    v.options.push_back(i);
+  }
+  for (int child : n.verbs) v.verbs.push_back(Command(tree_, child).describe());
+  return v;
+}
+
+Program::Program(const std::string& name, const std::string& summary, const std::string& version) : root(std::make_shared<Tree>(), 0) {
+  CLI::App& app = root.tree_->app;
+  app.name(name);
+  app.description(summary);
+  app.formatter(std::make_shared<HelpText>());
+  app.get_formatter()->label("SUBCOMMAND", "VERB");
+  app.get_formatter()->label("SUBCOMMANDS", "VERB");
+  app.set_version_flag("--version", name + " " + version, "print the version and leave");
+  app.set_help_flag("-h,--help", "print this text and leave");
+  root.tree_->nodes.push_back({.app = &app});
+}
+
+int Program::run(int argc, char** argv) {
+  CLI::App& app = root.tree_->app;
+  auto chosen = [&] {
+    int at = 0;
+    for (bool deeper = true; deeper;) {
+      deeper = false;
+      for (int child : root.tree_->nodes[at].verbs)
+        if (root.tree_->nodes[child].app->parsed()) {
+          at = child, deeper = true;
+          break;
+        }
+    }
+    return at;
+  };
+  auto path_of = [&](int at) {
+    std::string path;
+    for (const CLI::App* a = root.tree_->nodes[at].app; a; a = a->get_parent()) path = a->get_name() + (path.empty() ? "" : " " + path);
+    return path;
+  };
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::CallForHelp&) {
+    fmt::print("{}", app.help());          // of the verb that was asked
+    return 0;
+  } catch (const CLI::CallForVersion& e) {
+    fmt::print("{}\n", e.what());
+    return 0;
+  } catch (const CLI::ParseError& e) {
+    fmt::print(stderr, "{}: {} (see {} --help)\n", path_of(chosen()), one_line(e.what()), path_of(chosen()));
+    return 2;
+  }
+  const int at = chosen();
+  if (!root.tree_->nodes[at].action) {
+    fmt::print(stderr, "{}", app.help());
+    return 2;
+  }
+  return root.tree_->nodes[at].action();
+}
+
+}  // namespace headrace::cli

@@ -1,0 +1,118 @@
+#include "cli/common.h"
+
+#include <fmt/core.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/parallel.h"
+#include "ops/kernels.h"
+
+namespace headrace::cli {
+
+void Common::add(Command& c) {
+  c.flag("--json", json, "print one JSON object");
+  c.option("--threads", threads, "N", "threads to compute with; 0: one per core").range("--threads", 0, 64);
+  c.choice("--device", device, {"cpu", "cuda"}, "where to compute");
+}
+Device Common::apply() const {
+  if (threads > 0) set_thread_count(static_cast<int>(threads));
+  const Device d = device == "cuda" ? Device::cuda : Device::cpu;
+  kernels(d);
+  return d;
+}
+
+std::string assets_folder() {
+  if (const char* e = std::getenv("HEADRACE_ASSETS"); e && *e) return e;
+  std::error_code none;
+  const auto binary = std::filesystem::read_symlink("/proc/self/exe", none).parent_path();
+  for (const char* beside : {"assets", "../share/headrace", "../assets"})
+    if (std::filesystem::is_directory(binary / beside, none)) return (binary / beside).lexically_normal().string();
+  return HEADRACE_ASSETS;
+}
+std::vector<std::string> shipped_models() {
+  std::vector<std::string> names;
+  std::error_code none;
+  for (const auto& e : std::filesystem::directory_iterator(assets_folder(), none)) {
+    const auto p = e.path();
+    if (std::filesystem::exists(p / "config.json", none) || std::filesystem::exists(p / "model.safetensors", none)) names.push_back(p.filename().string());
+    else if (p.extension() == ".gguf") names.push_back(p.stem().string());
+  }
+  std::sort(names.begin(), names.end());
+  return names;
+}
+std::string model_path(const std::string& given) {
+  const std::string name = given.empty() ? default_model : given;
+  if (!given.empty() && file_exists(name)) return name;
+  if (name.find('/') == std::string::npos)
+    for (const std::string& path : {assets_folder() + "/" + name, assets_folder() + "/" + name + ".gguf"})
+      if (file_exists(path)) return path;
+  std::string known;
+  for (const auto& n : shipped_models()) known += (known.empty() ? "" : ", ") + n;
+  fail(name, ": no such file or folder, and no model of that name ships (", known.empty() ? "there are none in " + assets_folder() : "there are: " + known, ")");
+}
+Loaded open(const std::string& given, const Common& common) { return open_model(model_path(given), {.device = common.apply()}); }
+
+void print_json(const Value& v) { fmt::print("{}\n", to_json(v)); }
+bool on_terminal(std::FILE* f) { return isatty(fileno(f)) && (!std::getenv("TERM") || std::string_view(std::getenv("TERM")) != "dumb"); }
+namespace {
+std::string styled(const char* code, std::string_view s) {
+  static const bool colour = on_terminal(stdout) && !std::getenv("NO_COLOR");
+  return colour ? fmt::format("\033[{}m{}\033[0m", code, s) : std::string(s);
+}
+}  // namespace
+std::string bold(std::string_view s) { return styled("1", s); }
+std::string dim(std::string_view s) { return styled("2", s); }
+
+std::string bytes_text(double bytes) {
+  const char* units[] = {"bytes", "KiB", "MiB", "GiB", "TiB"};
+  int u = 0;
+  while (bytes >= 1024 && u < 4) bytes /= 1024, ++u;
+  return u == 0 ? fmt::format("{:.0f} bytes", bytes) : fmt::format("{:.{}f} {}", bytes, bytes < 10 ? 2 : 1, units[u]);
+}
+std::string count_text(double n) {
+  const char* units[] = {"", " K", " M", " G"};
+  int u = 0;
+  while (n >= 1000 && u < 3) n /= 1000, ++u;
+  return u == 0 ? fmt::format("{:.0f}", n) : fmt::format("{:.{}f}{}", n, n < 10 ? 2 : 1, units[u]);
+}
+size_t peak_rss_bytes() {
+  std::ifstream f("/proc/self/status");   // VmHWM, not getrusage: that one inherits the parent's peak through exec
+  for (std::string line; std::getline(f, line);)
+    if (line.starts_with("VmHWM:")) return std::strtoull(line.c_str() + 6, nullptr, 10) * 1024;
+  return 0;
+}
+
+namespace {
+const Clock process_clock;               // static initialisation comes within a millisecond of exec
+}
+double seconds_since_start() { return process_clock.seconds(); }
+
+Progress::Progress(std::string what, double total, std::string unit)
+    : what_(std::move(what)), unit_(std::move(unit)), total_(total), terminal_(on_terminal(stderr)) {}
+void Progress::at(double done) {
+  const double now = clock_.seconds();
+  if (now < 0.5 || (now - drawn_ < (terminal_ ? 0.1 : 5) && done < total_)) return;
+  if (!terminal_ && drawn_ == 0 && now < 5) return;
+  drawn_ = now, shown_ = true;
+  const double rate = done / now, left = rate > 0 ? (total_ - done) / rate : 0;
+  const double share = total_ > 0 ? std::min(1.0, done / total_) : 0;
+  if (terminal_) {
+    std::string bar(30, ' ');
+    std::fill_n(bar.begin(), static_cast<int>(share * 30), '=');
+    fmt::print(stderr, "\r{} [{}] {:3.0f} %  {:.1f} {}/s  {:.0f} s left\033[K", what_, bar, 100 * share, rate, unit_, left);
+  } else {
+    fmt::print(stderr, "{}: {:.0f} of {:.0f} {}, {:.1f} {}/s, {:.0f} s left\n", what_, done, total_, unit_, rate, unit_, left);
+  }
+}
+Progress::~Progress() {
+  if (shown_ && terminal_) fmt::print(stderr, "\r\033[K");
+}
+
+}  // namespace headrace::cli

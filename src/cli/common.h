@@ -1,0 +1,58 @@
+// What the verbs share: their common options, opening a model by path or name, and how they print.
+#pragma once
+#include <chrono>
+#include <cstdio>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "cli/command.h"
+#include "nn/value.h"
+#include "run/load.h"
+
+namespace headrace::cli {
+
+struct Common {
+  bool json = false;
+  int64_t threads = 0;                   // 0: one per core
+  std::string device = "cpu";
+  void add(Command& c);                  // --json --threads --device
+  Device apply() const;                  // sets the threads; throws Error for a device that is not there
+};
+
+constexpr const char* default_model = "stories260K";
+constexpr const char* model_help = "a folder (Hugging Face), a .gguf, an RWKV .pth or .safetensors, or the name of a model that ships";
+std::string assets_folder();                                        // env HEADRACE_ASSETS, beside the binary, or of the build
+std::vector<std::string> shipped_models();
+std::string model_path(const std::string& given);                   // throws Error that names the models that ship
+Loaded open(const std::string& given, const Common& common);
+
+void print_json(const Value& v);                                    // one line on stdout
+bool on_terminal(std::FILE* f);
+std::string bold(std::string_view s);                               // on a terminal only
+std::string dim(std::string_view s);
+std::string bytes_text(double bytes);                               // "1.25 GiB"
+std::string count_text(double n);                                   // "134.5 M"
+size_t peak_rss_bytes();                                            // of this program since it began
+
+double seconds_since_start();                                       // of the process
+struct Clock {
+  std::chrono::steady_clock::time_point begin = std::chrono::steady_clock::now();
+  double seconds() const { return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count(); }
+};
+
+// A bar with rate and time left on a terminal; a plain line every few seconds otherwise. Writes to stderr.
+class Progress {
+ public:
+  Progress(std::string what, double total, std::string unit);
+  ~Progress();
+  void at(double done);
+
+ private:
+  std::string what_, unit_;
+  double total_, drawn_ = 0;
+  bool terminal_, shown_ = false;
+  Clock clock_;
+};
+
+}  // namespace headrace::cli

@@ -1,0 +1,148 @@
+#include <fmt/core.h>
+#include <unistd.h>
+
+#include <iostream>
+#include <iterator>
+
+#include "base/error.h"
+#include "cli/common.h"
+#include "cli/interrupt.h"
+#include "cli/tokens.h"
+#include "cli/verbs.h"
+#include "io/safetensors.h"
+#include "run/session.h"
+
+namespace headrace::cli {
+namespace {
+
+struct Options {
+  Common common;
+  std::string model, prompt, tokens, out;
+  bool with_prompt = false, stats = false, ignore_end = false;
+  int64_t n = -1, seed = 0, logprobs = -1;
+  std::vector<std::string> stop;
+  SampleOptions sample;
+};
+
+// Rows of tokens continued as one ragged batch: int64 `generated` [rows, n].
+int continue_rows(const Options& o) {
+  const TokenRows in = read_token_rows(o.tokens, "input_ids");
+  Loaded loaded = open(o.model, o.common);
+  const Decoder& d = loaded.model.decoder;
+  const int64_t n = o.n < 0 ? 128 : o.n, B = in.rows();
+  std::vector<State> states(static_cast<size_t>(B));
+  std::vector<Sampler> samplers(static_cast<size_t>(B), Sampler(o.sample));
+  std::vector<std::vector<int32_t>> said(static_cast<size_t>(B));
+  for (int64_t b = 0; b < B; ++b) {
+    check_tokens(in.row(b), d.vocab);
+    feed(d, in.row(b), states[b]);
+    said[b].assign(in.row(b).begin(), in.row(b).end());
+  }
+  std::vector<int64_t> generated(static_cast<size_t>(B * n));
+  for (int64_t i = 0; i < n; ++i) {
+    Batch batch;
+    std::vector<int32_t> next;
+    for (int64_t b = 0; b < B; ++b) {
+      next.push_back(samplers[b].next(states[b].last_logits.floats(), said[b]));
+      said[b].push_back(next.back());
+      generated[b * n + i] = next.back();
+      batch.add(1, &states[b]);
+    }
+    if (i + 1 == n) break;
+    Tensor y = copy_to(d.logits(d.hidden(next, batch)), Device::cpu);
+    for (int64_t b = 0; b < B; ++b) states[b].last_logits = y[b];
+  }
+  write_safetensors(o.out, std::vector<NamedTensor>{{"generated", Tensor::from(std::span<const int64_t>(generated), {B, n})}});
+  if (o.common.json) print_json(Object{{"out", o.out}, {"shape", Array{B, n}}});
+  return 0;
+}
+
+int complete(const Options& o, const std::string& prompt) {
+  Loaded loaded = open(o.model, o.common);
+  expect(loaded.tokenizer.has_value(), loaded.path, ": no tokenizer beside the weights; give --tokens and --out instead of a text");
+  catch_interrupts();
+  Session session(loaded.model.decoder);
+  const std::vector<int32_t> ids = loaded.tokenizer->encode(prompt);
+  Clock clock;
+  {
+    Progress progress("reading the prompt", static_cast<double>(ids.size()), "tokens");
+    session.become(ids, [&](int64_t done) {
+      progress.at(static_cast<double>(done));
+      return !interrupted();
+    });
+  }
+  const double prefill = clock.seconds();
+  Sampler sampler(o.sample);
+  GenerateOptions g{.tokens = o.n < 0 ? 128 : o.n, .stop = o.stop, .ignore_end = o.ignore_end, .score = o.logprobs >= 0,
+                    .top = static_cast<size_t>(std::max<int64_t>(o.logprobs, 0)), .interrupted = interrupted};
+  if (!o.common.json)
+    g.show = [](const std::string& s) {
+      fmt::print("{}", s);
+      std::fflush(stdout);
+    };
+  Generated a = generate(session, *loaded.tokenizer, sampler, g);
+  if (o.common.json) {
+    Array tokens, scores, alternatives;
+    for (int32_t t : a.tokens) tokens.push_back(t);
+    for (double l : a.log_probabilities) scores.push_back(l);
+    for (const auto& at : a.top) {
+      Array list;
+      for (const Scored& s : at) list.push_back(Object{{"token", s.id}, {"text", loaded.tokenizer->piece(s.id)}, {"logprob", s.log_probability}});
+      alternatives.push_back(list);
+    }
+    Object j{{"text", a.text}, {"tokens", tokens}, {"reason", a.reason}, {"prompt_tokens", static_cast<int64_t>(ids.size())},
+             {"prefill_seconds", prefill}, {"decode_seconds", a.seconds}, {"seed", o.seed}};
+    if (o.logprobs >= 0) j["logprobs"] = scores;
+    if (o.logprobs > 0) j["top_logprobs"] = alternatives;
+    print_json(j);
+  } else if (on_terminal(stdout)) {
+    fmt::print("\n");
+  }
+  if (o.stats)
+    fmt::print(stderr, "{} prompt tokens in {:.2f} s ({:.1f}/s), {} tokens in {:.2f} s ({:.1f}/s), ended by {}\n", ids.size(), prefill,
+               static_cast<double>(ids.size()) / prefill, a.tokens.size(), a.seconds, static_cast<double>(a.tokens.size()) / a.seconds, a.reason);
+  expect(a.reason != "interrupted", "interrupted");
+  return 0;
+}
+
+int act(const Options& given, const Command& c) {
+  Options o = given;
+  o.sample.seed = static_cast<uint64_t>(o.seed);
+  o.with_prompt = c.given("--prompt");
+  if (!o.tokens.empty()) return continue_rows(o);
+  if (o.with_prompt) return complete(o, o.prompt);
+  std::string all{std::istreambuf_iterator<char>(std::cin), {}};
+  while (all.ends_with('\n')) all.pop_back();
+  return complete(o, all);
+}
+
+}  // namespace
+
+void add_run(Command& root) {
+  auto o = std::make_shared<Options>();
+  Command c = root.verb("run", "complete a prompt, or chat on a terminal");
+  c.argument("MODEL", o->model, model_help, false);
+  c.option("-p,--prompt", o->prompt, "TEXT", "continue this text; only the continuation goes to stdout");
+  c.option("-n,--count", o->n, "N", "tokens at most; -1: 128 for a completion, until the model ends in a chat").range("-n", -1, 1 << 30);
+  c.option("--temp", o->sample.temperature, "X", "temperature; 0: always the likeliest token");
+  c.option("--top-k", o->sample.top_k, "N", "only the N likeliest tokens; 0: all");
+  c.option("--top-p", o->sample.top_p, "X", "only the likeliest tokens that together have this probability");
+  c.option("--min-p", o->sample.min_p, "X", "only tokens with this share of the likeliest token's probability");
+  c.option("--repeat-penalty", o->sample.repetition, "X", "divides the logits of tokens that were said; 1: none");
+  c.option("--presence-penalty", o->sample.presence, "X", "subtracted from the logits of tokens that were said");
+  c.option("--penalty-window", o->sample.penalty_window, "N", "tokens back that count as said; 0: all");
+  c.option("--seed", o->seed, "S", "the same seed gives the same text");
+  c.option("--stop", o->stop, "TEXT", "end before this text; may be given several times");
+  c.flag("--ignore-end", o->ignore_end, "go on past the model's end token");
+  c.option("--logprobs", o->logprobs, "N", "with --json: log-probability of each token and of N alternatives").range("--logprobs", -1, 100);
+  c.flag("--stats", o->stats, "a line about speed on stderr");
+  c.option("--tokens", o->tokens, "FILE", "continue int64 input_ids [T] or [B,T] of a safetensors file");
+  c.option("--out", o->out, "FILE", "with --tokens: safetensors to write, int64 generated [B,N]");
+  o->common.add(c);
+  c.example("headrace run MODEL -p 'Once upon a time' -n 64 --temp 0", "the likeliest continuation")
+      .example("headrace run MODEL < prompt.txt", "continues a text from a pipe")
+      .example("headrace run MODEL", "chats on a terminal; /help there lists what it can do");
+  c.action([o, c] { return act(*o, c); });
+}
+
+}  // namespace headrace::cli

@@ -1,0 +1,11 @@
+// One verb a file; main.cc lists them.
+#pragma once
+#include "cli/command.h"
+
+namespace headrace::cli {
+
+void add_run(Command& root);
+void add_logits(Command& root);
+void add_bench(Command& root);
+
+}  // namespace headrace::cli

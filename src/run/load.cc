@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "io/tensor_file.h"
+#include "ops/kernels.h"
 
 namespace headrace {
 namespace {
@@ -56,6 +57,7 @@ Value read_model_config(const std::string& path) {
 
 Loaded open_model(const std::string& path, LoadOptions options) {
   expect(file_exists(path), path, ": no such file or folder");
+  if (options.device != Device::meta) kernels(options.device);   // opens the device, or fails by name before anything is read
   Loaded loaded{.path = path, .name = std::filesystem::path(path).lexically_normal().filename().string()};
   TensorFile tensors = open_tensors(path);
   loaded.file_bytes = bytes_of_tensors(tensors);

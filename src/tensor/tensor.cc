@@ -39,7 +39,7 @@ namespace {
 
 std::atomic<size_t> live[3];
 std::atomic<bool> poison = false;
-std::shared_ptr<Storage> (*allocators[3])(size_t) = {};
+struct { void* (*allocate)(size_t); void (*release)(void*); } cuda_memory;
 void (*copier)(void*, Device, const void*, Device, size_t) = nullptr;
 
 // Freed blocks of the CPU are kept by size class (powers of two and their halves), so that a decode step that makes
@@ -73,20 +73,24 @@ void release_cpu(Storage& s) {
   else
     std::free(s.data);
 }
+void release_cuda(Storage& s) {
+  live[1] -= s.bytes;
+  cuda_memory.release(s.data);
+}
 void release_meta(Storage& s) { live[2] -= s.bytes; }
 
 }  // namespace
 
 std::shared_ptr<Storage> allocate(size_t bytes, Device device) {
-  if (device == Device::cuda) {
-    expect(allocators[1] != nullptr, "cuda: this program was built without CUDA, or no CUDA device was found");
-    return allocators[1](bytes);
-  }
   auto s = std::make_shared<Storage>();
   s->bytes = bytes;
   s->device = device;
   if (device == Device::meta) {
     s->release = release_meta;
+  } else if (device == Device::cuda) {
+    expect(cuda_memory.allocate != nullptr, "cuda: this program was built without CUDA, or no CUDA device was found");
+    s->data = static_cast<std::byte*>(cuda_memory.allocate(bytes));
+    s->release = release_cuda;
   } else {
     size_t rounded = class_bytes(bytes);
     auto& list = my_free_lists()->lists[rounded <= largest_kept ? class_index(rounded) : 63];
@@ -99,12 +103,18 @@ std::shared_ptr<Storage> allocate(size_t bytes, Device device) {
       expect(s->data != nullptr, "out of memory: ", bytes, " bytes");
     }
     s->release = release_cpu;
-    if (poison.load(std::memory_order_relaxed)) std::memset(s->data, 0xff, bytes);
   }
   live[static_cast<int>(device)] += bytes;
+  if (poison.load(std::memory_order_relaxed) && device != Device::meta) {
+    const std::vector<std::byte> ones(bytes, std::byte{0xff});
+    copy_bytes(s->data, device, ones.data(), Device::cpu, bytes);
+  }
   return s;
 }
-void set_allocator(Device device, std::shared_ptr<Storage> (*a)(size_t)) { allocators[static_cast<int>(device)] = a; }
+void set_allocator(Device device, void* (*allocate)(size_t), void (*release)(void*)) {
+  expect(device == Device::cuda, "set_allocator: only cuda brings its own memory, not ", device);
+  cuda_memory = {allocate, release};
+}
 void poison_new_memory(bool on) { poison = on; }
 size_t allocated_bytes(Device device) { return live[static_cast<int>(device)]; }
 

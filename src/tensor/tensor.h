@@ -51,10 +51,10 @@ struct Storage {
   Storage(const Storage&) = delete;
   Storage& operator=(const Storage&) = delete;
 };
-// Each device hands out storage here; cuda registers its allocator at start (Device::cuda fails by name before).
+// Each device hands out storage here; cuda registers its memory when kernels(Device::cuda) opens it (fails by name before).
 std::shared_ptr<Storage> allocate(size_t bytes, Device device);
-void set_allocator(Device device, std::shared_ptr<Storage> (*allocate)(size_t bytes));
-// Tests: fresh memory of the CPU is filled with NaN (every byte 0xFF), so that nothing is read before it is written.
+void set_allocator(Device device, void* (*allocate)(size_t bytes), void (*release)(void* data));
+// Tests: fresh memory is filled with NaN (every byte 0xFF), so that nothing is read before it is written.
 void poison_new_memory(bool on);
 size_t allocated_bytes(Device device);             // live bytes handed out (meta counts too: plans)
 
@@ -113,7 +113,7 @@ class Tensor {
 struct Rows {
   float* data;
   int64_t rows, cols, stride;
-  float* operator[](int64_t i) const { return data + i * stride; }
+  constexpr float* operator[](int64_t i) const { return data + i * stride; }   // constexpr: kernels of cuda use it too
 };
 Rows rows_of(const Tensor& x, int inner = 1);
 

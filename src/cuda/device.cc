@@ -1,0 +1,53 @@
+#include "cuda/device.h"
+
+#include <cstring>
+
+#include "base/error.h"
+
+namespace headrace::cuda {
+namespace {
+
+cudaStream_t the_stream = nullptr;
+
+void copy(void* to, Device to_device, const void* from, Device from_device, size_t bytes) {
+  check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, the_stream), "copy");
+  if (to_device == Device::cpu || from_device == Device::cpu) synchronize();   // the host may change or read its side at once
+}
+
+}  // namespace
+
+void check(cudaError_t status, const char* what) {
+  expect(status == cudaSuccess, "cuda: ", what, ": ", cudaGetErrorString(status));
+}
+
+void open() {
+  int count = 0;
+  const cudaError_t status = cudaGetDeviceCount(&count);
+  expect(status == cudaSuccess && count > 0, "cuda: no CUDA device can be used here (",
+         status == cudaSuccess ? "the driver lists none" : cudaGetErrorString(status), "); run with --device cpu");
+  check(cudaSetDevice(0), "device 0");
+  check(cudaStreamCreateWithFlags(&the_stream, cudaStreamNonBlocking), "stream");
+  // Freed memory stays in the pool: a decode step takes the same temporaries again without asking the driver.
+  cudaMemPool_t pool;
+  check(cudaDeviceGetDefaultMemPool(&pool, 0), "memory pool");
+  uint64_t keep = UINT64_MAX;
+  check(cudaMemPoolSetAttribute(pool, cudaMemPoolAttrReleaseThreshold, &keep), "memory pool");
+  set_allocator(Device::cuda, take, [](void* p) { Release()(p); });
+  set_copier(copy);
+}
+
+cudaStream_t stream() { return the_stream; }
+void synchronize() { check(cudaStreamSynchronize(the_stream), "a kernel failed"); }
+
+void* take(size_t bytes) {
+  void* p = nullptr;
+  const cudaError_t status = cudaMallocAsync(&p, bytes ? bytes : 1, the_stream);
+  expect(status == cudaSuccess, "cuda: ", bytes, " bytes of device memory: ", cudaGetErrorString(status));
+  return p;
+}
+void Release::operator()(void* p) const { cudaFreeAsync(p, the_stream); }   // at exit the driver may be gone; nothing is lost then
+void to_device(void* to, const void* from, size_t bytes) {
+  if (bytes) check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, the_stream), "upload");
+}
+
+}  // namespace headrace::cuda

@@ -24,7 +24,7 @@ Rwkv7 Rwkv7::bind(const Scope& s, Options o) {
           .k_a = s("k_a", {A}),
           .r_k = s("r_k", {H, A / H}),
           .norm = Norm::layer(s / "ln_x", A, o.norm_eps, H)};
-  if (s.has("v0")) m.v = LowRank::bind(s, "v", D, A);
+  if (!o.first) m.v = LowRank::bind(s, "v", D, A);
   return m;
 }
 
@@ -34,7 +34,7 @@ Tensor Rwkv7::operator()(const Tensor& x, Pass p) const {
   Tensor m = shift(x, p.slot("shift"));
   Tensor xr = m[0], xw = m[1], xk = m[2], xv = m[3], xa = m[4], xg = m[5];
   Tensor r = receptance(xr), k = key(xk), value_t;
-  if (v.up) {
+  if (!o.first) {
     auto both = linear(xv, {{value.weight, value.bias}, {v.down, {}}});
     value_t = lerp(both[0], p.batch->shared.at("rwkv7.first_value"), sigmoid(linear(both[1], v.up, v.bias)));
   } else {

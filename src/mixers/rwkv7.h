@@ -16,6 +16,7 @@ namespace headrace {
 struct Rwkv7 {
   struct Options {
     int width, inner, heads;             // inner: heads times head size
+    bool first = false;                  // of its stack: it gives v_first and has no v0, v1, v2
     float norm_eps = 64e-5f;
     float key_eps = 1e-12f;              // bounds the norm of a key from below; key_clamp false: added to its square
     bool key_clamp = true;

@@ -9,7 +9,7 @@ namespace {
 
 constexpr Family table[] = {
     {"llama", llama}, {"mistral", llama}, {"qwen2", llama}, {"qwen3", llama}, {"smollm3", llama},
-    {"rwkv", rwkv}, {"rwkv5", rwkv}, {"rwkv6", rwkv}, {"rwkv7", rwkv},
+    {"rwkv", rwkv}, {"rwkv4", rwkv}, {"rwkv5", rwkv}, {"rwkv6", rwkv}, {"rwkv7", rwkv},
 };
 
 }  // namespace
@@ -24,8 +24,8 @@ Model build_model(const Value& config, const std::shared_ptr<Source>& source, co
     if (name == f.name) {
       Model m = f.build(config, Scope(source), file);
       source->finish();
-      m.family = name;
-      m.config = config;
+      if (m.family.empty()) m.family = name;
+      if (m.config.is_null()) m.config = config;
       return m;
     }
   std::string known;

@@ -1,42 +1,102 @@
-// RWKV 4 to 7: x += time_mix(ln1(x)); x += channel_mix(ln2(x)), with one more norm on the embedding.
+// RWKV 4 to 7: x += time_mix(ln1(x)); x += channel_mix(ln2(x)), with one more norm (ln0) on the embedding.
 // Peng et al.: RWKV-4 2305.13048, RWKV-5 "Eagle" and 6 "Finch" 2404.05892, RWKV-7 "Goose" 2503.14456.
 // Official checkpoints come without a configuration: the version follows from the names, the sizes from the shapes.
 #include "base/error.h"
+#include "mixers/rwkv4.h"
+#include "mixers/rwkv5.h"
+#include "mixers/rwkv6.h"
 #include "mixers/rwkv7.h"
 #include "mixers/rwkv_channel_mix.h"
 #include "models/families.h"
+#include "models/rwkv_names.h"
 
 namespace headrace {
 namespace {
 
-// A dimension of a tensor that sizes depend on, so it is needed before the list of all that is missing can be made.
+struct RwkvConfig {
+  std::optional<float> norm_eps, layer_norm_epsilon;   // flash-linear-attention's, transformers'
+  float head_size_divisor = 8;                         // the heads' output was divided by it before the group norm
+  bool tie_word_embeddings = false, fuse_norm = true;
+  int context_length = 0;
+  void visit(auto& v) {
+    v.optional("norm_eps", norm_eps), v.optional("layer_norm_epsilon", layer_norm_epsilon), v.optional("tie_word_embeddings", tie_word_embeddings);
+    v.optional("fuse_norm", fuse_norm), v.optional("context_length", context_length);
+    v.optional("head_size_divisor", head_size_divisor);
+  }
+};
+
+// A dimension that other sizes follow from, so it is needed before the list of all that is missing can be made.
 int size_of(const Scope& s, const std::string& name, int i, const std::string& file) {
-  expect(s.has(name), file, ": ", s.path(), s.path().empty() ? "" : ".", name, " is missing");
+  const std::string path = s.path().empty() ? name : s.path() + "." + name;
+  expect(s.has(name), file, ": tensor ", path, " is missing");
   int64_t n = s.dim(name, i);
-  expect(n > 0 && n < (1 << 24), file, ": ", s.path(), ".", name, " has a dimension of ", n);
+  expect(n > 0 && n < (1 << 24), file, ": tensor ", path, " has a dimension of ", n);
   return static_cast<int>(n);
+}
+int heads_of(const Scope& att, const char* name, int inner, const std::string& file) {
+  int heads = size_of(att, name, 0, file);
+  expect(inner % heads == 0, file, ": tensor ", att.path(), ".", name, ": ", heads, " heads for a width of ", inner);
+  return heads;
+}
+Norm layer_norm_of(const Scope& s, int width, float eps) {   // flash-linear-attention may leave out biases
+  return {.kind = NormKind::layer, .weight = s("weight", {width}), .bias = s.maybe("bias", {width}), .eps = eps};
+}
+
+struct Mixer { std::string text; Sublayer run; };
+template <class M>
+Mixer mixer(const Scope& att, typename M::Options o) { return {M::text(o), sublayer(M::bind(att, o))}; }
+
+Mixer time_mix(int version, int layer, const Scope& att, int width, const RwkvConfig& c, RwkvWriter writer, const std::string& file) {
+  const int inner = size_of(att, "receptance.weight", 0, file);
+  const bool fla = writer == RwkvWriter::fla;
+  const float eps = fla ? c.norm_eps.value_or(1e-5f) : 1e-5f * c.head_size_divisor * c.head_size_divisor;
+  if (version == 4) return mixer<Rwkv4>(att, {.width = width, .inner = inner});
+  if (version == 5) {
+    const int heads = heads_of(att, "time_decay", inner, file);
+    return mixer<Rwkv5>(att, {.width = width, .inner = inner, .heads = heads, .gate = att.has("gate.weight"),
+                              .by_channel = att.source().find(att.path() + ".time_decay").count() > heads, .log_bonus = att.has("time_first"), .norm_eps = eps});
+  }
+  if (version == 6)
+    return mixer<Rwkv6>(att, {.width = width, .heads = heads_of(att, "time_faaaa", inner, file), .keys = inner,
+                              .values = size_of(att, "value.weight", 0, file), .norm_eps = eps});
+  Rwkv7::Options o{.width = width, .inner = inner, .heads = heads_of(att, "r_k", inner, file), .first = layer == 0, .norm_eps = eps};
+  if (fla) {                                                 // its group norm's epsilon goes with the head size, its keys' is in the root
+    o.norm_eps = eps * static_cast<float>(inner / o.heads);
+    if (c.fuse_norm) o.key_eps = 1e-6f, o.key_clamp = false;
+  }
+  return mixer<Rwkv7>(att, o);
 }
 
 }  // namespace
 
 Model rwkv(const Value& config, const Scope& root, const std::string& file) {
+  auto c = read_config<RwkvConfig>(config, file);
+  const RwkvWriter writer = use_official_names(root.source(), config, file);
+  const float eps = c.norm_eps ? *c.norm_eps : c.layer_norm_epsilon.value_or(1e-5f);
+  const Scope blocks = root / "blocks", first = blocks / 0 / "att";
+  expect(root.has("emb.weight"), file, ": tensor emb.weight is missing; without a config.json a model must be RWKV by its official names");
+  const int version = first.has("r_k") ? 7 : first.has("time_maa_x") ? 6 : first.has("ln_x.weight") ? 5 : 4;
   Model m;
+  m.family = text("rwkv", version);
+  m.context = c.context_length;
   Decoder& d = m.decoder;
-  d.vocab = size_of(root, "emb.weight", 0, file), d.width = size_of(root, "emb.weight", 1, file);
-  d.embed = root.matrix("emb.weight", {d.vocab, d.width});
-  d.embed_norm = Norm::layer(root / "blocks" / 0 / "ln0", d.width, 1e-5f);
-  for (int l = 0; (root / "blocks" / l).has("ln1.weight"); ++l) {
-    Scope b = root / "blocks" / l, att = b / "att", ffn = b / "ffn";
-    const int D = d.width, inner = size_of(att, "receptance.weight", 0, file), hidden = size_of(ffn, "key.weight", 0, file);
-    Rwkv7::Options o{.width = D, .inner = inner, .heads = size_of(att, "r_k", 0, file)};
-    expect(inner % o.heads == 0, file, ": ", att.path(), ".r_k: ", o.heads, " heads for a width of ", inner);
-    Layer time = residual(Rwkv7::text(o), Norm::layer(b / "ln1", D, 1e-5f), sublayer(Rwkv7::bind(att, o)));
-    RwkvChannelMix mix = RwkvChannelMix::bind(ffn, {.width = D, .hidden = hidden, .kind = RwkvChannelMix::Kind::plain});
-    d.layers.push_back(std::move(time) + residual("channel_mix", Norm::layer(b / "ln2", D, 1e-5f), sublayer(std::move(mix))));
+  const int D = d.width = size_of(root, "emb.weight", 1, file);
+  d.vocab = size_of(root, "emb.weight", 0, file);
+  d.embed = root.matrix("emb.weight", {d.vocab, D});
+  if (writer != RwkvWriter::fla || (blocks / 0).has("ln0.weight")) d.embed_norm = layer_norm_of(blocks / 0 / "ln0", D, eps);
+  using Kind = RwkvChannelMix::Kind;
+  for (int l = 0; (blocks / l).has("ln1.weight"); ++l) {
+    const Scope b = blocks / l, ffn = b / "ffn";
+    Mixer time = time_mix(version, l, b / "att", D, c, writer, file);
+    RwkvChannelMix channel = RwkvChannelMix::bind(ffn, {.width = D, .hidden = size_of(ffn, "key.weight", 0, file),
+                                                        .kind = version == 7 ? Kind::plain : version == 6 ? Kind::maa : Kind::share});
+    d.layers.push_back(residual(std::move(time.text), layer_norm_of(b / "ln1", D, eps), std::move(time.run)) +
+                       residual("rwkv_channel_mix", layer_norm_of(b / "ln2", D, eps), sublayer(std::move(channel))));
   }
-  expect(!d.layers.empty(), file, ": no blocks.0.ln1.weight");
-  d.norm = Norm::layer(root / "ln_out", d.width, 1e-5f);
-  d.head.weight = root.matrix("head.weight", {d.vocab, d.width});
+  expect(!d.layers.empty(), file, ": tensor blocks.0.ln1.weight is missing");
+  for (const char* unread : {"v0", "v1", "v2"}) root.source().used.insert(text("blocks.0.att.", unread));   // some writers leave one there
+  d.norm = layer_norm_of(root / "ln_out", D, eps);
+  d.head.weight = tied_head(root, "head.weight", c.tie_word_embeddings, d.embed);
   return m;
 }
 

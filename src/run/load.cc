@@ -3,15 +3,21 @@
 #include <sys/stat.h>
 
 #include <filesystem>
+#include <fstream>
 
 #include "base/error.h"
 #include "base/file.h"
+#include "io/gguf_config.h"
 #include "io/tensor_file.h"
 #include "ops/kernels.h"
 
 namespace headrace {
 namespace {
 
+bool is_gguf(const std::string& path) {
+  char magic[4] = {};
+  return !is_folder(path) && std::ifstream(path, std::ios::binary).read(magic, 4) && std::string_view(magic, 4) == "GGUF";
+}
 std::string beside(const std::string& path, const char* name) { return path + "/" + name; }
 
 // The tokenizer of a Hugging Face folder, where there is one.
@@ -50,6 +56,7 @@ size_t bytes_of_tensors(const TensorFile& file) {
 }  // namespace
 
 Value read_model_config(const std::string& path) {
+  if (is_gguf(path)) return gguf_config(GgufFile(path).metadata());
   std::string file = beside(path, "config.json");
   if (!is_folder(path) || !file_exists(file)) return Object{{"model_type", "rwkv"}};   // official RWKV checkpoints have none
   return parse_json(read_text(file, size_t{16} << 20), file);
@@ -64,7 +71,7 @@ Loaded open_model(const std::string& path, LoadOptions options) {
   const bool folder = is_folder(path);
   Value config = read_model_config(path);
   loaded.source = source_of(std::move(tensors), options);
-  loaded.model = build_model(config, loaded.source, folder ? beside(path, "config.json") : path);
+  loaded.model = build_model(config, loaded.source, folder && file_exists(beside(path, "config.json")) ? beside(path, "config.json") : path);
   loaded.source->find = nullptr;                   // the mapped file may go
   loaded.source->names = nullptr;
   if (folder) read_tokenizer(path, loaded);

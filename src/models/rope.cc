@@ -33,6 +33,7 @@ Rope read_rope(const Value& config, int head_dim, const std::string& file, const
   expect(theta > 1 && fraction > 0 && fraction <= 1, file, ": rope_theta = ", theta, ", partial_rotary_factor = ", fraction);
 
   Rope r;
+  r.interleaved = number(config, "rope_interleaved", false);   // our key: GGUF's llama has its rows permuted for it
   r.rotary = static_cast<int>(head_dim * fraction) / 2 * 2;
   const int d = r.rotary;
   std::vector<double> f(static_cast<size_t>(d / 2));

@@ -1,15 +1,15 @@
 #include "run/load.h"
 
-#include <sys/stat.h>
-
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 
 #include "base/error.h"
 #include "base/file.h"
-#include "io/gguf_config.h"
+#include "io/gguf_dialect.h"
 #include "io/tensor_file.h"
 #include "ops/kernels.h"
+#include "run/gguf_vocabulary.h"
 
 namespace headrace {
 namespace {
@@ -47,16 +47,41 @@ std::shared_ptr<Source> source_of(TensorFile file, const LoadOptions& options) {
   s->names = [shared] { return shared->names(); };
   return s;
 }
+std::shared_ptr<Source> source_of(std::shared_ptr<const GgufModel> gguf, const LoadOptions& options) {
+  auto s = std::make_shared<Source>();
+  s->file = gguf->file().metadata().path();
+  s->device = options.device;
+  s->pack = options.pack;
+  s->find = [gguf](const std::string& name) { return gguf->find(name); };
+  s->names = [gguf] { return gguf->names(); };
+  return s;
+}
 size_t bytes_of_tensors(const TensorFile& file) {
   size_t n = 0;
   for (const auto& [name, t] : file) n += t.bytes();
   return n;
 }
 
+void open_gguf(Loaded& loaded, const LoadOptions& options) {
+  auto gguf = std::make_shared<const GgufModel>(GgufFile(loaded.path), options.device == Device::meta);
+  const GgufMetadata& metadata = gguf->file().metadata();
+  loaded.file_bytes = bytes_of_tensors(gguf->file().tensors());
+  loaded.source = source_of(gguf, options);
+  loaded.model = build_model(gguf->config(), loaded.source, loaded.path);
+  if (metadata.has("general.name")) loaded.name = metadata.string("general.name");
+  try {
+    if (auto vocabulary = gguf_vocabulary(metadata)) loaded.tokenizer = Tokenizer::from_vocabulary(*vocabulary);
+  } catch (const Error& e) {
+    if (std::string_view(e.what()).starts_with(loaded.path)) throw;
+    fail(loaded.path, ": ", e.what());
+  }
+  if (loaded.tokenizer) loaded.chat_template = loaded.tokenizer->chat_template();
+}
+
 }  // namespace
 
 Value read_model_config(const std::string& path) {
-  if (is_gguf(path)) return gguf_config(GgufFile(path).metadata());
+  if (is_gguf(path)) return GgufModel(GgufFile(path), true).config();
   std::string file = beside(path, "config.json");
   if (!is_folder(path) || !file_exists(file)) return Object{{"model_type", "rwkv"}};   // official RWKV checkpoints have none
   return parse_json(read_text(file, size_t{16} << 20), file);
@@ -66,15 +91,17 @@ Loaded open_model(const std::string& path, LoadOptions options) {
   expect(file_exists(path), path, ": no such file or folder");
   if (options.device != Device::meta) kernels(options.device);   // opens the device, or fails by name before anything is read
   Loaded loaded{.path = path, .name = std::filesystem::path(path).lexically_normal().filename().string()};
-  TensorFile tensors = open_tensors(path);
-  loaded.file_bytes = bytes_of_tensors(tensors);
-  const bool folder = is_folder(path);
-  Value config = read_model_config(path);
-  loaded.source = source_of(std::move(tensors), options);
-  loaded.model = build_model(config, loaded.source, folder && file_exists(beside(path, "config.json")) ? beside(path, "config.json") : path);
+  if (is_gguf(path)) {
+    open_gguf(loaded, options);
+  } else {
+    TensorFile tensors = open_tensors(path);
+    loaded.file_bytes = bytes_of_tensors(tensors);
+    loaded.source = source_of(std::move(tensors), options);
+    loaded.model = build_model(read_model_config(path), loaded.source, file_exists(beside(path, "config.json")) ? beside(path, "config.json") : path);
+    if (is_folder(path)) read_tokenizer(path, loaded);
+  }
   loaded.source->find = nullptr;                   // the mapped file may go
   loaded.source->names = nullptr;
-  if (folder) read_tokenizer(path, loaded);
   return loaded;
 }
 

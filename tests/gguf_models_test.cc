@@ -1,0 +1,116 @@
+// Models in GGUF give the logits of the reference implementation, and broken metadata is named.
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "io/gguf_dialect.h"
+#include "io/safetensors.h"
+#include "laws.h"
+#include "run/load.h"
+
+namespace headrace {
+namespace {
+
+std::string fixture(const std::string& name) { return std::string(HEADRACE_ROOT) + "/tests/fixtures/gguf/" + name; }
+
+Tensor logits_of(const Loaded& m, const Tensor& ids, int64_t chunk) {
+  const Decoder& d = m.model.decoder;
+  const std::vector<int32_t> all(ids.data<int64_t>(), ids.data<int64_t>() + ids.count());
+  Tensor y = Tensor::empty({ids.count(), d.vocab});
+  State state;
+  for (int64_t t = 0; t < ids.count(); t += chunk) {
+    Batch batch;
+    const int64_t n = std::min(chunk, ids.count() - t);
+    batch.add(n, &state);
+    Tensor part = d.logits(d.hidden({all.data() + t, static_cast<size_t>(n)}, batch));
+    std::memcpy(y.f32() + t * d.vocab, part.f32(), part.bytes());
+  }
+  return y;
+}
+double relative_error(const Tensor& got, const Tensor& want) {
+  double off = 0, size = 0;
+  for (int64_t i = 0; i < want.count(); ++i) {
+    off += std::pow(double{got.f32()[i]} - want.f32()[i], 2);
+    size += std::pow(double{want.f32()[i]}, 2);
+  }
+  return std::sqrt(off / size);
+}
+
+class GgufModels : public testing::TestWithParam<const char*> {};
+TEST_P(GgufModels, GiveTheLogitsOfTheReferenceWholeAndInChunks) {
+  const std::string name = GetParam();
+  SafetensorsFile expected(fixture(name + ".expected.safetensors"));
+  Tensor ids = expected.tensor("input_ids"), want = expected.tensor("logits").view({ids.count(), expected.tensor("logits").dim(-1)});
+  Loaded m = open_model(fixture(name + ".gguf"), {.pack = false});   // the definitions: weights as they lie in the file
+  for (int64_t chunk : {ids.count(), int64_t{5}}) {
+    UseNaive definitions;
+    EXPECT_LT(relative_error(logits_of(m, ids, chunk), want), 1e-4) << name << " in chunks of " << chunk;
+  }
+  // The CPU's kernels: 8 bits for 32 inputs of a block-quantised product.
+  Loaded packed = open_model(fixture(name + ".gguf"));
+  EXPECT_LT(relative_error(logits_of(packed, ids, ids.count()), want), name.find("_q") == name.npos ? 1e-4 : 3e-2) << name;
+}
+TEST_P(GgufModels, ArePlannedWithNothingLoaded) {
+  const size_t before = allocated_bytes(Device::cpu);
+  Loaded plan = open_model(fixture(std::string(GetParam()) + ".gguf"), {.device = Device::meta});
+  EXPECT_LT(allocated_bytes(Device::cpu), before + 1);
+  EXPECT_EQ(plan.model.decoder.embed.device(), Device::meta);
+  EXPECT_TRUE(plan.tokenizer.has_value());
+  Loaded real = open_model(fixture(std::string(GetParam()) + ".gguf"));
+  ASSERT_EQ(plan.source->parameters.size(), real.source->parameters.size());
+  for (size_t i = 0; i < real.source->parameters.size(); ++i) EXPECT_EQ(plan.source->parameters[i].shape, real.source->parameters[i].shape);
+}
+INSTANTIATE_TEST_SUITE_P(All, GgufModels, testing::Values("llama", "llama_rope3_bf16", "llama_q8_0", "llama_q4_k", "qwen2", "qwen3", "rwkv6_bf16", "rwkv7_f16"),
+                         [](const auto& info) { return info.param; });
+
+// The llama fixture with its metadata changed by `change`, opened.
+std::string error_of(const std::function<void(GgufMetadata&)>& change) {
+  GgufFile file(fixture("llama.gguf"));
+  GgufMetadata metadata("llama.gguf");
+  for (const auto& [key, value] : file.metadata().all()) metadata.add(key, value);
+  change(metadata);
+  const std::string path = testing::TempDir() + "/headrace_gguf_" + std::to_string(getpid()) + ".gguf";
+  write_gguf(path, metadata, file.tensors().tensors());
+  std::string message;
+  try {
+    open_model(path);
+  } catch (const Error& e) {
+    message = e.what();
+  }
+  unlink(path.c_str());
+  EXPECT_EQ(message.find('\n'), message.npos);
+  EXPECT_TRUE(message.starts_with(path)) << message;
+  return message;
+}
+testing::AssertionResult says(const std::string& message, std::initializer_list<const char*> words) {
+  for (const char* w : words)
+    if (message.find(w) == message.npos) return testing::AssertionFailure() << "'" << message << "' does not say '" << w << "'";
+  return testing::AssertionSuccess();
+}
+GgufMetadata without(const GgufMetadata& m, const std::string& gone) {
+  GgufMetadata rest(m.path());
+  for (const auto& [key, value] : m.all())
+    if (key != gone) rest.add(key, value);
+  return rest;
+}
+
+TEST(GgufDialect, ErrorsNameFileKeyWantedAndFound) {
+  EXPECT_TRUE(says(error_of([](GgufMetadata& m) { m.set("general.architecture", "llaba"); }), {"general.architecture", "wanted one of llama", "'llaba'"}));
+  EXPECT_TRUE(says(error_of([](GgufMetadata& m) { m.set("general.architecture", uint32_t{7}); }), {"general.architecture", "wanted a string", "found u32"}));
+  EXPECT_TRUE(says(error_of([](GgufMetadata& m) { m = without(m, "general.architecture"); }), {"general.architecture"}));
+  EXPECT_TRUE(says(error_of([](GgufMetadata& m) { m = without(m, "llama.block_count"); }), {"llama.block_count"}));
+  EXPECT_TRUE(says(error_of([](GgufMetadata& m) { m.set("llama.block_count", "three"); }), {"llama.block_count", "wanted an integer", "found string"}));
+  EXPECT_TRUE(says(error_of([](GgufMetadata& m) { m.set("llama.attention.head_count", uint32_t{0}); }), {"llama.attention.head_count", "found 0"}));
+  EXPECT_TRUE(says(error_of([](GgufMetadata& m) { m.set("llama.attention.head_count_kv", std::vector<uint32_t>{2, 1, 2}); }),
+                   {"llama.attention.head_count_kv", "same number", "[2,1,2]"}));
+  EXPECT_TRUE(says(error_of([](GgufMetadata& m) { m.set("llama.embedding_length", uint32_t{4000000000u}); }), {"hidden_size"}));
+  EXPECT_TRUE(says(error_of([](GgufMetadata& m) { m.set("llama.block_count", uint32_t{9}); }), {"missing tensors", "model.layers.2"}));
+  EXPECT_TRUE(says(error_of([](GgufMetadata& m) { m.set("llama.block_count", uint32_t{1}); }), {"spare tensors", "model.layers.1"}));
+  EXPECT_TRUE(says(error_of([](GgufMetadata& m) { m.set("llama.feed_forward_length", uint32_t{17}); }), {"gate_proj", "wanted [17,"}));
+  EXPECT_TRUE(says(error_of([](GgufMetadata& m) { m.set("llama.rope.scaling.type", "cubic"); }), {"rope.scaling.type", "'cubic'"}));
+  EXPECT_TRUE(says(error_of([](GgufMetadata& m) { m.set("tokenizer.ggml.bos_token_id", uint32_t{64}); }), {"bos_token_id", "found 64"}));
+  EXPECT_TRUE(says(error_of([](GgufMetadata& m) { m.set("tokenizer.ggml.scores", std::vector<float>{1, 2}); }), {"tokenizer.ggml.scores", "found 2"}));
+}
+
+}  // namespace
+}  // namespace headrace

@@ -6,5 +6,8 @@ namespace headrace {
 
 Model llama(const Value& config, const Scope& scope, const std::string& file);   // llama.cc: llama, mistral, qwen2, qwen3
 Model rwkv(const Value& config, const Scope& scope, const std::string& file);    // rwkv.cc: RWKV 4, 5, 6, 7
+Model gla(const Value& config, const Scope& scope, const std::string& file);     // fla.cc
+Model retnet(const Value& config, const Scope& scope, const std::string& file);  // fla.cc
+Model hgrn2(const Value& config, const Scope& scope, const std::string& file);   // fla.cc
 
 }  // namespace headrace

@@ -10,6 +10,7 @@ namespace {
 constexpr Family table[] = {
     {"llama", llama}, {"mistral", llama}, {"qwen2", llama}, {"qwen3", llama}, {"smollm3", llama},
     {"rwkv", rwkv}, {"rwkv4", rwkv}, {"rwkv5", rwkv}, {"rwkv6", rwkv}, {"rwkv7", rwkv},
+    {"gla", gla}, {"retnet", retnet}, {"hgrn2", hgrn2},
 };
 
 }  // namespace

@@ -1,0 +1,85 @@
+#include "mixers/linear_attention.h"
+
+#include <cmath>
+
+#include "base/error.h"
+
+namespace headrace {
+
+LinearAttention LinearAttention::bind(const Scope& s, Options o, Gate gate) {
+  const int D = o.width, Q = o.heads * o.key, K = o.kv_heads * o.key, V = o.kv_heads * o.value, A = o.heads * o.value;
+  const std::string qn = o.q_name, kn = o.k_name, vn = o.v_name;
+  LinearAttention m{.o = o,
+                    .q = Linear::bind(s / (qn + "_proj"), D, Q),
+                    .k = Linear::bind(s / (kn + "_proj"), D, K),
+                    .v = Linear::bind(s / (vn + "_proj"), D, V),
+                    .out = Linear::bind(s / "o_proj", A, D),
+                    .gate = std::move(gate)};
+  if (o.output_gate) m.g = Linear::bind(s / "g_proj", D, A);
+  auto conv = [&](const std::string& name, int channels) {
+    Scope c = s / (name + "_conv1d");
+    return Conv{c("weight", {channels, o.taps}), c.maybe("bias", {channels})};
+  };
+  if (o.taps > 0) m.q_conv = conv(qn, Q), m.k_conv = conv(kn, K), m.v_conv = conv(vn, V);
+  // The norm is named for what follows it; without elementwise_affine it has no weight.
+  const Scope n = s.has("g_norm_swish_gate.weight") ? s / "g_norm_swish_gate" : s / "g_norm";
+  m.norm = {.weight = n.maybe("weight", {o.norm_by_head ? o.value : A}), .eps = o.norm_eps};
+  return m;
+}
+
+Tensor LinearAttention::operator()(const Tensor& x, Pass p) const {
+  const int64_t N = x.dim(0), H = o.heads, G = o.kv_heads;
+  auto qkvg = o.output_gate ? linear(x, {{q.weight, q.bias}, {k.weight, k.bias}, {v.weight, v.bias}, {g.weight, g.bias}})
+                            : linear(x, {{q.weight, q.bias}, {k.weight, k.bias}, {v.weight, v.bias}});
+  auto convolved = [&](Tensor& t, const Conv& c, const char* slot) {
+    if (o.taps > 0) t = short_conv(t, c.weight, c.bias, o.conv_silu, p.slot(slot));
+  };
+  convolved(qkvg[0], q_conv, "q_conv"), convolved(qkvg[1], k_conv, "k_conv"), convolved(qkvg[2], v_conv, "v_conv");
+  Inputs in{qkvg[0].view({N, H, o.key}), qkvg[1].view({N, G, o.key}), qkvg[2].view({N, G, o.value}), {}};
+  gate(x, in, p);
+  Tensor y = linear_scan({.q = in.q, .k = in.k, .v = in.v, .log_decay = in.log_decay, .scale = 1 / std::sqrt(static_cast<float>(o.key))}, p.slot("scan"));
+  if (!o.norm_by_head) y = y.view({N, H * o.value});
+  y = norm(y).view({N, H * o.value});
+  return out(o.output_gate ? binary(Binary::silu_multiply, qkvg[3], y) : y);
+}
+
+std::string LinearAttention::text(const Options& o) {
+  std::string s = headrace::text(o.name, "(heads=", o.heads);
+  if (o.kv_heads != o.heads) s += headrace::text(", kv=", o.kv_heads);
+  s += headrace::text(", key=", o.key, ", value=", o.value);
+  if (o.taps > 0) s += headrace::text(", conv=", o.taps);
+  return s + ")";
+}
+
+LinearAttention::Gate retention(int heads, Rope rope, Device device) {
+  std::vector<float> decay;
+  for (int h = 0; h < heads; ++h) decay.push_back(static_cast<float>(std::log1p(-std::exp2(-5.0 - h))));
+  return [log_decay = copy_to(Tensor::from(decay, {heads}), device), rope](const Tensor& x, LinearAttention::Inputs& in, Pass p) {
+    in.q = headrace::rope(in.q, rope, p.positions());
+    in.k = headrace::rope(in.k, rope, p.positions());
+    in.log_decay = log_decay;
+  };
+}
+
+LinearAttention::Gate gla(const Scope& s, int width, int rank, int heads, int key, float normalizer) {
+  return [down = Linear::bind(s / "gk_proj" / 0, width, rank), up = Linear::bind(s / "gk_proj" / 1, rank, int64_t{heads} * key, true), heads, key,
+          normalizer](const Tensor& x, LinearAttention::Inputs& in, Pass) {
+    in.log_decay = (1 / normalizer * log_sigmoid(up(down(x)))).view({x.dim(0), heads, key});
+  };
+}
+
+LinearAttention::Gate hgrn2(Tensor log_bound, Tensor above_bound) {
+  return [log_bound = std::move(log_bound), above_bound = std::move(above_bound)](const Tensor&, LinearAttention::Inputs& in, Pass) {
+    Tensor f = unary(Unary::negate, in.k), remembered = softplus(f);
+    in.q = silu(in.q);
+    in.k = sigmoid(f);
+    if (!log_bound) {
+      in.log_decay = unary(Unary::negate, remembered);
+      return;
+    }
+    in.log_decay = softplus(f + log_bound) - remembered;   // log(c + (1 - c) sigmoid(-f))
+    in.k = in.k * above_bound;
+  };
+}
+
+}  // namespace headrace

@@ -1,0 +1,136 @@
+// The linear attentions of flash-linear-attention with its block: x += mixer(attn_norm(x)); x += swiglu(mlp_norm(x)).
+// gla: 2312.06635; retnet: 2307.08621; hgrn2: 2404.07904.
+#include <cmath>
+
+#include "base/error.h"
+#include "mixers/linear_attention.h"
+#include "models/families.h"
+#include "models/rope.h"
+
+namespace headrace {
+namespace {
+
+struct FlaConfig {
+  std::string model_type, hidden_act = "swish";
+  int vocab_size, hidden_size, num_hidden_layers;
+  std::optional<int> num_heads, num_kv_heads, intermediate_size, hidden_ratio, expand_ratio;
+  std::optional<float> clamp_min;
+  std::optional<std::string> feature_map;
+  std::optional<Value> attn;
+  std::optional<int> attnres_block_size;
+  double expand_k = 1, expand_v = 1;
+  int conv_size = 4, gate_low_rank_dim = 16, max_position_embeddings = 0;
+  bool use_short_conv = false, use_output_gate = true, use_lower_bound = true, tie_word_embeddings = false;
+  float norm_eps = 1e-6f;
+  void visit(auto& v) {
+    v("model_type", model_type), v("vocab_size", vocab_size), v("hidden_size", hidden_size), v("num_hidden_layers", num_hidden_layers);
+    v.optional("num_heads", num_heads), v.optional("num_kv_heads", num_kv_heads), v.optional("intermediate_size", intermediate_size);
+    v.optional("hidden_ratio", hidden_ratio), v.optional("expand_ratio", expand_ratio), v.optional("clamp_min", clamp_min);
+    v.optional("feature_map", feature_map), v.optional("attn", attn), v.optional("attnres_block_size", attnres_block_size);
+    v.optional("expand_k", expand_k), v.optional("expand_v", expand_v), v.optional("conv_size", conv_size);
+    v.optional("gate_low_rank_dim", gate_low_rank_dim), v.optional("max_position_embeddings", max_position_embeddings);
+    v.optional("use_short_conv", use_short_conv), v.optional("use_output_gate", use_output_gate), v.optional("use_lower_bound", use_lower_bound);
+    v.optional("tie_word_embeddings", tie_word_embeddings), v.optional("norm_eps", norm_eps), v.optional("hidden_act", hidden_act);
+  }
+};
+
+FlaConfig read(const Value& config, const std::string& file) {
+  auto c = read_config<FlaConfig>(config, file);
+  check_size(file, "num_hidden_layers", c.num_hidden_layers, 4096);
+  check_size(file, "hidden_size", c.hidden_size), check_size(file, "vocab_size", c.vocab_size);
+  check_size(file, "conv_size", c.conv_size, 64), check_size(file, "gate_low_rank_dim", c.gate_low_rank_dim);
+  expect(!c.attn, file, ": attn: layers of softmax attention among those of ", c.model_type, " are not supported");
+  expect(!c.feature_map, file, ": feature_map = '", *c.feature_map, "' is not supported");
+  expect(!c.clamp_min, file, ": clamp_min is not supported");
+  expect(!c.attnres_block_size, file, ": attnres_block_size is not supported");
+  expect(c.hidden_act == "swish" || c.hidden_act == "silu", file, ": hidden_act = '", c.hidden_act, "'; known: swish");
+  if (!c.intermediate_size) {
+    int64_t n = int64_t{c.hidden_size} * c.hidden_ratio.value_or(4) * 2 / 3;
+    c.intermediate_size = static_cast<int>((n + 255) / 256 * 256);
+  }
+  check_size(file, "intermediate_size", *c.intermediate_size);
+  return c;
+}
+
+// Heads and their sizes from the width, in the way of gla and retnet.
+LinearAttention::Options options(const FlaConfig& c, const std::string& file) {
+  const int H = c.num_heads.value_or(0), G = c.num_kv_heads.value_or(H);
+  check_size(file, "num_heads", H, 65536), check_size(file, "num_kv_heads", G, H);
+  const double keys = c.hidden_size * c.expand_k, values = c.hidden_size * c.expand_v;
+  expect(keys >= H && values >= H && keys < (1 << 24) && values < (1 << 24) && std::fmod(keys, H) == 0 && std::fmod(values, H) == 0 && H % G == 0, file,
+         ": ", H, " heads (num_kv_heads ", G, ") for hidden_size ", c.hidden_size, " times expand_k ", c.expand_k, ", expand_v ", c.expand_v);
+  return {.name = c.model_type, .width = c.hidden_size, .heads = H, .kv_heads = G, .key = static_cast<int>(keys) / H, .value = static_cast<int>(values) / H,
+          .norm_eps = c.norm_eps, .taps = c.use_short_conv ? c.conv_size : 0, .output_gate = c.use_output_gate};
+}
+
+template <class Bind>                                  // LinearAttention bind(scope of a layer's mixer, layer)
+Model stack(const FlaConfig& c, const Scope& root, Bind bind) {
+  const Scope s = root / "model";
+  const int D = c.hidden_size, F = *c.intermediate_size;
+  Model m;
+  m.context = c.max_position_embeddings;
+  Decoder& d = m.decoder;
+  d.vocab = c.vocab_size, d.width = D;
+  d.embed = s.matrix("embeddings.weight", {c.vocab_size, D});
+  for (int l = 0; l < c.num_hidden_layers; ++l) {
+    const Scope b = s / "layers" / l, f = b / "mlp";
+    LinearAttention mixer = bind(b / "attn", l);
+    std::string text = LinearAttention::text(mixer.o);
+    Layer attend = residual(std::move(text), Norm::rms(b / "attn_norm", D, c.norm_eps), sublayer(std::move(mixer)));
+    GatedMlp mlp{Linear::bind(f / "gate_proj", D, F), Linear::bind(f / "up_proj", D, F), Linear::bind(f / "down_proj", F, D)};
+    d.layers.push_back(std::move(attend) + residual("swiglu", Norm::rms(b / "mlp_norm", D, c.norm_eps), sublayer(std::move(mlp))));
+  }
+  d.norm = Norm::rms(s / "norm", D, c.norm_eps);
+  d.head.weight = tied_head(root, "lm_head.weight", c.tie_word_embeddings, d.embed);
+  return m;
+}
+
+}  // namespace
+
+Model gla(const Value& config, const Scope& root, const std::string& file) {
+  auto c = read(config, file);
+  if (!config.find("expand_k")) c.expand_k = 0.5;
+  auto o = options(c, file);
+  expect(o.kv_heads == o.heads, file, ": num_kv_heads = ", o.kv_heads, ": gla with fewer heads of keys than num_heads is not supported");
+  return stack(c, root, [&](const Scope& s, int) { return LinearAttention::bind(s, o, gla(s, o.width, c.gate_low_rank_dim, o.heads, o.key)); });
+}
+
+Model retnet(const Value& config, const Scope& root, const std::string& file) {
+  auto c = read(config, file);
+  if (!config.find("expand_v")) c.expand_v = 2;
+  auto o = options(c, file);
+  Rope rope = read_rope(config, o.key, file);
+  return stack(c, root, [&](const Scope& s, int) { return LinearAttention::bind(s, o, retention(o.heads, rope, root.source().device)); });
+}
+
+Model hgrn2(const Value& config, const Scope& root, const std::string& file) {
+  auto c = read(config, file);
+  const int D = c.hidden_size, L = c.num_hidden_layers;
+  if (c.expand_ratio) check_size(file, "expand_ratio", *c.expand_ratio, D);
+  const int H = c.expand_ratio ? D / *c.expand_ratio : c.num_heads.value_or(0);
+  check_size(file, "num_heads", H, D);
+  const int K = c.expand_ratio.value_or(D / H);
+  expect(D % H == 0 && K * H == D, file, ": ", H, " heads of ", K, " for hidden_size ", D);
+  LinearAttention::Options o{.name = "hgrn2", .width = D, .heads = H, .kv_heads = H, .key = K, .value = D / H, .norm_eps = c.norm_eps,
+                             .taps = c.use_short_conv ? c.conv_size : 0, .conv_silu = false, .output_gate = false, .norm_by_head = false,
+                             .k_name = "f", .v_name = "i"};
+  // Lower bounds: the softmax over layers, summed up to each, without the first's share.
+  Tensor bounds;
+  if (c.use_lower_bound) bounds = (root / "model")("lower_bounds", {L, D});
+  const bool there = bounds && bounds.device() != Device::meta;
+  std::vector<double> share(static_cast<size_t>(D), 0), total(static_cast<size_t>(D), 0);
+  Tensor host = there ? copy_to(bounds, Device::cpu) : Tensor{};
+  for (int l = 0; there && l < L; ++l)
+    for (int i = 0; i < D; ++i) total[i] += std::exp(double{host.f32()[int64_t{l} * D + i]});
+  return stack(c, root, [&](const Scope& s, int l) {
+    if (!bounds || l == 0) return LinearAttention::bind(s, o, hgrn2({}, {}));
+    std::vector<float> log_bound(static_cast<size_t>(D)), above(static_cast<size_t>(D));
+    for (int i = 0; there && i < D; ++i) {
+      share[i] += std::exp(double{host.f32()[int64_t{l} * D + i]}) / total[i];
+      log_bound[i] = static_cast<float>(std::log(share[i])), above[i] = static_cast<float>(1 - share[i]);
+    }
+    return LinearAttention::bind(s, o, hgrn2(copy_to(Tensor::from(log_bound, {D}), bounds.device()), copy_to(Tensor::from(above, {D}), bounds.device())));
+  });
+}
+
+}  // namespace headrace

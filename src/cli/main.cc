@@ -12,7 +12,7 @@ int main(int argc, char** argv) {
   cli::Command& root = program.root;
   root.example("headrace run", "chats with the model that ships, on a terminal")
       .example("headrace run MODEL -p 'Once upon a time' -n 64", "continues a text");
-  for (auto add : {cli::add_run, cli::add_logits, cli::add_bench}) add(root);
+  for (auto add : {cli::add_run, cli::add_logits, cli::add_bench, cli::add_quantize}) add(root);
   std::string message;
   try {
     const int code = program.run(argc, argv);

@@ -7,5 +7,6 @@ namespace headrace::cli {
 void add_run(Command& root);
 void add_logits(Command& root);
 void add_bench(Command& root);
+void add_quantize(Command& root);
 
 }  // namespace headrace::cli

@@ -34,4 +34,30 @@ inline Tensors rows_of_all(const Tensors& x, int64_t begin, int64_t length) {
   return part;
 }
 
+
+struct Outcome { Tensor y; SlotValue state; };
+
+// One sequence, given to the primitive piece by piece with its state.
+inline Outcome run_in_pieces(const PrimitiveCase& c, const Tensors& x, const Tensors& w, const std::vector<int64_t>& pieces, Form form = Form::fastest) {
+  Outcome r;
+  std::vector<float> all;
+  Shape shape;
+  int64_t at = 0;
+  for (int64_t n : pieces) {
+    const std::vector<int64_t> offsets{0, n};
+    Tensor y = c.run(rows_of_all(x, at, n), w, {.sequences = {offsets}, .values = {&r.state}, .form = form});
+    const std::vector<float> values = values_of(y);
+    all.insert(all.end(), values.begin(), values.end());
+    shape = y.shape(), at += n;
+  }
+  shape[0] = at;
+  r.y = Tensor::from(all, shape);
+  return r;
+}
+// One sequence as a whole, without state.
+inline Tensor run_whole(const PrimitiveCase& c, const Tensors& x, const Tensors& w, Form form = Form::fastest) {
+  const std::vector<int64_t> offsets{0, x[0].dim(0)};
+  return c.run(x, w, {.sequences = {offsets}, .values = {}, .form = form});
+}
+
 }  // namespace headrace

@@ -73,7 +73,7 @@ TEST_P(TinyRwkv, GivesItsPublishedLogitsAndGreedyBytes) {
   const std::vector<int32_t> bytes = ids(want.at("generated"));
   EXPECT_EQ(greedy(d, state, logits, bytes.size()), bytes);
 }
-INSTANTIATE_TEST_SUITE_P(All, TinyRwkv, testing::Values("rwkv7-tiny"));
+INSTANTIATE_TEST_SUITE_P(All, TinyRwkv, testing::Values("rwkv7-tiny", "rwkv4", "rwkv5.1", "rwkv5.2"));
 
 TEST(TinyModels, Rwkv7TinyReadsAndWritesBytes) {
   Loaded m = open_model(at("assets/rwkv7-tiny"));

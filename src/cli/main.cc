@@ -12,7 +12,15 @@ int main(int argc, char** argv) {
   cli::Command& root = program.root;
   root.example("headrace run", "chats with the model that ships, on a terminal")
       .example("headrace run MODEL -p 'Once upon a time' -n 64", "continues a text");
-  for (auto add : {cli::add_run, cli::add_logits, cli::add_bench, cli::add_quantize}) add(root);
+  using Add = void (*)(cli::Command&);
+  constexpr Add verbs[] = {
+      cli::add_run,
+      cli::add_logits,
+      cli::add_bench,
+      cli::add_check,
+      cli::add_quantize,
+  };
+  for (Add add : verbs) add(root);
   std::string message;
   try {
     const int code = program.run(argc, argv);

@@ -8,5 +8,6 @@ void add_run(Command& root);
 void add_logits(Command& root);
 void add_bench(Command& root);
 void add_quantize(Command& root);
+void add_check(Command& root);
 
 }  // namespace headrace::cli

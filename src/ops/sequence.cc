@@ -51,7 +51,7 @@ void grow(SlotValue& v, int64_t added, int64_t page_floats, Device device) {
   if (v.length % page_tokens != 0 && v.pages.back().storage().use_count() > 1) v.pages.back() = v.pages.back().contiguous_copy();
   v.length += added;
   while (static_cast<int64_t>(v.pages.size()) * page_tokens < v.length)
-    v.pages.push_back(Tensor::empty({page_floats}, DType::f32, device));
+    v.pages.push_back(Tensor::zeros({page_floats}, DType::f32, device));   // so that equal states have equal bytes
 }
 // Pages that no later query can see are let go.
 void forget_outside(SlotValue& v, int64_t window) {
@@ -88,7 +88,10 @@ Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, const Attent
   std::vector<KeyPages> keys(values.size());
   for (size_t s = 0; s < values.size(); ++s) {
     grow(*values[s], slot.sequences.offsets[s + 1] - slot.sequences.offsets[s], page_floats, q.device());
+    const int64_t seen = values[s]->length - (slot.sequences.offsets[s + 1] - slot.sequences.offsets[s]);
+    const int64_t needed = o.window > 0 ? std::max<int64_t>(0, seen - o.window + 1) / page_tokens : 0;
     for (const Tensor& p : values[s]->pages) {
+      expect(p || static_cast<int64_t>(pointers[s].size()) < needed, "attention: a saved state lacks keys that its window sees");
       expect(!p || p.count() == page_floats, "attention: a saved page of ", p ? p.count() : 0, " numbers where ", page_floats, " are needed");
       pointers[s].push_back(p ? p.f32() : nullptr);
     }

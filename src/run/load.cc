@@ -62,10 +62,24 @@ size_t bytes_of_tensors(const TensorFile& file) {
   return n;
 }
 
+// Two checkpoints of one shape differ almost everywhere, so 64 bytes at three places of each tensor tell them apart.
+std::string fingerprint(const TensorFile& file, const std::string& config) {
+  uint64_t h = hash_bytes(config.data(), config.size());
+  for (const auto& [name, t] : file) {
+    const std::string head = text(name, t.dtype(), t.shape());
+    h = hash_bytes(head.data(), head.size(), h);
+    if (!t.contiguous()) continue;
+    const size_t size = t.bytes(), n = std::min<size_t>(size, 64);
+    for (size_t at : {size_t{0}, (size - n) / 2, size - n}) h = hash_bytes(t.data<std::byte>() + at, n, h);
+  }
+  return hash_text(h);
+}
+
 void open_gguf(Loaded& loaded, const LoadOptions& options) {
   auto gguf = std::make_shared<const GgufModel>(GgufFile(loaded.path), options.device == Device::meta);
   const GgufMetadata& metadata = gguf->file().metadata();
   loaded.file_bytes = bytes_of_tensors(gguf->file().tensors());
+  loaded.hash = fingerprint(gguf->file().tensors(), to_json(gguf->config()));
   loaded.source = source_of(gguf, options);
   loaded.model = build_model(gguf->config(), loaded.source, loaded.path);
   if (metadata.has("general.name")) loaded.name = metadata.string("general.name");
@@ -79,6 +93,13 @@ void open_gguf(Loaded& loaded, const LoadOptions& options) {
 }
 
 }  // namespace
+
+ModelIdentity identity(const Loaded& m) { return {m.name, m.model.family, m.hash, blueprint(m.model)}; }
+bool is_quantised(const Loaded& m) {
+  for (const Parameter& p : m.source->parameters)
+    if (is_block(p.dtype)) return true;
+  return false;
+}
 
 Value read_model_config(const std::string& path) {
   if (is_gguf(path)) return GgufModel(GgufFile(path), true).config();
@@ -96,8 +117,10 @@ Loaded open_model(const std::string& path, LoadOptions options) {
   } else {
     TensorFile tensors = open_tensors(path);
     loaded.file_bytes = bytes_of_tensors(tensors);
+    const Value config = read_model_config(path);
+    loaded.hash = fingerprint(tensors, to_json(config));
     loaded.source = source_of(std::move(tensors), options);
-    loaded.model = build_model(read_model_config(path), loaded.source, file_exists(beside(path, "config.json")) ? beside(path, "config.json") : path);
+    loaded.model = build_model(config, loaded.source, file_exists(beside(path, "config.json")) ? beside(path, "config.json") : path);
     if (is_folder(path)) read_tokenizer(path, loaded);
   }
   loaded.source->find = nullptr;                   // the mapped file may go

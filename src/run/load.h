@@ -6,6 +6,7 @@
 #include <string>
 
 #include "models/model.h"
+#include "run/state_file.h"
 #include "text/tokenizer.h"
 
 namespace headrace {
@@ -22,9 +23,12 @@ struct Loaded {
   std::string chat_template;             // empty: none
   std::string name;                      // for people
   size_t file_bytes = 0;
+  std::string hash;                      // of configuration, names, shapes, dtypes and samples of every weight
   std::shared_ptr<Source> source;        // parameters in order of declaration
 };
 Loaded open_model(const std::string& path, LoadOptions options = {});
+ModelIdentity identity(const Loaded& model);
+bool is_quantised(const Loaded& model);  // some matrices are in blocks
 // Only the configuration and names, for `info`: never touches weights.
 Value read_model_config(const std::string& path);
 

@@ -27,9 +27,10 @@ int64_t feed(const Decoder& model, std::span<const int32_t> tokens, State& state
 }
 
 std::optional<State> cut(const State& state, int64_t tokens) {
-  if (tokens <= 0 || tokens > state.tokens) return std::nullopt;
   State s = state;
   if (tokens == state.tokens) return s;
+  tokens = tokens / page_tokens * page_tokens;     // whole pages: nothing of what came after stays behind
+  if (tokens <= 0 || tokens > state.tokens) return std::nullopt;
   for (State::Layer& l : s.layers)
     for (int i = 0; i < State::slots_per_layer; ++i) {
       SlotValue& v = l.values[i];
@@ -38,7 +39,7 @@ std::optional<State> cut(const State& state, int64_t tokens) {
       for (const Tensor& p : v.pages)
         if (!p) return std::nullopt;                                  // a window has let early keys go
       v.length = tokens;
-      v.pages.resize(static_cast<size_t>((tokens + page_tokens - 1) / page_tokens));
+      v.pages.resize(static_cast<size_t>(tokens / page_tokens));
     }
   s.tokens = tokens;
   s.last_logits = {};

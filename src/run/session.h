@@ -20,7 +20,8 @@ constexpr int64_t prefill_chunk = 512;
 // Gives the number of tokens fed.
 int64_t feed(const Decoder& model, std::span<const int32_t> tokens, State& state, int64_t chunk = prefill_chunk,
              const std::function<bool(int64_t done)>& between = {});
-// The state as it was after its first `tokens` tokens, where it can be cut (keys and values that are still there).
+// The state as it was after its first `tokens` tokens or up to a page less, where it can be cut: keys and values that are
+// all still there.
 std::optional<State> cut(const State& state, int64_t tokens);
 void check_tokens(std::span<const int32_t> tokens, int vocab);   // throws Error for an id outside the vocabulary
 void check_tokens(std::span<const int64_t> tokens, int vocab);

@@ -98,6 +98,43 @@ void plain_product(const void* panel, int64_t K, const float* const* x, int M, f
   for (; m < M; ++m) plain_tile<Isa, T, 1>(p, K, x + m, y + m, bias, valid);
 }
 
+template <class Isa>
+double spin_int8(int64_t n) {
+  constexpr int chains = 12;
+  typename Isa::I sum[chains];
+  alignas(64) uint8_t w[64];
+  int8_t x[4] = {1, 2, 3, 4};
+  std::memset(w, 1, sizeof w);
+  auto u = Isa::template quants<8, false>(w, 0);
+  for (auto& s : sum) s = Isa::none();
+  for (int64_t i = 0; i < n; ++i)
+    for (auto& s : sum) s = Isa::template dot<0, 4>(s, u, x);
+  for (auto& s : sum) asm volatile("" : : "m"(s));
+  return 2.0 * 64 * chains * static_cast<double>(n);
+}
+template <class Isa>
+double spin_f32(int64_t n) {
+  constexpr int chains = 12;
+  typename Isa::F sum[chains], a = Isa::set(0.999f), b = Isa::set(0.001f);
+  for (auto& s : sum) s = Isa::zero();
+  for (int64_t i = 0; i < n; ++i)
+    for (auto& s : sum) s = Isa::fma(s, a, b);
+  for (auto& s : sum) asm volatile("" : : "m"(s));
+  return 2.0 * 16 * chains * static_cast<double>(n);
+}
+
+template <class Isa>
+void read_lines(const uint8_t* data, int64_t lines) {
+  auto a = Isa::template quants<8, false>(data, 0), b = a, c = a, d = a;
+  for (int64_t i = 0; i + 4 <= lines; i += 4, data += 256) {
+    Isa::prefetch(data + 4096);
+    a = Isa::both(a, Isa::template quants<8, false>(data, 0)), b = Isa::both(b, Isa::template quants<8, false>(data, 1));
+    c = Isa::both(c, Isa::template quants<8, false>(data, 2)), d = Isa::both(d, Isa::template quants<8, false>(data, 3));
+  }
+  a = Isa::both(Isa::both(a, b), Isa::both(c, d));
+  asm volatile("" : : "m"(a));
+}
+
 struct Half { uint16_t bits; };
 struct BrainHalf { uint16_t bits; };
 
@@ -106,6 +143,9 @@ constexpr DotTable make_table(const char* name) {
   DotTable t{};
   t.name = name;
   t.quantise = Isa::quantise;
+  t.spin_int8 = spin_int8<Isa>;
+  t.spin_f32 = spin_f32<Isa>;
+  t.read = read_lines<Isa>;
   [&]<size_t... i>(std::index_sequence<i...>) {
     ((t.blocks[static_cast<int>(panel_formats[i].dtype)] = blocks_product<Isa, panel_formats[i]>), ...);
   }(std::make_index_sequence<std::size(panel_formats)>());

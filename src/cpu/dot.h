@@ -21,6 +21,10 @@ struct DotTable {
   void (*quantise)(const float* x, int64_t K, int8_t* quants, float* scales, int32_t* sums);
   // One panel times M rows: y[m][0..16) for m < M; K values; y_rows valid outputs (16, or fewer in the last panel).
   void (*blocks[dtype_count])(const uint8_t* panel, int64_t K, const QuantisedRows& x, int M, float* const* y, const float* bias, int valid);
+  // n rounds of independent multiply-adds, nothing read: the operations done.
+  double (*spin_int8)(int64_t n);
+  double (*spin_f32)(int64_t n);
+  void (*read)(const uint8_t* data, int64_t lines);   // of 64 bytes
   void (*plain[3])(const void* panel, int64_t K, const float* const* x, int M, float* const* y, const float* bias, int valid);   // f32 f16 bf16
 };
 extern const DotTable dot_avx512, dot_avx2;

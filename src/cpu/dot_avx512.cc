@@ -23,6 +23,7 @@ struct Avx512 {
   static F add(F a, F b) { return _mm512_add_ps(a, b); }
   static F fma(F a, F b, F c) { return _mm512_fmadd_ps(a, b, c); }
   static F negate(F a) { return _mm512_sub_ps(_mm512_setzero_ps(), a); }
+  static I both(I a, I b) { return _mm512_or_si512(a, b); }
   static F to_float(I a) { return _mm512_cvtepi32_ps(a); }
   static F halves(const uint8_t* p) { return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))); }
   static F codes(const uint8_t* p) { return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)))); }
@@ -85,6 +86,6 @@ struct Avx512 {
 
 }  // namespace
 
-constinit const DotTable dot_avx512 = make_table<Avx512>("avx512");
+constinit const DotTable dot_avx512 = make_table<Avx512>("avx512-vnni");
 
 }  // namespace headrace::cpu

@@ -10,6 +10,8 @@ const Kernels& kernels() {
     k.linear = linear;
     k.embedding = embedding;
     k.pack = pack;
+    k.peak = peak;
+    k.instructions = instructions;
     return k;
   }();
   return table;

@@ -32,7 +32,8 @@ struct Sequences {
 
 constexpr int page_tokens = 64;                    // tokens in a page of keys and values
 
-// Keys and values of one sequence in pages: page p holds tokens [64 p, 64 p + 64) as keys [Hkv,64,K], then values [Hkv,64,V].
+// Keys and values of one sequence in pages: page p holds tokens [64 p, 64 p + 64) as keys [Hkv,K,64], then values [Hkv,64,V]:
+// scores of a page are then a product of rows, q [.,K] times keys [K,64], and so is their sum of values.
 struct KeyPages {
   float* const* pages;                             // null where a page has left every window
   int64_t length;                                  // tokens stored, the new ones included
@@ -105,6 +106,9 @@ struct RopeArgs {
   std::span<const int32_t> positions;              // [N]
 };
 
+// What the device can do at most, measured by its own instructions on all threads: the floors that speed is held to.
+struct Peak { double read_bytes, f32_flops, int8_ops; };   // per second; 0: not measured
+
 struct Kernels {
   const char* device;
   void (*unary)(Unary f, float parameter, Rows x, Rows y);
@@ -129,6 +133,8 @@ struct Kernels {
   void (*short_conv)(const ShortConvArgs& args);
   Tensor (*pack)(const Tensor& weight);            // the device's own arrangement of a matrix; may be null
   void (*synchronize)();                           // waits for the device; may be null
+  Peak (*peak)();                                  // takes about a second; may be null
+  const char* (*instructions)();                   // "avx512-vnni": what the kernels are made of; may be null
 };
 
 const Kernels& kernels(Device device);             // throws Error when the device is not there

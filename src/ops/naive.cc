@@ -183,7 +183,7 @@ const Kernels& naive_kernels() {
       .layer_norm = layer_norm, .l2_norm = l2_norm, .embedding = embedding, .linear = linear, .block_linear = block_linear,
       .head_dot = head_dot, .scale_heads = scale_heads, .rope = rope, .append_keys = naive::append_keys,
       .attention = naive::attention, .linear_scan = naive::linear_scan, .diag_scan = naive::diag_scan,
-      .short_conv = naive::short_conv, .pack = nullptr, .synchronize = nullptr};
+      .short_conv = naive::short_conv, .pack = nullptr, .synchronize = nullptr, .peak = nullptr, .instructions = nullptr};
   return table;
 }
 

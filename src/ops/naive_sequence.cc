@@ -20,7 +20,7 @@ void append_keys(const float* k, int64_t k_stride, const float* v, int64_t v_str
       float* page = keys[s].pages[(past + t) / page_tokens];
       int64_t row = sequences.offsets[s] + t, at = (past + t) % page_tokens;
       for (int h = 0; h < kv_heads; ++h) {
-        for (int i = 0; i < key; ++i) page[(h * page_tokens + at) * key + i] = k[row * k_stride + h * key + i];
+        for (int i = 0; i < key; ++i) page[(h * key + i) * page_tokens + at] = k[row * k_stride + h * key + i];
         float* values = page + int64_t{kv_heads} * page_tokens * key;
         for (int i = 0; i < value; ++i) values[(h * page_tokens + at) * value + i] = v[row * v_stride + h * value + i];
       }
@@ -42,9 +42,9 @@ void attention(const AttentionArgs& a) {
         std::vector<double> scores;
         double top = a.sinks ? a.sinks[h] : -std::numeric_limits<double>::infinity();
         for (int64_t j = first; j <= last; ++j) {
-          const float* k = a.keys[s].pages[j / page_tokens] + ((h / group) * page_tokens + j % page_tokens) * a.key;
+          const float* k = a.keys[s].pages[j / page_tokens] + int64_t{h / group} * a.key * page_tokens + j % page_tokens;
           double dot = 0;
-          for (int d = 0; d < a.key; ++d) dot += double{q[d]} * k[d];
+          for (int d = 0; d < a.key; ++d) dot += double{q[d]} * k[d * page_tokens];
           dot *= a.scale;
           if (a.cap > 0) dot = a.cap * std::tanh(dot / a.cap);
           if (a.slopes) dot -= double{a.slopes[h]} * static_cast<double>(i - j);

@@ -24,6 +24,7 @@ CLI::Option* documented(CLI::Option* o, const std::string& value) { return o->ty
 std::string one_line(std::string s) {
   for (char& c : s)
     if (c == '\n') c = ' ';
+  if (size_t at = s.find("subcommand"); at != std::string::npos) s.replace(at, 10, "verb");   // CLI11's word for it
   return s;
 }
 
@@ -125,6 +126,11 @@ Command& Command::range(const std::string& name, double least, double most) {
   }, "", ""));
   return *this;
 }
+std::string Command::path() const {
+  std::string path;
+  for (const CLI::App* a = tree_->nodes[at_].app; a; a = a->get_parent()) path = a->get_name() + (path.empty() ? "" : " " + path);
+  return path;
+}
 bool Command::given(const std::string& name) const { return tree_->nodes[at_].app->get_option(name)->count() > 0; }
 
 VerbInfo Command::describe() const {
@@ -174,11 +180,7 @@ int Program::run(int argc, char** argv) {
     }
     return at;
   };
-  auto path_of = [&](int at) {
-    std::string path;
-    for (const CLI::App* a = root.tree_->nodes[at].app; a; a = a->get_parent()) path = a->get_name() + (path.empty() ? "" : " " + path);
-    return path;
-  };
+  auto path_of = [&](int at) { return Command(root.tree_, at).path(); };
   try {
     app.parse(argc, argv);
   } catch (const CLI::CallForHelp&) {

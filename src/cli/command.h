@@ -50,6 +50,7 @@ class Command {
   Command& range(const std::string& name, double least, double most);
 
   VerbInfo describe() const;
+  std::string path() const;                                                  // "headrace state save"
   bool given(const std::string& name) const;                                 // after parsing
 
  private:

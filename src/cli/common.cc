@@ -59,6 +59,10 @@ std::string model_path(const std::string& given) {
 }
 Loaded open(const std::string& given, const Common& common) { return open_model(model_path(given), {.device = common.apply()}); }
 
+int usage(const Command& c, const std::string& message) {
+  fmt::print(stderr, "{}: {} (see {} --help)\n", c.path(), message, c.path());
+  return 2;
+}
 void print_json(const Value& v) { fmt::print("{}\n", to_json(v)); }
 bool on_terminal(std::FILE* f) { return isatty(fileno(f)) && (!std::getenv("TERM") || std::string_view(std::getenv("TERM")) != "dumb"); }
 namespace {

@@ -27,6 +27,7 @@ std::vector<std::string> shipped_models();
 std::string model_path(const std::string& given);                   // throws Error that names the models that ship
 Loaded open(const std::string& given, const Common& common);
 
+int usage(const Command& c, const std::string& message);            // one line on stderr; gives exit code 2
 void print_json(const Value& v);                                    // one line on stdout
 bool on_terminal(std::FILE* f);
 std::string bold(std::string_view s);                               // on a terminal only

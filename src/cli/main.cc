@@ -18,6 +18,7 @@ int main(int argc, char** argv) {
       cli::add_logits,
       cli::add_bench,
       cli::add_check,
+      cli::add_state,
       cli::add_quantize,
   };
   for (Add add : verbs) add(root);

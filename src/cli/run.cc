@@ -5,19 +5,21 @@
 #include <iterator>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "cli/common.h"
 #include "cli/interrupt.h"
 #include "cli/tokens.h"
 #include "cli/verbs.h"
 #include "io/safetensors.h"
 #include "run/session.h"
+#include "run/state_file.h"
 
 namespace headrace::cli {
 namespace {
 
 struct Options {
   Common common;
-  std::string model, prompt, tokens, out;
+  std::string model, prompt, tokens, out, state;
   bool with_prompt = false, stats = false, ignore_end = false;
   int64_t n = -1, seed = 0, logprobs = -1;
   std::vector<std::string> stop;
@@ -62,7 +64,17 @@ int complete(const Options& o, const std::string& prompt) {
   expect(loaded.tokenizer.has_value(), loaded.path, ": no tokenizer beside the weights; give --tokens and --out instead of a text");
   catch_interrupts();
   Session session(loaded.model.decoder);
-  const std::vector<int32_t> ids = loaded.tokenizer->encode(prompt);
+  std::vector<int32_t> ids;
+  const bool resumed = !o.state.empty() && file_exists(o.state);
+  if (resumed) {
+    SavedState s = read_state(o.state);
+    bind_state(s, identity(loaded), loaded.model.decoder, o.state);
+    expect(static_cast<int64_t>(s.history.size()) == s.state.tokens && s.state.last_logits, o.state, ": has no tokens or logits to continue from");
+    ids = s.history;
+    session.adopt(std::move(s.state), std::move(s.history));
+  }
+  for (int id : loaded.tokenizer->encode(prompt, {.add_special = !resumed}))
+    if (!resumed || !prompt.empty()) ids.push_back(id);
   Clock clock;
   {
     Progress progress("reading the prompt", static_cast<double>(ids.size()), "tokens");
@@ -101,6 +113,11 @@ int complete(const Options& o, const std::string& prompt) {
   if (o.stats)
     fmt::print(stderr, "{} prompt tokens in {:.2f} s ({:.1f}/s), {} tokens in {:.2f} s ({:.1f}/s), ended by {}\n", ids.size(), prefill,
                static_cast<double>(ids.size()) / prefill, a.tokens.size(), a.seconds, static_cast<double>(a.tokens.size()) / a.seconds, a.reason);
+  if (!o.state.empty()) {
+    // The last token was shown but not yet read; the state that is saved has seen all of the text.
+    if (a.reason == "length" && !a.tokens.empty()) session.push(a.tokens.back());
+    save_state(o.state, session.state(), identity(loaded), session.tokens());
+  }
   expect(a.reason != "interrupted", "interrupted");
   return 0;
 }
@@ -138,6 +155,7 @@ void add_run(Command& root) {
   c.flag("--stats", o->stats, "a line about speed on stderr");
   c.option("--tokens", o->tokens, "FILE", "continue int64 input_ids [T] or [B,T] of a safetensors file");
   c.option("--out", o->out, "FILE", "with --tokens: safetensors to write, int64 generated [B,N]");
+  c.option("--state", o->state, "FILE", "continue from this saved state where it exists, and save the state at the end");
   o->common.add(c);
   c.example("headrace run MODEL -p 'Once upon a time' -n 64 --temp 0", "the likeliest continuation")
       .example("headrace run MODEL < prompt.txt", "continues a text from a pipe")

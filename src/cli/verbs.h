@@ -9,5 +9,6 @@ void add_logits(Command& root);
 void add_bench(Command& root);
 void add_quantize(Command& root);
 void add_check(Command& root);
+void add_state(Command& root);
 
 }  // namespace headrace::cli

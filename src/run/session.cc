@@ -141,6 +141,10 @@ Generated generate(Session& session, const Tokenizer& tokenizer, Sampler& sample
   const auto begin = std::chrono::steady_clock::now();
   Generated g;
   StreamDecoder characters(tokenizer, {.skip_special = true});
+  // What precedes is not shown, but decides whether a first space is text.
+  const std::span<const int32_t> before(session.tokens());
+  for (int32_t id : before.last(std::min<size_t>(before.size(), 8)))
+    if (id < tokenizer.size()) characters.next(id);
   StopFilter filter(o.stop);
   auto show = [&](std::string piece) {
     if (piece.empty()) return;

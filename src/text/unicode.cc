@@ -121,6 +121,17 @@ bool is_word(int32_t c) {
 
 bool is_mark(int32_t c) { return c >= 0x80 && utf8proc_category(c) == UTF8PROC_CATEGORY_MN; }
 
+bool is_letter(int32_t c) {
+  auto k = utf8proc_category(c);
+  return k >= UTF8PROC_CATEGORY_LU && k <= UTF8PROC_CATEGORY_LO;
+}
+
+bool is_printable(int32_t c) {
+  if (c < 0x80) return c >= 0x20 && c < 0x7F;
+  auto k = utf8proc_category(c);
+  return k >= UTF8PROC_CATEGORY_LU && k <= UTF8PROC_CATEGORY_SO;
+}
+
 void append_lower(std::string& out, int32_t c) {
   if (c == 0x130) {
     out += "i\xCC\x87";  // the one character whose lower case is two

@@ -29,6 +29,8 @@ bool is_numeric(int32_t code);      // Nd, Nl, No
 bool is_punctuation(int32_t code);  // P*, and all ASCII punctuation
 bool is_word(int32_t code);         // \w: letters, marks, digits, connectors
 bool is_mark(int32_t code);         // Mn
+bool is_letter(int32_t code);       // L*
+bool is_printable(int32_t code);    // as Python's repr() understands it: all but C*, Zl, Zp, and Zs other than a space
 void append_lower(std::string& out, int32_t code);
 void append_upper(std::string& out, int32_t code);
 std::string lower(std::string_view text);

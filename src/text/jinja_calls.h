@@ -1,0 +1,36 @@
+// The functions, methods, filters and tests that templates may call.
+#pragma once
+#include <initializer_list>
+#include <optional>
+
+#include "text/jinja_value.h"
+
+namespace headrace::jinja {
+
+struct Arguments {
+  Values positional;
+  std::vector<std::pair<std::string, Value>> named;
+  // The arguments in the order of a signature; throws for one too many or a name that is not in it.
+  std::vector<std::optional<Value>> bind(std::string_view who, std::initializer_list<std::string_view> names) const;
+};
+
+// The method's name with static lifetime; empty when the value has no such method.
+std::string_view method_name(const Value& self, std::string_view name);
+bool changes_its_object(const Value& self, std::string_view name);  // list.append and its like
+Value call_method(std::string_view name, const Value& self, const Arguments& arguments, Budget& budget);
+Value call_function(std::string_view name, const Arguments& arguments, Budget& budget);  // range, dict
+std::string percent_format(std::string_view format, const Values& values, Budget& budget);
+
+using FilterFunction = Value (*)(const Value& value, const Arguments& arguments, Budget& budget);
+FilterFunction find_filter(std::string_view name);  // null when there is none
+using TestFunction = bool (*)(const Value& value, const Arguments& arguments, Budget& budget);
+TestFunction find_test(std::string_view name);
+
+// Counts one level of evaluation while it lives.
+struct Deeper {
+  Budget& budget;
+  explicit Deeper(Budget& b) : budget(b) { expect(++budget.depth <= 200, "the template nests deeper than 200"); }
+  ~Deeper() { --budget.depth; }
+};
+
+}  // namespace headrace::jinja

@@ -16,19 +16,30 @@
 
 namespace headrace {
 
+// x on another device, strided as before: rows as far apart, and not at a multiple of a vector.
+inline Tensor moved(const Tensor& x, Device device) {
+  if (!x || x.device() == device || x.contiguous()) return x ? copy_to(x, device) : x;
+  const int64_t n = x.dim(0), width = x.count() / n, wide = x.stride(0);
+  Tensor t = Tensor::empty({n, wide}, DType::f32, device).slice(1, std::min<int64_t>(3, wide - width), width);
+  for (int64_t i = 0; i < n; ++i) copy_bytes(t.f32() + i * wide, device, x.f32() + i * wide, x.device(), static_cast<size_t>(width) * sizeof(float));
+  return t.view(x.shape());
+}
+
 class Random {
  public:
   explicit Random(uint64_t seed, Device device = Device::cpu) : device(device), philox_{seed} {}
-  const Device device;                                 // meta: shapes alone
+  const Device device;                                 // meta: shapes alone; cuda: made on the cpu, then moved
   float normal() { return static_cast<float>(philox_.normal(next_++)); }
   double uniform(double low, double high) { return low + (high - low) * philox_.uniform(next_++); }
   int64_t below(int64_t n) { return static_cast<int64_t>(philox_.uniform(next_++) * static_cast<double>(n)); }
 
   // [rows, ...]; not whole: a slice of wider rows, as fused projections give them, and not at a multiple of a vector.
-  Tensor rows(const Shape& shape, bool whole = false) {
+  Tensor rows(const Shape& shape, bool whole = false) { return moved(host_rows(shape, whole), device); }
+  Tensor host_rows(const Shape& shape, bool whole = false) {
+    const Device made = device == Device::cuda ? Device::cpu : device;
     int64_t n = shape[0], width = n ? shape.count() / n : 0, wide = whole ? width : width + 5;
-    if (n == 0) return Tensor::empty(shape, DType::f32, device);
-    Tensor t = Tensor::empty({n, wide}, DType::f32, device);
+    if (n == 0) return Tensor::empty(shape, DType::f32, made);
+    Tensor t = Tensor::empty({n, wide}, DType::f32, made);
     Tensor x = whole ? t : t.slice(1, 3, width);
     for (int64_t i = 0; i < n && device != Device::meta; ++i)
       for (int64_t j = 0; j < width; ++j) x.f32()[i * wide + j] = normal();
@@ -46,6 +57,7 @@ class Random {
 template <class F>
 Tensor map(Tensor x, F f) {
   if (x.device() == Device::meta) return x;
+  if (x.device() == Device::cuda) return moved(map(moved(x, Device::cpu), f), Device::cuda);
   const int64_t width = x.dim(0) ? x.count() / x.dim(0) : 0;
   for (int64_t i = 0; i < x.dim(0); ++i)
     for (int64_t j = 0; j < width; ++j) {
@@ -55,7 +67,7 @@ Tensor map(Tensor x, F f) {
   return x;
 }
 inline std::vector<float> values_of(const Tensor& x) {
-  Tensor c = x.contiguous_or_copy();
+  Tensor c = copy_to(x.contiguous_or_copy(), Device::cpu);
   return {c.floats().begin(), c.floats().end()};
 }
 
@@ -111,7 +123,7 @@ inline testing::AssertionResult close_states(const SlotValue& got, const SlotVal
                                                want.length, " in ", want.pages.size());
   for (size_t p = 0; p < want.pages.size(); ++p)
     if (static_cast<bool>(got.pages[p]) != static_cast<bool>(want.pages[p]) ||
-        (want.pages[p] && std::memcmp(got.pages[p].raw(), want.pages[p].raw(), want.pages[p].bytes()) != 0))
+        (want.pages[p] && std::memcmp(copy_to(got.pages[p], Device::cpu).raw(), want.pages[p].raw(), want.pages[p].bytes()) != 0))
       return testing::AssertionFailure() << "page " << p << " differs";
   return want.value ? close(got.value, want.value, tolerance) : testing::AssertionSuccess();
 }

@@ -6,20 +6,20 @@
 namespace headrace {
 
 Tensor exact_rows(Random& r, int64_t rows, int64_t cols) {
-  Tensor x = r.rows({rows, cols});
+  Tensor x = r.host_rows({rows, cols});
   for (int64_t i = 0; i < rows && r.device != Device::meta; ++i) {
     float* row = x.f32() + i * x.stride(0);
     for (int64_t j = 0; j < cols; ++j) row[j] = static_cast<float>(r.below(255) - 127) / 64;
     for (int64_t j = 0; j + 32 <= cols; j += 32) row[j + r.below(32)] = 127.f / 64;
   }
-  return x;
+  return moved(x, r.device);
 }
 Tensor weight(Random& r, DType dtype, int64_t out, int64_t in) {
   if (r.device == Device::meta) return Tensor::empty({out, in}, dtype, Device::meta);
-  Tensor x = r.whole({out, in}), w = Tensor::empty({out, in}, dtype);
+  Tensor x = r.host_rows({out, in}, true), w = Tensor::empty({out, in}, dtype);
   for (int64_t i = 0; i < out; ++i)
     quantise_row(dtype, x.f32() + i * in, w.data<std::byte>() + bytes_of(dtype, i * in), in);
-  return w;
+  return copy_to(w, r.device);
 }
 Tensor packed(const Tensor& w) {
   if (w.device() == Device::meta) return w;

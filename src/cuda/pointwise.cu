@@ -7,7 +7,7 @@ namespace {
 
 __device__ float sigmoid(float x) { return 1 / (1 + expf(-x)); }
 __device__ float softplus(float x) { return fmaxf(x, 0.f) + log1pf(expf(-fabsf(x))); }
-__device__ float gelu_tanh(float x) { return 0.5f * x * (1 + tanhf(0.7978845608f * (x + 0.044715f * x * x * x))); }
+__device__ float gelu_tanh(float x) { return x * sigmoid(1.5957691216f * (x + 0.044715f * x * x * x)); }   // 1 + tanh(u) = 2 sigmoid(2u)
 __device__ float gelu_erf(float x) { return 0.5f * x * erfcf(-x * 0.7071067812f); }
 
 __device__ float apply(Unary f, float p, float x) {

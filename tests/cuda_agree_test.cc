@@ -108,24 +108,30 @@ double relative_error(const Tensor& got, const Tensor& want) {
   return std::sqrt(error / size);
 }
 
-TEST(CudaModels, GiveTheLogitsOfTheDefinitionsWholeInChunksAndTokenByToken) {
-  ASSERT_FALSE(models().empty()) << "no fixtures in " << fixtures() << ": run in the checkout, or set HEADRACE_ROOT";
-  for (const std::string& name : models()) {
-    SCOPED_TRACE(name);
-    std::vector<int32_t> ids;
-    Random r(seed);
-    for (int i = 0; i < 70; ++i) ids.push_back(static_cast<int32_t>(r.below(64)));     // over a page, over a short window
-    const Loaded here = open_model(fixtures() + name, {.device = Device::cpu, .pack = false}), there = open_model(fixtures() + name, {.device = Device::cuda});
-    Tensor want = [&] {
-      UseNaive definitions;
-      return logits(here.model, ids, 70);
-    }();
-    double worst = 0;
-    for (int64_t step : {70, 32, 1}) worst = std::max(worst, relative_error(logits(there.model, ids, step), want));
-    EXPECT_LT(worst, 1e-4);
-    std::printf("  %-32s %-16s relative error of the logits %.1e\n", name.c_str(), here.model.family.c_str(), worst);
+class CudaModel : public testing::TestWithParam<std::string> {};
+TEST_P(CudaModel, GivesTheLogitsOfTheDefinitionsWholeInChunksAndTokenByToken) {
+  const std::string path = fixtures() + GetParam();
+  std::vector<int32_t> ids;
+  Random r(seed);
+  for (int i = 0; i < 70; ++i) ids.push_back(static_cast<int32_t>(r.below(64)));       // over a page, over a short window
+  const Loaded here = open_model(path, {.device = Device::cpu, .pack = false}), there = open_model(path, {.device = Device::cuda});
+  Tensor want = [&] {
+    UseNaive definitions;
+    return logits(here.model, ids, 70);
+  }();
+  for (int64_t step : {70, 32, 1}) {
+    const double error = relative_error(logits(there.model, ids, step), want);
+    EXPECT_LT(error, 1e-4) << "in steps of " << step;
+    std::printf("  relative error of the logits in steps of %2d: %.1e\n", static_cast<int>(step), error);
   }
 }
+INSTANTIATE_TEST_SUITE_P(All, CudaModel, testing::ValuesIn(models()), [](const auto& info) {
+  std::string name;
+  for (char c : info.param) name += std::isalnum(static_cast<unsigned char>(c)) ? c : '_';
+  return name;
+});
+
+TEST(CudaModels, AreFound) { EXPECT_FALSE(models().empty()) << "nothing in " << fixtures() << ": run in the checkout, or set HEADRACE_ROOT"; }
 
 }  // namespace
 }  // namespace headrace

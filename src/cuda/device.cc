@@ -23,8 +23,8 @@ void check(cudaError_t status, const char* what) {
 void open() {
   int count = 0;
   const cudaError_t status = cudaGetDeviceCount(&count);
-  expect(status == cudaSuccess && count > 0, "cuda: no CUDA device can be used here (",
-         status == cudaSuccess ? "the driver lists none" : cudaGetErrorString(status), "); run with --device cpu");
+  const char* why = status == cudaErrorInsufficientDriver ? "no NVIDIA driver, or one that is too old" : status ? cudaGetErrorString(status) : "the driver lists none";
+  expect(status == cudaSuccess && count > 0, "cuda: no CUDA device can be used here (", why, "); run with --device cpu");
   check(cudaSetDevice(0), "device 0");
   check(cudaStreamCreateWithFlags(&the_stream, cudaStreamNonBlocking), "stream");
   // Freed memory stays in the pool: a decode step takes the same temporaries again without asking the driver.

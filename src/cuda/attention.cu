@@ -46,7 +46,7 @@ __global__ void attention_kernel(AttentionPlan plan) {
   const int64_t begin = a.window_left > 0 ? max(int64_t{0}, i - a.window_left + 1) : 0;
   const int64_t end = a.window_right < 0 ? length : min(length, i + a.window_right + 1);
   float* const* pages = plan.pages + plan.first[s];
-  auto key = [&](int64_t j) { return pages[j / page_tokens] + (g * page_tokens + j % page_tokens) * a.key; };
+  auto key = [&](int64_t j) { return pages[j / page_tokens] + int64_t{g} * a.key * page_tokens + j % page_tokens; };   // number d lies page_tokens d on
   auto value = [&](int64_t j) {
     return pages[j / page_tokens] + int64_t{a.kv_heads} * page_tokens * a.key + (g * page_tokens + j % page_tokens) * a.value;
   };
@@ -61,7 +61,7 @@ __global__ void attention_kernel(AttentionPlan plan) {
     if (j < end) {
       const float* k = key(j);
       score = 0;
-      for (int d = 0; d < a.key; ++d) score += q[d] * k[d];
+      for (int d = 0; d < a.key; ++d) score += q[d] * k[d * page_tokens];
       score *= a.scale;
       if (a.cap > 0) score = a.cap * tanhf(score / a.cap);
       if (a.slopes) score -= a.slopes[h] * static_cast<float>(i - j);
@@ -94,7 +94,7 @@ void append_keys(const float* k, int64_t k_stride, const float* v, int64_t v_str
     const int64_t t = length[s] - (offsets[s + 1] - row);
     float* page = pages[first[s] + t / page_tokens];
     if (c < key_cols) {
-      page[(c / key * page_tokens + t % page_tokens) * key + c % key] = k[row * k_stride + c];
+      page[c * page_tokens + t % page_tokens] = k[row * k_stride + c];
     } else {
       const int64_t d = c - key_cols;
       page[key_cols * page_tokens + (d / value * page_tokens + t % page_tokens) * value + d % value] = v[row * v_stride + d];

@@ -1,6 +1,6 @@
 #include "cuda/device.h"
 
-#include <cstring>
+#include <string>
 
 #include "base/error.h"
 
@@ -38,6 +38,15 @@ void open() {
 
 cudaStream_t stream() { return the_stream; }
 void synchronize() { check(cudaStreamSynchronize(the_stream), "a kernel failed"); }
+
+const char* instructions() {
+  static const std::string name = [] {
+    cudaDeviceProp p;
+    check(cudaGetDeviceProperties(&p, 0), "properties");
+    return text(static_cast<const char*>(p.name), ", sm_", p.major, p.minor);
+  }();
+  return name.c_str();
+}
 
 void* take(size_t bytes) {
   void* p = nullptr;

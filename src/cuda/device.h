@@ -14,6 +14,7 @@ void check(cudaError_t status, const char* what);        // throws Error with th
 void open();                                             // the first device; registers memory and copies. Throws Error when there is none
 cudaStream_t stream();
 void synchronize();
+const char* instructions();                              // the card and what it is able to: "NVIDIA H100 80GB HBM3, sm_90"
 
 // Memory of the pool that is given back in stream order: a kernel launched before may still read it.
 struct Release { void operator()(void* p) const; };

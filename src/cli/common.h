@@ -48,6 +48,7 @@ class Progress {
   Progress(std::string what, double total, std::string unit);
   ~Progress();
   void at(double done);
+  void of(double total) { total_ = total; }
 
  private:
   std::string what_, unit_;

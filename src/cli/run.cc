@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "cli/chat.h"
 #include "cli/common.h"
 #include "cli/interrupt.h"
 #include "cli/tokens.h"
@@ -19,8 +20,8 @@ namespace {
 
 struct Options {
   Common common;
-  std::string model, prompt, tokens, out, state;
-  bool with_prompt = false, stats = false, ignore_end = false;
+  std::string model, prompt, tokens, out, state, system;
+  bool with_prompt = false, chat = false, stats = false, ignore_end = false;
   int64_t n = -1, seed = 0, logprobs = -1;
   std::vector<std::string> stop;
   SampleOptions sample;
@@ -127,6 +128,11 @@ int act(const Options& given, const Command& c) {
   o.sample.seed = static_cast<uint64_t>(o.seed);
   o.with_prompt = c.given("--prompt");
   if (!o.tokens.empty()) return continue_rows(o);
+  if (o.chat || (!o.with_prompt && on_terminal(stdin) && on_terminal(stdout))) {
+    ChatOptions chat_options{.system = o.system, .state = o.state, .only = o.with_prompt ? std::optional(o.prompt) : std::nullopt, .sample = o.sample,
+                             .generate = {.tokens = o.n, .stop = o.stop, .ignore_end = o.ignore_end}, .json = o.common.json, .stats = o.stats};
+    return chat(open(o.model, o.common), std::move(chat_options));
+  }
   if (o.with_prompt) return complete(o, o.prompt);
   std::string all{std::istreambuf_iterator<char>(std::cin), {}};
   while (all.ends_with('\n')) all.pop_back();
@@ -151,6 +157,8 @@ void add_run(Command& root) {
   c.option("--seed", o->seed, "S", "the same seed gives the same text");
   c.option("--stop", o->stop, "TEXT", "end before this text; may be given several times");
   c.flag("--ignore-end", o->ignore_end, "go on past the model's end token");
+  c.flag("--chat", o->chat, "the text is a turn of a conversation; in a pipe, each line is one");
+  c.option("--system", o->system, "TEXT", "in a chat: what the model is told first");
   c.option("--logprobs", o->logprobs, "N", "with --json: log-probability of each token and of N alternatives").range("--logprobs", -1, 100);
   c.flag("--stats", o->stats, "a line about speed on stderr");
   c.option("--tokens", o->tokens, "FILE", "continue int64 input_ids [T] or [B,T] of a safetensors file");

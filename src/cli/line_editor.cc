@@ -1,0 +1,124 @@
+#include "cli/line_editor.h"
+
+#include <histedit.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <clocale>
+#include <cstdio>
+#include <cstdlib>
+#include <cwchar>
+#include <filesystem>
+
+#include "cli/interrupt.h"
+
+namespace headrace::cli {
+
+struct LineEditor::Parts {
+  EditLine* edit = nullptr;
+  History* history = nullptr;
+  std::string prompt, file;
+  bool cleared = false, leave = false;
+};
+
+namespace {
+
+std::string history_file() {
+  const char *state = std::getenv("XDG_STATE_HOME"), *home = std::getenv("HOME");
+  if ((!state || !*state) && (!home || !*home)) return "";
+  const std::filesystem::path folder = state && *state ? std::filesystem::path(state) / "headrace" : std::filesystem::path(home) / ".local/state/headrace";
+  std::error_code error;
+  std::filesystem::create_directories(folder, error);
+  return error ? "" : folder / "history";
+}
+
+char* prompt_of(EditLine* e) {
+  void* data = nullptr;
+  el_get(e, EL_CLIENTDATA, &data);
+  return static_cast<LineEditor::Parts*>(data)->prompt.data();
+}
+// A character; SIGINT becomes the key ^C (libedit itself would go on reading).
+int read_character(EditLine*, wchar_t* c) {
+  std::mbstate_t state{};
+  for (;;) {
+    char byte;
+    const ssize_t n = ::read(STDIN_FILENO, &byte, 1);
+    if (n < 0 && errno == EINTR) {
+      if (interrupted()) {
+        clear_interrupt();
+        *c = L'\003';
+        return 1;
+      }
+      continue;
+    }
+    if (n <= 0) return static_cast<int>(n);
+    const size_t used = std::mbrtowc(c, &byte, 1, &state);
+    if (used == static_cast<size_t>(-2)) continue;         // more bytes of this character follow
+    if (used == static_cast<size_t>(-1)) *c = L'?', state = {};
+    return 1;
+  }
+}
+unsigned char on_interrupt(EditLine* e, wint_t) {
+  void* data = nullptr;
+  el_get(e, EL_CLIENTDATA, &data);
+  auto& p = *static_cast<LineEditor::Parts*>(data);
+  const LineInfo* line = el_line(e);
+  (line->lastchar == line->buffer ? p.leave : p.cleared) = true;
+  std::fputs("^C\r\n", stdout);
+  std::fflush(stdout);
+  return CC_NEWLINE;
+}
+
+}  // namespace
+
+LineEditor::LineEditor(std::string prompt) : parts_(std::make_unique<Parts>()) {
+  std::setlocale(LC_CTYPE, "");
+  Parts& p = *parts_;
+  p.prompt = std::move(prompt);
+  p.file = history_file();
+  p.edit = el_init("headrace", stdin, stdout, stderr);
+  p.history = history_init();
+  HistEvent event;
+  history(p.history, &event, H_SETSIZE, 1000);
+  history(p.history, &event, H_SETUNIQUE, 1);
+  if (!p.file.empty()) history(p.history, &event, H_LOAD, p.file.c_str());
+  el_set(p.edit, EL_CLIENTDATA, &p);
+  el_set(p.edit, EL_PROMPT_ESC, prompt_of, '\1');
+  el_set(p.edit, EL_EDITOR, "emacs");
+  el_set(p.edit, EL_HIST, history, p.history);
+  el_set(p.edit, EL_GETCFN, read_character);
+  el_set(p.edit, EL_ADDFN, "leave-line", "clear the line, or leave an empty one", on_interrupt);
+  el_set(p.edit, EL_BIND, "^C", "leave-line", nullptr);
+  el_set(p.edit, EL_BIND, "^R", "em-inc-search-prev", nullptr);
+}
+LineEditor::~LineEditor() {
+  Parts& p = *parts_;
+  HistEvent event;
+  if (!p.file.empty()) {
+    const mode_t before = ::umask(077);              // what was said is nobody else's
+    history(p.history, &event, H_SAVE, p.file.c_str());
+    ::umask(before);
+  }
+  history_end(p.history);
+  el_end(p.edit);
+}
+
+std::optional<std::string> LineEditor::line() {
+  Parts& p = *parts_;
+  for (;;) {
+    p.cleared = p.leave = false;
+    clear_interrupt();
+    int n = 0;
+    const char* s = el_gets(p.edit, &n);
+    if (p.leave || ((!s || n <= 0) && !p.cleared)) return std::nullopt;
+    if (p.cleared) continue;
+    std::string line(s, static_cast<size_t>(n));
+    while (!line.empty() && (line.back() == '\n' || line.back() == '\r')) line.pop_back();
+    HistEvent event;
+    if (!line.empty()) history(p.history, &event, H_ENTER, line.c_str());
+    return line;
+  }
+}
+
+}  // namespace headrace::cli

@@ -1,0 +1,126 @@
+#include "run/conversation.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+
+namespace headrace {
+
+Conversation::Conversation(const Loaded& model, Render render, std::string system)
+    : model_(&model), render_(std::move(render)), system_(std::move(system)), session_(model.model.decoder) {
+  expect(model.tokenizer.has_value(), model.path, ": no tokenizer beside the weights, so it cannot chat");
+  if (!render_)
+    render_ = [](const std::vector<Turn>& turns) {
+      std::string all;
+      for (const Turn& t : turns) all += (t.role == "user" && !all.empty() && all.back() != '\n' ? "\n" : "") + t.content;
+      return all;
+    };
+  reset();
+}
+
+void Conversation::reset() {
+  turns_.clear(), marks_.clear(), text_.clear();
+  session_.reset();
+  if (!system_.empty()) turns_.push_back({"system", system_});
+}
+
+std::vector<int32_t> Conversation::tokens_of(const std::string& prompt) const {
+  const Tokenizer& t = *model_->tokenizer;
+  if (!text_.empty() && prompt.starts_with(text_)) {       // what was said stays as it was said, token by token
+    std::vector<int32_t> ids = session_.tokens();
+    for (int id : t.encode(std::string_view(prompt).substr(text_.size()), {.add_special = false})) ids.push_back(id);
+    return ids;
+  }
+  const bool has_begin = t.bos() && prompt.starts_with(t.piece(*t.bos())) && !t.piece(*t.bos()).empty();
+  const auto ids = t.encode(prompt, {.add_special = !has_begin});
+  return {ids.begin(), ids.end()};
+}
+
+Generated Conversation::say(const std::string& content, Sampler& sampler, GenerateOptions o, const std::function<void(int64_t, int64_t)>& reading) {
+  marks_.push_back({turns_.size(), session_.tokens().size(), text_});
+  auto drop = [&] {
+    turns_.resize(marks_.back().turns);
+    marks_.pop_back();
+    text_.clear();                                         // the session may hold part of the turn
+  };
+  std::vector<int32_t> ids;
+  std::string prompt;
+  try {
+    turns_.push_back({"user", content});
+    prompt = render_(turns_);
+    ids = tokens_of(prompt);
+    if (o.context > 0)
+      expect(static_cast<int64_t>(ids.size()) < o.context, "the conversation has ", ids.size(), " tokens, the model was made for ", o.context, "; /undo or /reset");
+    change_ = session_.become(ids, [&](int64_t done) {
+      if (reading) reading(done, static_cast<int64_t>(ids.size()));
+      return !(o.interrupted && o.interrupted());
+    });
+  } catch (...) {
+    drop();
+    throw;
+  }
+  if (!change_.complete) {
+    drop();
+    Generated g;
+    g.reason = "interrupted";
+    return g;
+  }
+  Generated g = generate(session_, *model_->tokenizer, sampler, o);
+  if (g.reason == "length" && !g.tokens.empty()) session_.push(g.tokens.back());
+  session_.mark();
+  turns_.push_back({"assistant", g.text});
+  const size_t said = g.reason == "end" ? g.tokens.size() - 1 : g.tokens.size();
+  const bool plain = std::none_of(g.tokens.begin(), g.tokens.begin() + static_cast<std::ptrdiff_t>(said),
+                                  [&](int32_t id) { return id >= model_->tokenizer->size() || model_->tokenizer->is_special(id); });
+  text_ = plain && g.reason != "stop" ? prompt + g.text : "";   // at a stop string the session knows more than was shown
+  return g;
+}
+
+bool Conversation::undo() {
+  if (marks_.empty()) return false;
+  Mark m = std::move(marks_.back());
+  marks_.pop_back();
+  turns_.resize(m.turns);
+  if (m.tokens == 0) {
+    session_.reset();
+  } else if (m.tokens <= session_.tokens().size()) {
+    const std::vector<int32_t> tokens(session_.tokens().begin(), session_.tokens().begin() + static_cast<std::ptrdiff_t>(m.tokens));
+    change_ = session_.become(tokens);
+  } else {
+    m.text.clear();
+  }
+  text_ = std::move(m.text);
+  return true;
+}
+
+void Conversation::save(const std::string& path) const {
+  expect(session_.state().tokens > 0, path, ": nothing was said yet, so there is nothing to save");
+  Array list;
+  for (const Turn& t : turns_) list.push_back(Array{t.role, t.content});
+  save_state(path, session_.state(), identity(*model_), session_.tokens(), {{"chat", to_json(list)}, {"text", text_}});
+}
+
+void Conversation::load(const std::string& path) {
+  SavedState s = read_state(path);
+  bind_state(s, identity(*model_), model_->model.decoder, path);
+  expect(static_cast<int64_t>(s.history.size()) == s.state.tokens && s.state.tokens > 0, path, ": wanted the tokens beside the state, not found");
+  std::vector<Turn> turns;
+  std::vector<Mark> marks;
+  if (auto it = s.notes.find("chat"); it != s.notes.end()) {
+    const Value v = parse_json(it->second, path);
+    const Array* all = v.get<Array>();
+    expect(all, path, ": chat: wanted a list of turns");
+    for (const Value& t : *all) {
+      const Array* pair = t.get<Array>();
+      expect(pair && pair->size() == 2 && (*pair)[0].get<std::string>() && (*pair)[1].get<std::string>(), path, ": chat: wanted pairs of role and text");
+      turns.push_back({*(*pair)[0].get<std::string>(), *(*pair)[1].get<std::string>()});
+    }
+  }
+  reset();
+  turns_ = std::move(turns);
+  if (auto it = s.notes.find("text"); it != s.notes.end()) text_ = it->second;
+  session_.adopt(std::move(s.state), std::move(s.history));
+  session_.mark();
+}
+
+}  // namespace headrace

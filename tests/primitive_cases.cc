@@ -174,12 +174,16 @@ const std::vector<PrimitiveCase>& primitive_cases() {
     for (auto& p : linear_scans()) c.push_back(std::move(p));
     auto small_steps = [](Tensor x) { return map(x, [](float v) { return std::log1p(std::exp(v - 2)); }); };
     auto extreme_steps = [](Tensor x) { return map(x, [](float v) { return v > 1 ? 1e4f : v > 0 ? 0.f : 0.1f; }); };
+    // Exponents of about 1000 and 100 are f32 numbers rounded to 3e-5 and 4e-6 (RWKV-4: at each of 200 tokens); theirs is the
+    // error, in any order of work.
+    for (PrimitiveCase& p : c)
+      if (p.name == "AttentionHugeScores") p.tolerance = 1e-4;
     for (PrimitiveCase& p : std::vector<PrimitiveCase>{
              diagonal("", 37, decays), diagonal("Wide", 256, decays), diagonal("Extreme", 37, extreme_decays),
              selective("", 37, 16, small_steps), selective("OddState", 24, 5, small_steps), selective("Extreme", 37, 16, extreme_steps),
              rwkv4("", 1, -0.3f), rwkv4("LargeKeys", 30, -0.3f), rwkv4("NothingForgotten", 1, -0.f), rwkv4("AllForgotten", 1, -1e4f),
              convolve("", 37, 4, true, true), convolve("TwoTapsNoBias", 64, 2, false, false), convolve("OneTap", 20, 1, true, true)})
-      c.push_back(std::move(p));
+      c.push_back(std::move(p)), c.back().tolerance = c.back().name == "Rwkv4LargeKeys" ? 3e-4 : c.back().tolerance;
     c.push_back({.name = "TokenShift", .kernel = "short_conv",
                  .timed = [](Random& r, int64_t n) { return Tensors{r.rows({n, 37})}; },
                  .fixed = none,

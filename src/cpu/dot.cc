@@ -3,6 +3,7 @@
 #include <string_view>
 
 #include "base/error.h"
+#include "hwy/targets.h"
 
 namespace headrace::cpu {
 namespace {
@@ -24,6 +25,8 @@ const DotTable& dots() {
   return *best;
 }
 void force_dots(const char* name) {
+  hwy::DisableTargets(name && std::string_view(name) == "avx2" ? HWY_AVX2 - 1 : 0);   // a better target has a lower bit
+  hwy::GetChosenTarget().DeInit();                 // the vector files choose again
   forced = name == nullptr ? nullptr : std::string_view(name) == "avx2" ? &dot_avx2 : &dot_avx512;
 }
 

@@ -1,19 +1,16 @@
+// What the CPU can do, in one list.
 #include "cpu/kernels.h"
 #include "cpu/panel.h"
 
 namespace headrace::cpu {
 
 const Kernels& kernels() {
-  static const Kernels table = [] {
-    Kernels k = naive_kernels();
-    k.device = "cpu";
-    k.linear = linear;
-    k.embedding = embedding;
-    k.pack = pack;
-    k.peak = peak;
-    k.instructions = instructions;
-    return k;
-  }();
+  static const Kernels table{
+      .device = "cpu", .unary = unary, .binary = binary, .lerp = lerp, .mix = mix, .where_starts = where_starts, .rms_norm = rms_norm,
+      .layer_norm = layer_norm, .l2_norm = l2_norm, .embedding = embedding, .linear = linear, .block_linear = block_linear,
+      .head_dot = head_dot, .scale_heads = scale_heads, .rope = rope, .append_keys = append_keys, .attention = attention,
+      .linear_scan = linear_scan, .diag_scan = diag_scan, .short_conv = short_conv, .pack = pack, .synchronize = nullptr,
+      .peak = peak, .instructions = instructions};
   return table;
 }
 

@@ -1,0 +1,147 @@
+// What the CPU's vector files share, once per Highway target: strips of a row with a masked tail, functions of a vector,
+// and a small product of matrices that stay in the first-level cache. The files are compiled for AVX2 and AVX-512.
+#include "hwy/highway.h"
+#include "hwy/contrib/math/math-inl.h"
+
+// Highway's guard: visible once per target.
+#if defined(HEADRACE_CPU_SIMD_INL) == defined(HWY_TARGET_TOGGLE)
+#ifdef HEADRACE_CPU_SIMD_INL
+#undef HEADRACE_CPU_SIMD_INL
+#else
+#define HEADRACE_CPU_SIMD_INL
+#endif
+
+HWY_BEFORE_NAMESPACE();
+namespace headrace::cpu {
+namespace HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+using D = hn::ScalableTag<float>;
+using V = hn::Vec<D>;
+
+inline int64_t lanes() { return static_cast<int64_t>(hn::Lanes(D())); }
+inline V set(float x) { return hn::Set(D(), x); }
+
+// A whole vector at place i of a row, or the last part of one.
+struct Full {
+  int64_t i;
+  V load(const float* p) const { return hn::LoadU(D(), p + i); }
+  void store(V v, float* p) const { hn::StoreU(v, D(), p + i); }
+  V only(V v) const { return v; }                            // zero outside the row
+  V only(V v, float) const { return v; }
+};
+struct Tail {
+  int64_t i;
+  hn::Mask<D> mask;
+  V load(const float* p) const { return hn::MaskedLoad(mask, D(), p + i); }
+  void store(V v, float* p) const { hn::BlendedStore(v, mask, D(), p + i); }
+  V only(V v) const { return hn::IfThenElseZero(mask, v); }
+  V only(V v, float otherwise) const { return hn::IfThenElse(mask, v, set(otherwise)); }
+};
+template <class F>
+HWY_INLINE void strips(int64_t n, F&& f) {
+  const int64_t L = lanes();
+  int64_t i = 0;
+  for (; i + L <= n; i += L) f(Full{i});
+  if (i < n) f(Tail{i, hn::FirstN(D(), static_cast<size_t>(n - i))});
+}
+
+// Arguments are bounded so that no intermediate overflows; the bound comes first so that NaN passes through min and max.
+HWY_INLINE V exp_of(V x) { return hn::Exp(D(), hn::Min(set(88.7f), x)); }
+HWY_INLINE V sigmoid_of(V x) { return hn::Div(set(1), hn::Add(set(1), exp_of(hn::Neg(x)))); }
+HWY_INLINE V softplus_of(V x) {
+  return hn::Add(hn::Max(set(0), x), hn::Log1p(D(), hn::Exp(D(), hn::Neg(hn::Abs(x)))));
+}
+HWY_INLINE V tanh_of(V x) { return hn::Tanh(D(), x); }
+// 0.5 x (1 + tanh u) = x sigmoid(2 u), u = sqrt(2/pi) (x + 0.044715 x^3)
+HWY_INLINE V gelu_tanh_of(V x) {
+  V cube = hn::Mul(hn::Mul(x, x), x);
+  return hn::Mul(x, sigmoid_of(hn::Mul(set(1.5957691216f), hn::MulAdd(set(0.044715f), cube, x))));
+}
+// 0.5 x erfc(-x / sqrt 2); erfc(z) = t p(t) exp(-z^2) for z >= 0, t = 1 / (1 + 0.3275911 z) (Abramowitz and Stegun 7.1.26)
+HWY_INLINE V gelu_erf_of(V x) {
+  V z = hn::Mul(hn::Abs(x), set(0.70710678f));
+  V t = hn::Div(set(1), hn::MulAdd(set(0.3275911f), z, set(1)));
+  V p = hn::MulAdd(hn::MulAdd(hn::MulAdd(hn::MulAdd(set(1.061405429f), t, set(-1.453152027f)), t, set(1.421413741f)), t, set(-0.284496736f)), t,
+                   set(0.254829592f));
+  V tail = hn::Mul(hn::Mul(p, t), exp_of(hn::Neg(hn::Mul(z, z))));
+  V erfc = hn::IfThenElse(hn::Gt(x, set(0)), hn::Sub(set(2), tail), tail);
+  return hn::Mul(hn::Mul(set(0.5f), x), erfc);
+}
+
+inline float sum_of(V v) { return hn::GetLane(hn::SumOfLanes(D(), v)); }
+inline float max_of(V v) { return hn::GetLane(hn::MaxOfLanes(D(), v)); }
+inline float dot(const float* a, const float* b, int64_t n) {
+  V sum = set(0), more = set(0);
+  const int64_t L = lanes();
+  int64_t i = 0;
+  for (; i + 2 * L <= n; i += 2 * L) {
+    sum = hn::MulAdd(hn::LoadU(D(), a + i), hn::LoadU(D(), b + i), sum);
+    more = hn::MulAdd(hn::LoadU(D(), a + i + L), hn::LoadU(D(), b + i + L), more);
+  }
+  strips(n - i, [&](auto s) { sum = hn::MulAdd(s.load(a + i), s.load(b + i), sum); });
+  return sum_of(hn::Add(sum, more));
+}
+
+// C[m,n] (+)= sum_k A[m,k] B[k,n]. A has any strides, rows of B and C are adjacent. Sums run over k in order.
+struct Product {
+  const float* A; int64_t A_row, A_col;
+  const float* B; int64_t B_row;
+  float* C; int64_t C_row;
+  int64_t K;
+};
+template <int M, int W, bool add>
+HWY_INLINE void product_tile(const Product& p, int64_t m, int64_t n) {
+  const D d;
+  const int64_t L = lanes();
+  V sum[M][W];
+  for (int i = 0; i < M; ++i)
+    for (int w = 0; w < W; ++w) sum[i][w] = add ? hn::LoadU(d, p.C + (m + i) * p.C_row + n + w * L) : hn::Zero(d);
+  const float* a = p.A + m * p.A_row;
+  const float* b = p.B + n;
+  for (int64_t k = 0; k < p.K; ++k, a += p.A_col, b += p.B_row) {
+    V row[W];
+    for (int w = 0; w < W; ++w) row[w] = hn::LoadU(d, b + w * L);
+    for (int i = 0; i < M; ++i) {
+      V x = hn::Set(d, a[i * p.A_row]);
+      for (int w = 0; w < W; ++w) sum[i][w] = hn::MulAdd(x, row[w], sum[i][w]);
+    }
+  }
+  for (int i = 0; i < M; ++i)
+    for (int w = 0; w < W; ++w) hn::StoreU(sum[i][w], d, p.C + (m + i) * p.C_row + n + w * L);
+}
+template <int M, bool add>
+HWY_INLINE void product_last(const Product& p, int64_t m, int64_t n, int64_t count) {
+  const D d;
+  auto mask = hn::FirstN(d, static_cast<size_t>(count));
+  V sum[M];
+  for (int i = 0; i < M; ++i) sum[i] = add ? hn::MaskedLoad(mask, d, p.C + (m + i) * p.C_row + n) : hn::Zero(d);
+  for (int64_t k = 0; k < p.K; ++k) {
+    V row = hn::MaskedLoad(mask, d, p.B + k * p.B_row + n);
+    for (int i = 0; i < M; ++i) sum[i] = hn::MulAdd(hn::Set(d, p.A[(m + i) * p.A_row + k * p.A_col]), row, sum[i]);
+  }
+  for (int i = 0; i < M; ++i) hn::BlendedStore(sum[i], mask, d, p.C + (m + i) * p.C_row + n);
+}
+template <int M, bool add>
+HWY_INLINE void product_rows(const Product& p, int64_t m, int64_t N) {
+  const int64_t L = lanes();
+  constexpr int W = M <= 2 ? 4 : 2;
+  int64_t n = 0;
+  for (; n + W * L <= N; n += W * L) product_tile<M, W, add>(p, m, n);
+  for (; n + L <= N; n += L) product_tile<M, 1, add>(p, m, n);
+  if (n < N) product_last<M, add>(p, m, n, N - n);
+}
+template <bool add>
+HWY_INLINE void product(int64_t M, int64_t N, const Product& p) {
+  constexpr int tile = HWY_TARGET == HWY_AVX2 ? 4 : 8;       // rows whose sums fit in the registers
+  int64_t m = 0;
+  for (; m + tile <= M; m += tile) product_rows<tile, add>(p, m, N);
+  if constexpr (tile > 4)
+    if (m + 4 <= M) product_rows<4, add>(p, m, N), m += 4;
+  if (m + 2 <= M) product_rows<2, add>(p, m, N), m += 2;
+  if (m < M) product_rows<1, add>(p, m, N);
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace headrace::cpu
+HWY_AFTER_NAMESPACE();
+#endif

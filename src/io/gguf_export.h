@@ -1,0 +1,17 @@
+// The other way round from GgufModel: a configuration and tensors by Hugging Face's names (RWKV by any writer's) as the metadata
+// and tensors of a GGUF file that llama.cpp opens. Values are stored as its graphs expect them: see gguf_dialect.h.
+#pragma once
+#include "io/gguf.h"
+#include "nn/value.h"
+
+namespace headrace {
+
+struct GgufExport {
+  GgufMetadata metadata;                           // without a tokenizer
+  std::vector<TensorSource> tensors;               // in the types they have; f32 where values are changed
+};
+// Throws Error for a family that has no architecture in GGUF (naming those that have), for missing keys, for tensors
+// that the family has no name for.
+GgufExport to_gguf(const Value& config, const TensorFile& tensors, const std::string& name, const std::string& file);
+
+}  // namespace headrace

@@ -31,10 +31,7 @@ Tensor rearranged(const Tensor& t, const Shape& shape, F from) {
 }
 Tensor transpose(const Tensor& t, int) {               // of the last two dimensions
   if (t.rank() < 2) return t;
-  const int64_t rows = t.dim(-2), cols = t.dim(-1);
-  Shape s = t.shape();
-  s[-2] = cols, s[-1] = rows;
-  return rearranged(t, s, [=](int64_t i) { return i / (rows * cols) * rows * cols + i % rows * cols + i / rows % cols; });
+  return plain(t).transposed_copy();
 }
 Tensor row(const Tensor& t, int i) { return t.rank() > 1 && i < t.dim(0) ? t[i] : t; }
 Tensor by_head(const Tensor& t, int head_size) {
@@ -170,7 +167,12 @@ constexpr Table tables[] = {
     {RwkvWriter::gguf, "token_embd.weight", "blk.", gguf_top, gguf6_layer},
 };
 
-struct Found { std::string file; Tensor (*make)(const Tensor&, int); int argument, doublings; };
+struct Found {
+  std::string file;
+  Tensor (*make)(const Tensor&, int);
+  int argument, doublings;
+  Tensor made;                                         // kept while the file is open: shapes are asked for first
+};
 using Map = std::unordered_map<std::string, Found>;
 
 // Adds what the first rule for `name` (and its neighbours for the same tensor) make of it. False: no rule.
@@ -180,7 +182,7 @@ bool translate(std::span<const Rule> rules, const std::string& name, const std::
     if (name.compare(0, n, rules[i].file) != 0 || (name.size() > n && name[n] != '.')) continue;
     for (size_t j = i; j < rules.size() && std::strcmp(rules[j].file, rules[i].file) == 0; ++j) {
       std::string official = prefix + rules[j].official + name.substr(n);
-      if (map.emplace(official, Found{file_name, rules[j].make, rules[j].argument, 0}).second) order.push_back(std::move(official));
+      if (map.emplace(official, Found{file_name, rules[j].make, rules[j].argument, 0, {}}).second) order.push_back(std::move(official));
     }
     return true;
   }
@@ -215,7 +217,7 @@ RwkvWriter use_official_names(Source& source, const Value& config, const std::st
     } else if (translate(table->top, name, name, "", *map, order)) {
       continue;
     }
-    if (map->emplace(name, Found{name, nullptr, 0, 0}).second) order.push_back(name);
+    if (map->emplace(name, Found{name, nullptr, 0, 0, {}}).second) order.push_back(name);
   }
   if (table->writer == RwkvWriter::gguf) {
     const int head_size = config_int(config, "head_size"), every = config_int(config, "rescale_every");
@@ -230,9 +232,10 @@ RwkvWriter use_official_names(Source& source, const Value& config, const std::st
   source.find = [map, find = source.find](const std::string& name) {
     auto it = map->find(name);
     if (it == map->end()) return Tensor{};
-    const Found& f = it->second;
+    Found& f = it->second;
+    if (f.made) return f.made;
     Tensor t = find(f.file);
-    if (t && f.make) t = f.make(t, f.argument);
+    if (t && f.make) t = f.made = f.make(t, f.argument);
     return t ? doubled(t, f.doublings) : t;
   };
   source.names = [order] { return order; };

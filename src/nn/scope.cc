@@ -100,12 +100,7 @@ Tensor Scope::transposed(const std::string& name, const Shape& shape) const {
     source_->wrong.push_back(text(full(name), " is ", raw.dtype(), "; only plain dtypes can be transposed"));
     return Tensor::empty(shape, DType::f32, Device::meta);
   }
-  Tensor t = Tensor::empty(shape, raw.dtype());
-  size_t size = bytes_of(raw.dtype(), 1);
-  for (int64_t i = 0; i < shape[0]; ++i)
-    for (int64_t j = 0; j < shape[1]; ++j)
-      std::copy_n(raw.data<std::byte>() + (j * shape[0] + i) * size, size, t.data<std::byte>() + (i * shape[1] + j) * size);
-  return place(name, t);
+  return place(name, raw.transposed_copy());
 }
 
 Tensor Scope::part(const std::string& name, int64_t rows, int64_t begin, const Shape& shape) const {

@@ -228,6 +228,32 @@ Tensor Tensor::operator[](int64_t row) const {
   return r;
 }
 
+namespace {
+template <class T>
+void transpose(const std::byte* from, std::byte* to, int64_t rows, int64_t cols) {
+  const T* x = reinterpret_cast<const T*>(from);
+  T* y = reinterpret_cast<T*>(to);
+  constexpr int64_t tile = 16;                     // both sides of a tile stay in the first-level cache
+  for (int64_t i0 = 0; i0 < rows; i0 += tile)
+    for (int64_t j0 = 0; j0 < cols; j0 += tile)
+      for (int64_t i = i0; i < std::min(rows, i0 + tile); ++i)
+        for (int64_t j = j0; j < std::min(cols, j0 + tile); ++j) y[j * rows + i] = x[i * cols + j];
+}
+}  // namespace
+
+Tensor Tensor::transposed_copy() const {
+  const size_t size = bytes_of(dtype_, 1);
+  expect(rank() >= 2 && !is_block(dtype_) && device() == Device::cpu && (size == 1 || size == 2 || size == 4 || size == 8), "transpose: ", dtype_, " ", shape_);
+  const Tensor x = contiguous_or_copy();
+  const int64_t rows = shape_[-2], cols = shape_[-1], whole = rows * cols;
+  Shape s = shape_;
+  s[-2] = cols, s[-1] = rows;
+  Tensor y = empty(s, dtype_);
+  auto* f = size == 1 ? transpose<uint8_t> : size == 2 ? transpose<uint16_t> : size == 4 ? transpose<uint32_t> : transpose<uint64_t>;
+  for (int64_t i = 0; i < count(); i += whole) f(x.data<std::byte>() + i * size, y.data<std::byte>() + i * size, rows, cols);
+  return y;
+}
+
 Tensor Tensor::contiguous_copy() const {
   Tensor t = empty(shape_, dtype_, device());
   if (device() == Device::meta) return t;

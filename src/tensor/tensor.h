@@ -96,6 +96,7 @@ class Tensor {
   Tensor slice(int dimension, int64_t begin, int64_t length) const;   // last dimension too: rows keep their stride
   Tensor operator[](int64_t row) const;                               // slice(0, row, 1) without the dimension
   Tensor contiguous_copy() const;                                     // a fresh copy (cpu)
+  Tensor transposed_copy() const;                                     // of the last two dimensions; plain dtypes (cpu)
   Tensor contiguous_or_copy() const { return contiguous() ? *this : contiguous_copy(); }
 
   std::shared_ptr<Node> node;                      // where the tape recorded it; null outside recording

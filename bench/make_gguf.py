@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Random-weight models of known shapes, for speed only.
 
-    python bench/make_gguf.py FOLDER [NAME ...]         (no names: all)
+    python bench/make_gguf.py FOLDER [NAME ...]         (no names: all; --list names them)
 
 NAME is SHAPE-TYPE with a type of f16 f32 q4_0 q8_0 for a .gguf that llama.cpp opens too, without a tokenizer; or
 recurrentgemma300m, a Hugging Face folder in bf16 (GGUF has no such architecture). All matrices have the one type, embedding
@@ -67,7 +67,8 @@ def mamba(f, D, L, state, vocab, heads=0):
             f.f32(b + "ssm_dt.bias", steps(heads)); f.f32(b + "ssm_norm.weight", np.ones((1, inner)))
         else:
             f.matrix(b + "ssm_in", 2 * inner, D); f.matrix(b + "ssm_x", rank + 2 * state, inner); f.matrix(b + "ssm_dt", inner, rank)
-            f.f32(b + "ssm_a", -np.tile(np.arange(1, state + 1), (inner, 1))); f.f32(b + "ssm_d", np.ones(inner)); f.f32(b + "ssm_dt.bias", steps(inner))
+            f.f32(b + "ssm_a", -np.tile(np.arange(1, state + 1), (inner, 1))); f.f32(b + "ssm_d", np.ones(inner))
+            f.f32(b + "ssm_dt.bias", steps(inner))
 
 def rwkv(f, version, D, ffn, L, vocab, size=64):
     w = f.w
@@ -107,26 +108,33 @@ def recurrent_gemma(folder, D=1024, ffn=3072, L=18, heads=8, size=128, vocab=655
         tensors[b + "temporal_pre_norm.weight"] = tensors[b + "channel_pre_norm.weight"] = np.zeros(D)
         linear(b + "mlp_block.gate_proj", ffn, D); linear(b + "mlp_block.up_proj", ffn, D); linear(b + "mlp_block.down_proj", D, ffn)
         if kinds[l % 3] == "attention":
-            linear(t + "q_proj", heads * size, D, False); linear(t + "k_proj", size, D, False); linear(t + "v_proj", size, D, False); linear(t + "o_proj", D, heads * size)
+            for name, out in (("q_proj", heads * size), ("k_proj", size), ("v_proj", size)): linear(t + name, out, D, False)
+            linear(t + "o_proj", D, heads * size)
             continue
         for name in ("linear_x", "linear_y", "linear_out"): linear(t + name, D, D)
         tensors[t + "conv_1d.weight"] = normal(D, 1, 4); tensors[t + "conv_1d.bias"] = np.zeros(D)
         for gate in ("input_gate", "recurrent_gate"):
-            tensors[t + f"rg_lru.{gate}_weight"] = normal(heads, D // heads, D // heads); tensors[t + f"rg_lru.{gate}_bias"] = np.zeros((heads, D // heads))
+            tensors[t + f"rg_lru.{gate}_weight"] = normal(heads, D // heads, D // heads)
+            tensors[t + f"rg_lru.{gate}_bias"] = np.zeros((heads, D // heads))
         tensors[t + "rg_lru.recurrent_param"] = np.log(np.expm1(-0.5 * np.log(rng.uniform(0.9, 0.999, D)) / 4))   # a^8 in 0.9 .. 0.999, squared
+    write_bf16(folder + "/model.safetensors", tensors)
+    config = dict(architectures=["RecurrentGemmaForCausalLM"], model_type="recurrent_gemma", attention_bias=False, attention_window_size=2048,
+                  block_types=kinds, bos_token_id=2, eos_token_id=1, pad_token_id=0, conv1d_width=4, head_dim=size,
+                  hidden_activation="gelu_pytorch_tanh", hidden_size=D, intermediate_size=2 * ffn, logits_soft_cap=30.0, lru_width=D,
+                  num_attention_heads=heads, num_hidden_layers=L, num_key_value_heads=1, rms_norm_eps=1e-6, tie_word_embeddings=True, vocab_size=vocab,
+                  rope_parameters=dict(partial_rotary_factor=0.5, rope_theta=10000.0, rope_type="default"))
+    with open(folder + "/config.json", "w") as f: json.dump(config, f, indent=1)
+
+def write_bf16(path, tensors):
     header, at, parts = {}, 0, []
     for name, x in tensors.items():
-        bits = np.ascontiguousarray(x, dtype=np.float32).view(np.uint32); parts.append(((bits + 0x7fff + (bits >> 16 & 1)) >> 16).astype(np.uint16).tobytes())
+        bits = np.ascontiguousarray(x, dtype=np.float32).view(np.uint32)
+        parts.append(((bits + 0x7fff + (bits >> 16 & 1)) >> 16).astype(np.uint16).tobytes())
         header[name] = dict(dtype="BF16", shape=list(x.shape), data_offsets=[at, at + len(parts[-1])]); at += len(parts[-1])
     text = json.dumps(header).encode(); text += b" " * (-len(text) % 8)
-    with open(folder + "/model.safetensors", "wb") as f:
-        f.write(struct.pack("<Q", len(text))); f.write(text)
+    with open(path, "wb") as f:
+        f.write(struct.pack("<Q", len(text)) + text)
         for p in parts: f.write(p)
-    json.dump(dict(architectures=["RecurrentGemmaForCausalLM"], model_type="recurrent_gemma", attention_bias=False, attention_window_size=2048, block_types=kinds,
-                   bos_token_id=2, eos_token_id=1, pad_token_id=0, conv1d_width=4, head_dim=size, hidden_activation="gelu_pytorch_tanh", hidden_size=D,
-                   intermediate_size=2 * ffn, logits_soft_cap=30.0, lru_width=D, num_attention_heads=heads, num_hidden_layers=L, num_key_value_heads=1,
-                   rms_norm_eps=1e-6, rope_parameters=dict(partial_rotary_factor=0.5, rope_theta=10000.0, rope_type="default"), tie_word_embeddings=True,
-                   vocab_size=vocab), open(folder + "/config.json", "w"), indent=1)
 
 SHAPES = {
     "llama135m": ("llama", lambda f: llama(f, 576, 1536, 30, 9, 3, 49152), 49152),                 # SmolLM2-135M
@@ -148,7 +156,10 @@ def make(folder, name):
 
 if __name__ == "__main__":
     if len(sys.argv) < 2: sys.exit(__doc__)
+    if sys.argv[1] == "--list": print("\n".join(ALL)); sys.exit()
     os.makedirs(sys.argv[1], exist_ok=True)
     for n in sys.argv[2:] or ALL:
-        if n != "recurrentgemma300m" and (n.rpartition("-")[0] not in SHAPES or n.rpartition("-")[2] not in TYPES): sys.exit(f"{n}: unknown; shapes: {', '.join(SHAPES)}; types: {', '.join(TYPES)}; recurrentgemma300m")
+        shape, _, kind = n.rpartition("-")
+        if n != "recurrentgemma300m" and (shape not in SHAPES or kind not in TYPES):
+            sys.exit(f"{n}: unknown; shapes: {', '.join(SHAPES)}; types: {', '.join(TYPES)}; or recurrentgemma300m")
         make(sys.argv[1], n)

@@ -37,7 +37,8 @@ TEST_P(CudaOpAgree, CudaGivesWhatTheDefinitionGives) {
   ASSERT_EQ(got.size(), want.size());
   for (size_t i = 0; i < want.size(); ++i) {
     EXPECT_TRUE(got[i].device() == Device::cuda);
-    EXPECT_TRUE(close(got[i], want[i], std::min(c.tolerance, 3e-5), least, most)) << "output " << i;   // f32 throughout: no TF32, inputs not quantised
+    // f32 throughout, no TF32, inputs not quantised: so no tolerance above 3e-5.
+    EXPECT_TRUE(close(got[i], want[i], std::min(c.tolerance, 3e-5), least, most)) << "output " << i;
   }
 }
 INSTANTIATE_TEST_SUITE_P(All, CudaOpAgree, testing::ValuesIn(op_cases()), [](const auto& info) { return info.param.name; });

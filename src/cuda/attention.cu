@@ -46,7 +46,8 @@ __global__ void attention_kernel(AttentionPlan plan) {
   const int64_t begin = a.window_left > 0 ? max(int64_t{0}, i - a.window_left + 1) : 0;
   const int64_t end = a.window_right < 0 ? length : min(length, i + a.window_right + 1);
   float* const* pages = plan.pages + plan.first[s];
-  auto key = [&](int64_t j) { return pages[j / page_tokens] + int64_t{g} * a.key * page_tokens + j % page_tokens; };   // number d lies page_tokens d on
+  // Number d of key j lies page_tokens * d further on.
+  auto key = [&](int64_t j) { return pages[j / page_tokens] + int64_t{g} * a.key * page_tokens + j % page_tokens; };
   auto value = [&](int64_t j) {
     return pages[j / page_tokens] + int64_t{a.kv_heads} * page_tokens * a.key + (g * page_tokens + j % page_tokens) * a.value;
   };

@@ -23,7 +23,9 @@ void check(cudaError_t status, const char* what) {
 void open() {
   int count = 0;
   const cudaError_t status = cudaGetDeviceCount(&count);
-  const char* why = status == cudaErrorInsufficientDriver ? "no NVIDIA driver, or one that is too old" : status ? cudaGetErrorString(status) : "the driver lists none";
+  const char* why = status == cudaErrorInsufficientDriver ? "no NVIDIA driver, or one that is too old"
+                    : status != cudaSuccess               ? cudaGetErrorString(status)
+                                                          : "the driver lists none";
   expect(status == cudaSuccess && count > 0, "cuda: no CUDA device can be used here (", why, "); run with --device cpu");
   check(cudaSetDevice(0), "device 0");
   check(cudaStreamCreateWithFlags(&the_stream, cudaStreamNonBlocking), "stream");

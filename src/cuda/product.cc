@@ -93,7 +93,9 @@ Plan make_plan(const Key& key) {
   cublasLtMatmulPreference_t wish;
   check(l.new_preference(&wish), "preference");
   const std::unique_ptr<cublasLtMatmulPreferenceOpaque_t, decltype(l.free_preference)> owner(wish, l.free_preference);
-  auto set = [&](cublasLtMatmulPreferenceAttributes_t what, const auto& value) { check(l.set_preference(wish, what, &value, sizeof value), "preference"); };
+  auto set = [&](cublasLtMatmulPreferenceAttributes_t what, const auto& value) {
+    check(l.set_preference(wish, what, &value, sizeof value), "preference");
+  };
   set(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, workspace_bytes);
   set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, w_align), set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, x_align);
   set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, y_align), set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, y_align);

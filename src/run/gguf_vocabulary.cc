@@ -19,7 +19,8 @@ std::optional<bool> flag_of(const GgufMetadata& m, const char* key) {
 }  // namespace
 
 std::optional<Vocabulary> gguf_vocabulary(const GgufMetadata& m) {
-  if (!m.has("tokenizer.ggml.model") || m.string("tokenizer.ggml.model") == "none") return {};
+  if (!m.has("tokenizer.ggml.model")) return {};
+  if (const std::string kind = m.string("tokenizer.ggml.model"); kind == "none" || kind == "no_vocab") return {};   // llama.cpp knows both
   Vocabulary v;
   v.model = m.string("tokenizer.ggml.model");
   v.pre = m.string("tokenizer.ggml.pre", "");

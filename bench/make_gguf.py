@@ -148,6 +148,8 @@ ALL = ["llama135m-q8_0", "llama135m-q4_0", "mamba130m-q8_0", "mamba130m-q4_0", "
        "rwkv7-191m-q8_0", "llama300m-q8_0", "recurrentgemma300m"]
 
 def make(folder, name):
+    global rng
+    rng = np.random.default_rng(1)               # the same file whatever was made before
     if name == "recurrentgemma300m": path = os.path.join(folder, name); recurrent_gemma(path); path += "/model.safetensors"
     else:
         shape, kind = name.rsplit("-", 1); arch, build, vocab = SHAPES[shape]; path = os.path.join(folder, name + ".gguf")

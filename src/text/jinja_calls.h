@@ -2,6 +2,7 @@
 #pragma once
 #include <initializer_list>
 #include <optional>
+#include <span>
 
 #include "text/jinja_value.h"
 
@@ -19,9 +20,18 @@ std::string_view method_name(const Value& self, std::string_view name);
 bool changes_its_object(const Value& self, std::string_view name);  // list.append and its like
 Value call_method(std::string_view name, const Value& self, const Arguments& arguments, Budget& budget);
 Value call_function(std::string_view name, const Arguments& arguments, Budget& budget);  // range, dict
+// '{} {0} {name}'.format(...), without format specifications.
+std::string brace_format(const std::string& format, const Arguments& arguments, Budget& budget);
+std::string pad(std::string text, int64_t width, std::string_view fill, int side,
+                Budget& budget);  // side -1: before it, 0: around it, 1: after it
 std::string percent_format(std::string_view format, const Values& values, Budget& budget);
 
 using FilterFunction = Value (*)(const Value& value, const Arguments& arguments, Budget& budget);
+struct Filter {
+  std::string_view name;
+  FilterFunction function;
+};
+std::span<const Filter> list_filters();
 FilterFunction find_filter(std::string_view name);  // null when there is none
 using TestFunction = bool (*)(const Value& value, const Arguments& arguments, Budget& budget);
 TestFunction find_test(std::string_view name);

@@ -16,6 +16,7 @@ int main(int argc, char** argv) {
   constexpr Add verbs[] = {
       cli::add_run,
       cli::add_logits,
+      cli::add_tokenize,
       cli::add_bench,
       cli::add_check,
       cli::add_state,

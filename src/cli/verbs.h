@@ -6,6 +6,7 @@ namespace headrace::cli {
 
 void add_run(Command& root);
 void add_logits(Command& root);
+void add_tokenize(Command& root);
 void add_bench(Command& root);
 void add_quantize(Command& root);
 void add_check(Command& root);

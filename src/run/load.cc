@@ -10,6 +10,7 @@
 #include "io/tensor_file.h"
 #include "ops/kernels.h"
 #include "run/gguf_vocabulary.h"
+#include "run/open_tokenizer.h"
 
 namespace headrace {
 namespace {
@@ -22,14 +23,7 @@ std::string beside(const std::string& path, const char* name) { return path + "/
 
 // The tokenizer of a Hugging Face folder, where there is one.
 void read_tokenizer(const std::string& folder, Loaded& loaded) {
-  std::string config;
-  if (file_exists(beside(folder, "tokenizer_config.json"))) config = read_text(beside(folder, "tokenizer_config.json"), size_t{64} << 20);
-  if (file_exists(beside(folder, "tokenizer.json")))
-    loaded.tokenizer = Tokenizer::from_tokenizer_json(read_text(beside(folder, "tokenizer.json"), size_t{256} << 20), beside(folder, "tokenizer.json"), config);
-  else if (file_exists(beside(folder, "tokenizer.model")))
-    loaded.tokenizer = Tokenizer::from_sentencepiece_model(read_text(beside(folder, "tokenizer.model"), size_t{64} << 20));
-  else if (file_exists(beside(folder, "vocab.json")) && file_exists(beside(folder, "merges.txt")))
-    loaded.tokenizer = Tokenizer::from_gpt2_files(read_text(beside(folder, "vocab.json")), read_text(beside(folder, "merges.txt")));
+  loaded.tokenizer = tokenizer_of_folder(folder);
   if (loaded.tokenizer) loaded.chat_template = loaded.tokenizer->chat_template();
   if (file_exists(beside(folder, "chat_template.jinja"))) loaded.chat_template = read_text(beside(folder, "chat_template.jinja"), size_t{1} << 20);
 }

@@ -68,12 +68,14 @@ void append_unknown(const Unknown& unknown, std::string_view character, std::vec
   }
 }
 
-void MergeBpe::finish(const Vocab& vocab) {
+void MergeBpe::finish(const Vocab& vocab, const std::vector<bool>& outside) {
   tokens_ = static_cast<size_t>(vocab.size());
   whole_ = std::make_unique<std::atomic<uint8_t>[]>(tokens_);
+  for (size_t id = 0; id < tokens_; ++id) whole_[id] = outside[id] ? 2 : 0;
   for (int b = 0; b < 256; ++b) {
     const char byte = static_cast<char>(b);
-    byte_ids[b] = vocab.find({&byte, 1});
+    const int id = vocab.find({&byte, 1});
+    byte_ids[b] = id >= 0 && outside[id] ? -1 : id;
   }
 }
 
@@ -82,7 +84,7 @@ void MergeBpe::encode(const Vocab& vocab, std::string_view piece, std::vector<in
   if (id >= 0) {
     std::atomic<uint8_t>& known = whole_[id];
     uint8_t state = known.load(std::memory_order_relaxed);
-    if (ignore_merges || state == 1) {
+    if (state == 1 || (ignore_merges && state != 2)) {
       out.push_back(id);
       return;
     }
@@ -92,7 +94,7 @@ void MergeBpe::encode(const Vocab& vocab, std::string_view piece, std::vector<in
       known.store(out.size() == before + 1 && out[before] == id ? 1 : 2, std::memory_order_relaxed);
       return;
     }
-  } else if (ignore_merges && piece.size() > 256 && (id = vocab.find(piece)) >= 0) {
+  } else if (ignore_merges && piece.size() > 256 && (id = vocab.find(piece)) >= 0 && whole_[id] != 2) {
     out.push_back(id);
     return;
   }
@@ -116,7 +118,7 @@ void MergeBpe::merge_all(const Vocab& vocab, std::string_view piece, std::vector
     for (size_t i = 0; i < piece.size();) {
       const std::string_view character = piece.substr(i, character_at(piece, i).bytes);
       int id = vocab.find(character);
-      if (id >= 0) {
+      if (id >= 0 && whole_[id] != 2) {
         ids.push_back(id);
       } else {
         const bool was_unknown = !ids.empty() && ids.back() == unknown.id;

@@ -52,7 +52,8 @@ class MergeBpe {
   bool ignore_merges = false;       // a piece that is a token is that token
   std::array<int, 256> byte_ids{};  // by_bytes: id of each single byte, -1 when missing
 
-  void finish(const Vocab& vocab);  // after merges and the options above are set
+  // After merges and the options above are set. Tokens that are `outside` the model are never found in a text.
+  void finish(const Vocab& vocab, const std::vector<bool>& outside);
   void encode(const Vocab& vocab, std::string_view piece, std::vector<int>& out) const;
 
  private:

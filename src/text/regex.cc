@@ -18,6 +18,10 @@ constexpr const char* not_space =
     "\\x{200b}-\\x{2027}\\x{202a}-\\x{202e}\\x{2030}-\\x{205e}\\x{2060}-\\x{2fff}\\x{3001}-\\x{d7ff}\\x{e000}-\\x{"
     "10ffff}";
 
+// PCRE2's \w knows neither marks nor letters in circles.
+constexpr const char* word =
+    "\\p{L}\\p{M}\\p{Nd}\\p{Nl}\\p{Pc}\\x{24b6}-\\x{24e9}\\x{1f130}-\\x{1f149}\\x{1f150}-\\x{1f169}\\x{1f170}-\\x{1f189}";
+
 std::string translate(std::string_view pattern) {
   std::string out;
   bool in_class = false;
@@ -28,6 +32,10 @@ std::string translate(std::string_view pattern) {
       if (e == 's' || e == 'S') {
         if (!in_class) out += '[';
         out += e == 's' ? space : not_space;
+        if (!in_class) out += ']';
+      } else if (e == 'w' || (e == 'W' && !in_class)) {
+        if (!in_class) out += e == 'w' ? "[" : "[^";
+        out += word;
         if (!in_class) out += ']';
       } else {
         out += '\\';

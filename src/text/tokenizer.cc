@@ -18,12 +18,15 @@ void find_byte_tokens(const Vocab& vocab, Unknown& unknown) {
 
 void Parts::add(AddedToken token) {
   expect(token.id >= 0 && token.id < max_token_id, "added token ", token.content, ": id ", token.id);
-  if (token.id >= vocab.size() || vocab[token.id] != token.content) vocab.set(token.id, token.content);
+  const bool known = token.id < vocab.size() && vocab[token.id] == token.content;
+  if (!known) vocab.set(token.id, token.content);
   const size_t n = static_cast<size_t>(vocab.size());
   special.resize(n);
   verbatim.resize(n);
+  outside.resize(n);
   special[token.id] = token.special;
   verbatim[token.id] = true;
+  if (!known) outside[token.id] = true;
   if (!token.content.empty()) added.tokens.push_back(std::move(token));
 }
 
@@ -31,7 +34,8 @@ void Parts::finish() {
   const size_t n = static_cast<size_t>(vocab.size());
   special.resize(n);
   verbatim.resize(n);
-  if (model == merge_bpe) merge.finish(vocab);
+  outside.resize(n);
+  if (model == merge_bpe) merge.finish(vocab, outside);
   if (model == unigram_model) unigram.finish();
   added.finish([this](const std::string& text) { return normalize(normalizer, replace_broken(text)); });
   for (auto* id : {&bos, &eos, &unk, &pad})
@@ -66,7 +70,7 @@ void encode_piece(const Parts& p, std::string_view piece, std::vector<int>& out)
       break;
     case Parts::word_level: {
       int id = p.vocab.find(piece);
-      if (id < 0) id = p.unknown.id;
+      if (id < 0 || p.outside[id]) id = p.unknown.id;
       if (id >= 0) out.push_back(id);
       break;
     }

@@ -43,6 +43,7 @@ struct Vocabulary {
   std::optional<int> bos, eos, unk, pad, eot;
   std::optional<bool> add_bos, add_eos, add_space_prefix, remove_extra_whitespaces;
   std::string precompiled_charsmap;
+  bool f32_sums = false;  // unigram: sums of scores are kept in f32, as SentencePiece does and Hugging Face does not
   std::string chat_template;
 };
 

@@ -70,6 +70,7 @@ void sentencepiece(const Vocabulary& v, Parts& p, bool unigram) {
     for (size_t id = 0; id < n; ++id)
       if (type_of(v, id) != normal) p.unigram.scores[id] = NAN;  // not among those that set the unknown score
     p.unigram.unknown.fuse = true;
+    p.unigram.f32_sums = v.f32_sums;
     set_unknown(v, p, p.unigram.unknown);
   } else {
     p.score.scores = v.scores;
@@ -263,6 +264,7 @@ Tokenizer Tokenizer::from_sentencepiece_model(std::string_view file) {
   expect(model == 1 || model == 2, "sentencepiece model: model type ", model,
          "; unigram (1) and BPE (2) are supported");
   v.model = model == 1 ? "t5" : "llama";
+  v.f32_sums = true;
   const auto id = [&](int64_t n) {
     return n >= 0 && n < static_cast<int64_t>(v.tokens.size()) ? std::optional<int>(static_cast<int>(n)) : std::nullopt;
   };

@@ -159,7 +159,7 @@ struct Reader {
         out.push_back({.kind = Step::regex,
                        .behaviour = Behaviour::removed,
                        .invert = true,
-                       .pattern = Regex(R"(\w+|[^\w\s]+)")});
+                       .pattern = Regex(R"([\w\x{200c}\x{200d}]+|[^\w\s\x{200c}\x{200d}]+)")});
       } else if (type == "WhitespaceSplit") {
         out.push_back({.kind = Step::whitespace, .behaviour = Behaviour::removed});
       } else if (type == "BertPreTokenizer") {

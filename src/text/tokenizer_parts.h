@@ -34,6 +34,7 @@ struct Tokenizer::Parts {
 
   std::vector<bool> special;   // control tokens
   std::vector<bool> verbatim;  // added tokens: their text is what they stand for
+  std::vector<bool> outside;   // added tokens that the model's own vocabulary does not have
   std::optional<int> bos, eos, unk, pad;
   std::vector<int> end_of_turn;
   std::string chat_template;

@@ -25,6 +25,7 @@ void Unigram::encode(std::string_view piece, std::vector<int>& out) const {
     uint32_t from = 0;
     int id = -2;  // -2: not reached, -1: unknown
   };
+  const auto stored = [this](double score) { return f32_sums ? static_cast<float>(score) : score; };
   std::vector<Best> best(piece.size() + 1);
   best[0].id = -1;
   for (size_t i = 0; i < piece.size();) {
@@ -33,11 +34,11 @@ void Unigram::encode(std::string_view piece, std::vector<int>& out) const {
     trie.each(piece, i, [&](size_t length, int id) {
       const double score = best[i].score + scores[id];
       Best& b = best[i + length];
-      if (b.id == -2 || score > b.score) b = {score, static_cast<uint32_t>(i), id};
+      if (b.id == -2 || score > b.score) b = {stored(score), static_cast<uint32_t>(i), id};
       covered |= length == bytes;
     });
     if (!covered) {
-      const double score = best[i].score + unknown_score_;
+      const double score = stored(best[i].score + unknown_score_);
       Best& b = best[i + bytes];
       if (b.id == -2 || score > b.score) b = {score, static_cast<uint32_t>(i), -1};
     }

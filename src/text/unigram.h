@@ -15,6 +15,7 @@ class Unigram {
   Trie trie;                   // the tokens that may be produced
   std::vector<double> scores;  // log-probabilities, one a token
   Unknown unknown;
+  bool f32_sums = false;  // kept as SentencePiece keeps them, which decides between paths that are equally good
   void finish();  // after the members above are set
   void encode(std::string_view piece, std::vector<int>& out) const;
 

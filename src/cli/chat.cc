@@ -25,7 +25,7 @@ constexpr const char* help_text =
 class Chat {
  public:
   Chat(const Loaded& model, ChatOptions o)
-      : o_(std::move(o)), talk_(model, {}, o_.system), sampler_(o_.sample), terminal_(on_terminal(stdin) && on_terminal(stdout)) {
+      : o_(std::move(o)), talk_(model, template_of(model), o_.system), sampler_(o_.sample), terminal_(on_terminal(stdin) && on_terminal(stdout)) {
     o_.generate.interrupted = interrupted;
     o_.generate.context = model.model.context;
     if (!o_.json)

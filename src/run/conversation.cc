@@ -3,8 +3,21 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "text/chat.h"
 
 namespace headrace {
+
+Render template_of(const Loaded& model) {
+  if (!model.tokenizer) return {};
+  const Tokenizer t = *model.tokenizer;
+  const std::string source = model.chat_template.empty() ? chat_template_of(t) : model.chat_template;
+  if (source.empty()) return {};
+  return [t, chat = ChatTemplate(source, model.path + ": chat template")](const std::vector<Turn>& turns) {
+    std::vector<Message> messages;
+    for (const Turn& turn : turns) messages.push_back({turn.role, turn.content, ""});
+    return chat.render(messages, {.bos = t.bos() ? t.piece(*t.bos()) : "", .eos = t.eos() ? t.piece(*t.eos()) : "", .add_generation_prompt = true}).text;
+  };
+}
 
 Conversation::Conversation(const Loaded& model, Render render, std::string system)
     : model_(&model), render_(std::move(render)), system_(std::move(system)), session_(model.model.decoder) {

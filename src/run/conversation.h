@@ -14,6 +14,7 @@ struct Turn {
   std::string role, content;             // "system", "user", "assistant"
 };
 using Render = std::function<std::string(const std::vector<Turn>& turns)>;   // up to where the answer begins
+Render template_of(const Loaded& model);   // its chat template; none: an empty function, and turns are one running text
 
 class Conversation {
  public:

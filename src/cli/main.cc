@@ -20,6 +20,9 @@ int main(int argc, char** argv) {
       cli::add_bench,
       cli::add_check,
       cli::add_state,
+      cli::add_info,
+      cli::add_plan,
+      cli::add_op,
       cli::add_quantize,
   };
   for (Add add : verbs) add(root);

@@ -11,5 +11,8 @@ void add_bench(Command& root);
 void add_quantize(Command& root);
 void add_check(Command& root);
 void add_state(Command& root);
+void add_info(Command& root);
+void add_plan(Command& root);
+void add_op(Command& root);
 
 }  // namespace headrace::cli

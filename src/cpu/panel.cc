@@ -155,7 +155,8 @@ Tensor pack(const Tensor& w) {
   const PanelFormat* f = panel_format(t);
   if (!f && t != DType::f32 && t != DType::f16 && t != DType::bf16) fail("linear: a weight of dtype ", t);
   size_t total = panel_bytes(t, N, K);
-  Tensor p = Tensor::of(allocate(total, Device::cpu), 0, t, w.shape(), Layout::panel);
+  Tensor p = Tensor::of(allocate(total, w.device()), 0, t, w.shape(), Layout::panel);
+  if (w.device() == Device::meta) return p;
   const uint8_t* from = w.data<uint8_t>();
   uint8_t* to = p.data<uint8_t>();
   const size_t each = panels ? total / static_cast<size_t>(panels) : 0, row_bytes = bytes_of(t, K);

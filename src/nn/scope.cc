@@ -79,13 +79,14 @@ Tensor Scope::operator()(const std::string& name, const Shape& shape) const {
 
 Tensor Scope::place(const std::string& name, const Tensor& rows) const {
   Source& s = *source_;
-  s.parameters.push_back({full(name), rows.shape(), rows.dtype(), rows.bytes()});
-  if (s.device == Device::meta) return Tensor::of(allocate(rows.bytes(), Device::meta), 0, rows.dtype(), rows.shape());
-  const Kernels& k = kernels(s.device);
-  if (!s.pack || !k.pack) return s.device == Device::cpu ? rows : copy_to(rows, s.device);
-  Tensor packed = k.pack(rows);
-  if (rows.storage()->owner) release_pages(rows.raw(), rows.bytes());   // the mapped original need not stay resident
-  return packed;
+  const bool plan = s.device == Device::meta;
+  const Kernels& k = kernels(plan ? s.plan_for : s.device);
+  Tensor placed = plan ? Tensor::of(allocate(rows.bytes(), Device::meta), 0, rows.dtype(), rows.shape()) : rows;
+  if (s.pack && k.pack) placed = k.pack(placed);
+  else if (s.device != Device::cpu && !plan) placed = copy_to(rows, s.device);
+  s.parameters.push_back({full(name), rows.shape(), rows.dtype(), placed.layout() == Layout::panel ? placed.storage()->bytes : placed.bytes()});
+  if (!plan && s.pack && k.pack && rows.storage()->owner) release_pages(rows.raw(), rows.bytes());   // the mapped original need not stay resident
+  return placed;
 }
 
 Tensor Scope::matrix(const std::string& name, const Shape& shape) const {

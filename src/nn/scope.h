@@ -23,6 +23,7 @@ struct Parameter {
 struct Source {
   std::string file;                      // for errors
   Device device = Device::cpu;           // where parameters go; meta: a plan
+  Device plan_for = Device::cpu;         // whose arrangement a plan counts
   bool pack = true;                      // matrices in the device's own arrangement
   // The tensor of that name as it lies in the file; empty when there is none. Names are the checkpoint's.
   std::function<Tensor(const std::string& name)> find;

@@ -77,7 +77,28 @@ void release_cuda(Storage& s) {
   live[1] -= s.bytes;
   cuda_memory.release(s.data);
 }
-void release_meta(Storage& s) { live[2] -= s.bytes; }
+// What the lists above would keep resident if tensors of the meta device had memory: in each size class as many blocks as
+// were ever there at once, each as large as the largest.
+struct Planned {
+  size_t count[64] = {}, most[64] = {}, largest[64] = {}, unlisted = 0, most_unlisted = 0;
+};
+thread_local Planned planned;
+void plan(size_t bytes, bool made) {
+  const size_t rounded = class_bytes(bytes);
+  if (rounded > largest_kept) {
+    planned.unlisted += made ? bytes : -bytes;
+    planned.most_unlisted = std::max(planned.most_unlisted, planned.unlisted);
+    return;
+  }
+  const int c = class_index(rounded);
+  planned.count[c] += made ? 1 : -1;
+  planned.most[c] = std::max(planned.most[c], planned.count[c]);
+  planned.largest[c] = std::max(planned.largest[c], bytes);
+}
+void release_meta(Storage& s) {
+  live[2] -= s.bytes;
+  plan(s.bytes, false);
+}
 
 }  // namespace
 
@@ -86,6 +107,7 @@ std::shared_ptr<Storage> allocate(size_t bytes, Device device) {
   s->bytes = bytes;
   s->device = device;
   if (device == Device::meta) {
+    plan(bytes, true);
     s->release = release_meta;
   } else if (device == Device::cuda) {
     expect(cuda_memory.allocate != nullptr, "cuda: this program was built without CUDA, or no CUDA device was found");
@@ -110,6 +132,15 @@ std::shared_ptr<Storage> allocate(size_t bytes, Device device) {
     copy_bytes(s->data, device, ones.data(), Device::cpu, bytes);
   }
   return s;
+}
+void begin_memory_plan() {
+  for (int c = 0; c < 64; ++c) planned.most[c] = planned.count[c] = planned.largest[c] = 0;
+  planned.most_unlisted = planned.unlisted = 0;
+}
+size_t planned_bytes() {
+  size_t n = planned.most_unlisted;
+  for (int c = 0; c < 64; ++c) n += planned.most[c] * planned.largest[c];
+  return n;
 }
 void set_allocator(Device device, void* (*allocate)(size_t), void (*release)(void*)) {
   expect(device == Device::cuda, "set_allocator: only cuda brings its own memory, not ", device);

@@ -57,6 +57,10 @@ void set_allocator(Device device, void* (*allocate)(size_t bytes), void (*releas
 // Tests: fresh memory is filled with NaN (every byte 0xFF), so that nothing is read before it is written.
 void poison_new_memory(bool on);
 size_t allocated_bytes(Device device);             // live bytes handed out (meta counts too: plans)
+// Plans: what the CPU's allocator would hold resident for this thread's tensors of the meta device made since the begin.
+// Tensors from before it must outlive the plan.
+void begin_memory_plan();
+size_t planned_bytes();
 
 struct Node;                                       // tape.h
 

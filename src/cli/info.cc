@@ -1,0 +1,79 @@
+#include <fmt/core.h>
+
+#include <map>
+
+#include "base/error.h"
+#include "cli/common.h"
+#include "cli/verbs.h"
+
+namespace headrace::cli {
+namespace {
+
+struct Options {
+  Common common;
+  std::string model;
+  bool tensors = false, config = false;
+};
+
+int act(const Options& o) {
+  Loaded m = open_model(model_path(o.model), {.device = Device::meta, .pack = false});
+  std::map<std::string, std::pair<int64_t, int64_t>> dtypes;      // tensors, bytes
+  int64_t parameters = 0;
+  Array tensors;
+  for (const Parameter& p : m.source->parameters) {
+    auto& d = dtypes[name(p.dtype)];
+    ++d.first, d.second += static_cast<int64_t>(p.bytes), parameters += p.shape.count();
+    Array shape;
+    for (int64_t n : p.shape.dims()) shape.push_back(n);
+    tensors.push_back(Object{{"name", p.name}, {"dtype", name(p.dtype)}, {"shape", shape}});
+  }
+  Object tokenizer;
+  if (m.tokenizer) {
+    const Tokenizer& t = *m.tokenizer;
+    auto id = [](std::optional<int> v) { return v ? Value(*v) : Value(); };
+    Array ends;
+    for (int e : t.end_of_turn()) ends.push_back(e);
+    tokenizer = {{"size", t.size()}, {"bos", id(t.bos())}, {"eos", id(t.eos())}, {"unk", id(t.unk())}, {"pad", id(t.pad())}, {"end_of_turn", ends}};
+  }
+  if (o.common.json) {
+    Object by;
+    for (const auto& [t, d] : dtypes) by[t] = Object{{"tensors", d.first}, {"bytes", d.second}};
+    Object j{{"name", m.name}, {"path", m.path}, {"family", m.model.family}, {"blueprint", blueprint(m.model)}, {"parameters", parameters}, {"context", m.model.context},
+             {"vocab", m.model.decoder.vocab}, {"width", m.model.decoder.width}, {"layers", static_cast<int64_t>(m.model.decoder.layers.size())},
+             {"file_bytes", static_cast<int64_t>(m.file_bytes)}, {"dtypes", by}, {"tokenizer", m.tokenizer ? Value(tokenizer) : Value()},
+             {"chat_template", !m.chat_template.empty()}, {"hash", m.hash}, {"config", m.model.config}};
+    if (o.tensors) j["tensors"] = tensors;
+    print_json(j);
+    return 0;
+  }
+  fmt::print("{}  ({})\n", bold(m.name), m.path);
+  fmt::print("family      {}\nblueprint   {}\n", m.model.family, blueprint(m.model));
+  fmt::print("parameters  {} in {} tensors, {} in the file\n", count_text(static_cast<double>(parameters)), m.source->parameters.size(), bytes_text(static_cast<double>(m.file_bytes)));
+  for (const auto& [t, d] : dtypes) fmt::print("            {:6} {:4} tensors, {}\n", t, d.first, bytes_text(static_cast<double>(d.second)));
+  fmt::print("context     {}\n", m.model.context > 0 ? fmt::format("{} tokens", m.model.context) : "any length");
+  if (m.tokenizer)
+    fmt::print("tokenizer   {} tokens, bos {}, eos {}, {}\n", m.tokenizer->size(), m.tokenizer->bos() ? std::to_string(*m.tokenizer->bos()) : "none",
+               m.tokenizer->eos() ? std::to_string(*m.tokenizer->eos()) : "none", m.chat_template.empty() ? "no chat template" : "with a chat template");
+  else fmt::print("tokenizer   none\n");
+  fmt::print("hash        {}\n", m.hash);
+  if (o.config) fmt::print("{}\n", to_json(m.model.config, 2));
+  if (o.tensors)
+    for (const Parameter& p : m.source->parameters) fmt::print("{:60} {:6} {}\n", p.name, name(p.dtype), text(p.shape));
+  return 0;
+}
+
+}  // namespace
+
+void add_info(Command& root) {
+  auto o = std::make_shared<Options>();
+  Command c = root.verb("info", "tell what is in a model: architecture, parameters, tokenizer");
+  c.about("Reads names, shapes and configuration; the weights are not loaded.");
+  c.argument("MODEL", o->model, model_help, false);
+  c.flag("--tensors", o->tensors, "list every parameter");
+  c.flag("--config", o->config, "print the configuration");
+  o->common.add(c);
+  c.example("headrace info MODEL", "family, blueprint, sizes").example("headrace info MODEL --json", "with the whole configuration");
+  c.action([o] { return act(*o); });
+}
+
+}  // namespace headrace::cli

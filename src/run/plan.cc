@@ -1,0 +1,68 @@
+#include "run/plan.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <fstream>
+
+#include "base/error.h"
+#include "base/parallel.h"
+#include "run/session.h"
+
+namespace headrace {
+
+size_t resident_bytes() {
+  std::ifstream f("/proc/self/statm");
+  size_t all = 0, resident = 0;
+  f >> all >> resident;
+  return resident * static_cast<size_t>(::sysconf(_SC_PAGESIZE));
+}
+
+// Code of kernels, stacks of workers and their scratch: not resident before the first product.
+constexpr size_t code_of_kernels = size_t{480} << 10;
+
+Plan plan_memory(const Loaded& model, int64_t context, int64_t chunk) {
+  expect(model.source->device == Device::meta, "plan: wanted a model on the meta device");
+  Plan p{.file_bytes = model.file_bytes, .context = context, .chunk = chunk};
+  p.program = resident_bytes() + code_of_kernels;
+  for (const Parameter& w : model.source->parameters) {
+    // While a matrix is packed, the pages of the file under it are resident too.
+    p.load_peak = std::max(p.load_peak, p.weights + w.bytes + bytes_of(w.dtype, w.shape.count()));
+    p.weights += w.bytes;
+    p.weights_by_dtype[name(w.dtype)] += w.bytes;
+    p.parameters += w.shape.count();
+  }
+  const Decoder& d = model.model.decoder;
+  auto grown = [&](int64_t tokens) {
+    State s;
+    const std::vector<int32_t> ids(static_cast<size_t>(chunk), 0);
+    for (int64_t t = 0; t < tokens;) {
+      const int64_t n = std::min(chunk, tokens - t);
+      Batch b;
+      b.add(n, &s);
+      Tensor h = d.hidden(std::span(ids).first(static_cast<size_t>(n)), b);
+      t += n;
+      if (t == tokens) s.last_logits = d.logits(h.slice(0, n - 1, 1));
+    }
+    return s;
+  };
+  begin_memory_plan();
+  const State full = grown(context);
+  const size_t dynamic = planned_bytes();
+  p.state = full.bytes();
+  p.activations = dynamic > p.state ? dynamic - p.state : 0;
+  for (size_t l = 0; l < full.layers.size(); ++l)
+    for (int i = 0; i < State::slots_per_layer; ++i) {
+      const SlotValue& v = full.layers[l].values[i];
+      if (!full.layers[l].names[i]) continue;
+      size_t kept = 0;
+      for (const Tensor& page : v.pages) kept += static_cast<bool>(page);
+      p.slots.push_back({static_cast<int>(l), full.layers[l].names[i], v.value ? text(v.value.shape()) : text(kept, " pages of ", page_tokens, " tokens"), v.bytes()});
+      if (v.value) p.state_fixed += v.bytes();
+    }
+  p.state_per_token = static_cast<double>(p.state - p.state_fixed) / static_cast<double>(context);
+  p.total = p.program + std::max(p.load_peak, p.weights + dynamic);
+  return p;
+}
+
+}  // namespace headrace

@@ -60,7 +60,8 @@ TEST_P(GgufModels, ArePlannedWithNothingLoaded) {
   ASSERT_EQ(plan.source->parameters.size(), real.source->parameters.size());
   for (size_t i = 0; i < real.source->parameters.size(); ++i) EXPECT_EQ(plan.source->parameters[i].shape, real.source->parameters[i].shape);
 }
-INSTANTIATE_TEST_SUITE_P(All, GgufModels, testing::Values("llama", "llama_rope3_bf16", "llama_q8_0", "llama_q4_k", "qwen2", "qwen3", "rwkv6_bf16", "rwkv7_f16"),
+INSTANTIATE_TEST_SUITE_P(All, GgufModels, testing::Values("llama", "llama_rope3_bf16", "llama_q8_0", "llama_q4_k", "qwen2", "qwen3", "gemma2", "gemma3", "gpt2", "mamba",
+                                                            "falcon_mamba", "mamba2", "rwkv6_bf16", "rwkv7_f16"),
                          [](const auto& info) { return info.param; });
 
 // The llama fixture with its metadata changed by `change`, opened.

@@ -9,6 +9,8 @@ namespace {
 
 constexpr Family table[] = {
     {"llama", llama}, {"mistral", llama}, {"qwen2", llama}, {"qwen3", llama}, {"smollm3", llama},
+    {"gemma", gemma}, {"gemma2", gemma}, {"gemma3_text", gemma}, {"gpt2", gpt2}, {"phi3", phi3},
+    {"mamba", mamba}, {"falcon_mamba", mamba}, {"mamba2", mamba2}, {"recurrent_gemma", recurrent_gemma},
     {"rwkv", rwkv}, {"rwkv4", rwkv}, {"rwkv5", rwkv}, {"rwkv6", rwkv}, {"rwkv7", rwkv},
     {"gla", gla}, {"retnet", retnet}, {"hgrn2", hgrn2},
 };

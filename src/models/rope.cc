@@ -71,12 +71,12 @@ Rope read_rope(const Value& config, int head_dim, const std::string& file, const
     double m = number(scaling, "mscale", 0.0), all = number(scaling, "mscale_all_dim", 0.0);
     double otherwise = m != 0 && all != 0 ? mscale(factor, m) / mscale(factor, all) : mscale(factor, 1);
     r.factor = static_cast<float>(number(scaling, "attention_factor", otherwise));
-  } else if (type == "longrope") {
+  } else if (type == "longrope" || type == "su") {   // su: longrope's first name
     std::vector<double> divisor;
     const Value* list = scaling.find(context > original ? "long_factor" : "short_factor");
     expect(list && read_value(*list, divisor) && static_cast<int>(divisor.size()) == d / 2, file, ": rope_type longrope needs lists of ", d / 2, " factors");
     for (int i = 0; i < d / 2; ++i) f[i] /= divisor[i];
-    double s = context / original;
+    double s = number(scaling, "factor", context / original);
     r.factor = static_cast<float>(number(scaling, "attention_factor", s <= 1 ? 1.0 : std::sqrt(1 + std::log(s) / std::log(original))));
   } else if (type == "factors") {
     std::vector<double> divisor;

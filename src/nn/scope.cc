@@ -17,6 +17,9 @@ bool same(const Shape& a, const Shape& b) {
   for (int64_t d : b.dims()) if (d != 1) y.push_back(d);
   return x == y;
 }
+std::string part_text(int64_t rows, int64_t begin, int64_t count) {
+  return count == rows ? "" : text("[", begin, ":", begin + count, "]");
+}
 void list(std::string& message, const char* what, const std::vector<std::string>& names) {
   if (names.empty()) return;
   message += std::string(message.empty() ? "" : "; ") + what + " ";
@@ -94,20 +97,20 @@ Tensor Scope::matrix(const std::string& name, const Shape& shape) const {
   return raw ? place(name, raw) : Tensor::empty(shape, DType::f32, Device::meta);
 }
 
-Tensor Scope::transposed(const std::string& name, const Shape& shape) const {
-  Tensor raw = fetch(name, {shape[1], shape[0]});
+Tensor Scope::transposed(const std::string& name, int64_t rows, int64_t begin, const Shape& shape) const {
+  Tensor raw = fetch(name, {shape[1], rows});
   if (!raw) return Tensor::empty(shape, DType::f32, Device::meta);
   if (is_block(raw.dtype())) {
     source_->wrong.push_back(text(full(name), " is ", raw.dtype(), "; only plain dtypes can be transposed"));
     return Tensor::empty(shape, DType::f32, Device::meta);
   }
-  return place(name, raw.transposed_copy());
+  return place(name + part_text(rows, begin, shape[0]), raw.slice(1, begin, shape[0]).transposed_copy());
 }
 
 Tensor Scope::part(const std::string& name, int64_t rows, int64_t begin, const Shape& shape) const {
   Tensor raw = fetch(name, {rows, shape[1]});
   if (!raw) return Tensor::empty(shape, DType::f32, Device::meta);
-  return place(name + text("[", begin, ":", begin + shape[0], "]"), raw.slice(0, begin, shape[0]));
+  return place(name + part_text(rows, begin, shape[0]), raw.slice(0, begin, shape[0]));
 }
 
 }  // namespace headrace

@@ -50,8 +50,9 @@ class Scope {
   Tensor maybe(const std::string& name, const Shape& shape) const { return has(name) ? (*this)(name, shape) : Tensor{}; }
   // A matrix for `linear` or `embedding` in the file's dtype, packed for the device.
   Tensor matrix(const std::string& name, const Shape& shape) const;
-  // The matrix in the file is [in,out] (GPT-2's Conv1D): transposed.
-  Tensor transposed(const std::string& name, const Shape& shape) const;
+  // The matrix in the file is [in,rows] (GPT-2's Conv1D): its columns [begin, begin + shape[0]), transposed.
+  Tensor transposed(const std::string& name, int64_t rows, int64_t begin, const Shape& shape) const;
+  Tensor transposed(const std::string& name, const Shape& shape) const { return transposed(name, shape[0], 0, shape); }
   // One of several equal parts of a fused matrix: rows [begin, begin + shape[0]) of a [rows, in] tensor.
   Tensor part(const std::string& name, int64_t rows, int64_t begin, const Shape& shape) const;
   // A dimension of the tensor in the file, for sizes that no configuration gives; 0 when it is missing.

@@ -67,11 +67,12 @@ struct Prover {
 }  // namespace
 
 std::vector<Checked> check_model(const Decoder& model, const ModelIdentity& identity, const CheckOptions& o) {
-  expect(o.tokens >= 8, "check: wanted at least 8 tokens, found ", o.tokens);
+  const int64_t tokens = model.positions ? std::min(o.tokens, model.positions.dim(0)) : o.tokens;   // learned positions end
+  expect(tokens >= 8, "check: wanted at least 8 tokens, found ", tokens);
   Prover p{model, {}, o.quantised ? block_tolerance : f32_tolerance};
   Philox random{.seed = o.seed};
   std::vector<int32_t> ids;
-  for (int64_t i = 0; i < o.tokens; ++i) ids.push_back(static_cast<int32_t>(random.bits(static_cast<uint64_t>(i)) % static_cast<uint32_t>(model.vocab)));
+  for (int64_t i = 0; i < tokens; ++i) ids.push_back(static_cast<int32_t>(random.bits(static_cast<uint64_t>(i)) % static_cast<uint32_t>(model.vocab)));
   const std::span<const int32_t> all(ids);
   const int laws = 6;
   int done = 0;

@@ -1,0 +1,113 @@
+// Gemma (2403.08295): Llama's block with one-plus-weight norms, GeGLU and scaled embeddings. Gemma 2 (2408.00118): norms after
+// the sublayers too, soft caps, windows in every other layer. Gemma 3 (2503.19786): norms on q and k, two rotary bases.
+#include <cmath>
+
+#include "mixers/attention.h"
+#include "models/families.h"
+#include "models/rope.h"
+
+namespace headrace {
+namespace {
+
+struct GemmaConfig {
+  int vocab_size, hidden_size, intermediate_size, num_hidden_layers, num_attention_heads;
+  std::optional<int> num_key_value_heads, sliding_window, sliding_window_pattern;
+  std::optional<float> query_pre_attn_scalar, attn_logit_softcapping, final_logit_softcapping;
+  int head_dim = 256, max_position_embeddings = 0;
+  float rms_norm_eps = 1e-6f;
+  double rope_local_base_freq = 10000;
+  bool tie_word_embeddings = true, attention_bias = false, use_bidirectional_attention = false;
+  std::string model_type, hidden_act = "gelu_pytorch_tanh", hidden_activation;
+  std::vector<std::string> layer_types;
+  void visit(auto& v) {
+    v("model_type", model_type), v("vocab_size", vocab_size), v("hidden_size", hidden_size), v("intermediate_size", intermediate_size);
+    v("num_hidden_layers", num_hidden_layers), v("num_attention_heads", num_attention_heads);
+    v.optional("num_key_value_heads", num_key_value_heads), v.optional("head_dim", head_dim);
+    v.optional("max_position_embeddings", max_position_embeddings), v.optional("rms_norm_eps", rms_norm_eps);
+    v.optional("sliding_window", sliding_window), v.optional("sliding_window_pattern", sliding_window_pattern);
+    v.optional("layer_types", layer_types), v.optional("query_pre_attn_scalar", query_pre_attn_scalar);
+    v.optional("attn_logit_softcapping", attn_logit_softcapping), v.optional("final_logit_softcapping", final_logit_softcapping);
+    v.optional("rope_local_base_freq", rope_local_base_freq), v.optional("tie_word_embeddings", tie_word_embeddings);
+    v.optional("attention_bias", attention_bias), v.optional("use_bidirectional_attention", use_bidirectional_attention);
+    v.optional("hidden_act", hidden_act), v.optional("hidden_activation", hidden_activation);
+  }
+};
+
+// Which layers see a window: as listed, else all but every second (Gemma 2) or sixth (Gemma 3).
+bool windowed(const GemmaConfig& c, int layer) {
+  if (!c.layer_types.empty()) return c.layer_types[static_cast<size_t>(layer)] == "sliding_attention";
+  if (c.model_type == "gemma") return false;
+  return (layer + 1) % c.sliding_window_pattern.value_or(c.model_type == "gemma2" ? 2 : 6) != 0;
+}
+
+// Gemma 3's windowed layers have a base of their own and no scaling: an entry of rope_parameters, or rope_local_base_freq.
+Rope local_rope(const GemmaConfig& c, const Value& config, const std::string& file) {
+  const Value* p = config.find("rope_parameters");
+  if (p && p->find("sliding_attention")) return read_rope(config, c.head_dim, file, "sliding_attention");
+  Object local;
+  local["rope_theta"] = c.rope_local_base_freq;
+  return read_rope(local, c.head_dim, file);
+}
+
+}  // namespace
+
+Model gemma(const Value& config, const Scope& root, const std::string& file) {
+  auto c = read_config<GemmaConfig>(config, file);
+  const bool first = c.model_type == "gemma", third = c.model_type == "gemma3_text";
+  const int D = c.hidden_size, heads = c.num_attention_heads, kv_heads = c.num_key_value_heads.value_or(heads);
+  check_size(file, "num_hidden_layers", c.num_hidden_layers, 4096);
+  check_size(file, "hidden_size", D), check_size(file, "vocab_size", c.vocab_size), check_size(file, "intermediate_size", c.intermediate_size);
+  check_size(file, "num_attention_heads", heads, 65536), check_size(file, "num_key_value_heads", kv_heads, heads);
+  check_size(file, "head_dim", c.head_dim, 65536), check_size(file, "num_attention_heads * head_dim", int64_t{heads} * c.head_dim);
+  check_size(file, "sliding_window_pattern", c.sliding_window_pattern.value_or(1));
+  expect(c.layer_types.empty() || static_cast<int>(c.layer_types.size()) >= c.num_hidden_layers, file, ": layer_types has ",
+         c.layer_types.size(), " entries for ", c.num_hidden_layers, " layers");
+  expect(!c.use_bidirectional_attention, file, ": use_bidirectional_attention: only causal models are supported");
+  expect(!c.query_pre_attn_scalar || *c.query_pre_attn_scalar > 0, file, ": query_pre_attn_scalar = ", c.query_pre_attn_scalar.value_or(0));
+
+  // The first Gemma's files say "gelu" and mean the tanh approximation.
+  const std::string& act = c.hidden_activation.empty() ? c.hidden_act : c.hidden_activation;
+  const Gate gate = first && act == "gelu" ? Gate::gelu_tanh : gate_from_name(act, file);
+  auto cap = [&](const char* key, const std::optional<float>& stored, float otherwise) {   // null: none; not there: the family's
+    const Object* o = config.get<Object>();
+    return o && o->contains(key) ? stored.value_or(0) : c.model_type == "gemma2" ? otherwise : 0;
+  };
+  AttentionMixer::Options wide{.width = D, .heads = heads, .kv_heads = kv_heads, .head_dim = c.head_dim,
+                               .rope = third ? read_rope(config, c.head_dim, file, "full_attention", 1, 1e6) : read_rope(config, c.head_dim, file),
+                               .qkv_bias = c.attention_bias, .out_bias = c.attention_bias, .qk_norm = third, .norm_eps = c.rms_norm_eps,
+                               .norm_offset = 1};
+  if (!first) wide.attend.scale = 1 / std::sqrt(c.query_pre_attn_scalar.value_or(256));
+  wide.attend.cap = cap("attn_logit_softcapping", c.attn_logit_softcapping, 50);
+  AttentionMixer::Options narrow = wide;
+  narrow.attend.window = c.sliding_window.value_or(first ? 0 : 4096);
+  if (third) narrow.rope = local_rope(c, config, file);
+
+  Scope s = root / "model";
+  Model m;
+  m.context = c.max_position_embeddings;
+  Decoder& d = m.decoder;
+  d.vocab = c.vocab_size, d.width = D;
+  d.embed = s.matrix("embed_tokens.weight", {c.vocab_size, D});
+  d.embed_scale = std::sqrt(static_cast<float>(D));   // activations are f32, so nothing rounds it
+  auto norm = [&](const Scope& b, const char* name) { return Norm::rms(b / name, D, c.rms_norm_eps, 1); };
+  for (int l = 0; l < c.num_hidden_layers; ++l) {
+    Scope b = s / "layers" / l, f = b / "mlp";
+    const AttentionMixer::Options& o = windowed(c, l) ? narrow : wide;
+    GatedMlp mlp{Linear::bind(f / "gate_proj", D, c.intermediate_size), Linear::bind(f / "up_proj", D, c.intermediate_size),
+                 Linear::bind(f / "down_proj", c.intermediate_size, D), gate};
+    auto attend = sublayer(AttentionMixer::bind(b / "self_attn", o));
+    if (first) {
+      d.layers.push_back(residual(AttentionMixer::text(o), norm(b, "input_layernorm"), std::move(attend)) +
+                         residual("geglu", norm(b, "post_attention_layernorm"), sublayer(std::move(mlp))));
+    } else {
+      d.layers.push_back(residual(AttentionMixer::text(o), norm(b, "input_layernorm"), std::move(attend), norm(b, "post_attention_layernorm")) +
+                         residual("geglu", norm(b, "pre_feedforward_layernorm"), sublayer(std::move(mlp)), norm(b, "post_feedforward_layernorm")));
+    }
+  }
+  d.norm = norm(s, "norm");
+  d.head.weight = tied_head(root, "lm_head.weight", c.tie_word_embeddings, d.embed);
+  d.logit_cap = cap("final_logit_softcapping", c.final_logit_softcapping, 30);
+  return m;
+}
+
+}  // namespace headrace

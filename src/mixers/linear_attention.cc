@@ -37,7 +37,8 @@ Tensor LinearAttention::operator()(const Tensor& x, Pass p) const {
   convolved(qkvg[0], q_conv, "q_conv"), convolved(qkvg[1], k_conv, "k_conv"), convolved(qkvg[2], v_conv, "v_conv");
   Inputs in{qkvg[0].view({N, H, o.key}), qkvg[1].view({N, G, o.key}), qkvg[2].view({N, G, o.value}), {}};
   gate(x, in, p);
-  Tensor y = linear_scan({.q = in.q, .k = in.k, .v = in.v, .log_decay = in.log_decay, .scale = 1 / std::sqrt(static_cast<float>(o.key))}, p.slot("scan"));
+  const float scale = 1 / std::sqrt(static_cast<float>(o.key));
+  Tensor y = linear_scan({.q = in.q, .k = in.k, .v = in.v, .log_decay = in.log_decay, .scale = scale}, p.slot("scan"));
   if (!o.norm_by_head) y = y.view({N, H * o.value});
   y = norm(y).view({N, H * o.value});
   return out(o.output_gate ? binary(Binary::silu_multiply, qkvg[3], y) : y);

@@ -57,9 +57,10 @@ LinearAttention::Options options(const FlaConfig& c, const std::string& file) {
   const int H = c.num_heads.value_or(0), G = c.num_kv_heads.value_or(H);
   check_size(file, "num_heads", H, 65536), check_size(file, "num_kv_heads", G, H);
   const double keys = c.hidden_size * c.expand_k, values = c.hidden_size * c.expand_v;
-  expect(keys >= H && values >= H && keys < (1 << 24) && values < (1 << 24) && std::fmod(keys, H) == 0 && std::fmod(values, H) == 0 && H % G == 0, file,
-         ": ", H, " heads (num_kv_heads ", G, ") for hidden_size ", c.hidden_size, " times expand_k ", c.expand_k, ", expand_v ", c.expand_v);
-  return {.name = c.model_type, .width = c.hidden_size, .heads = H, .kv_heads = G, .key = static_cast<int>(keys) / H, .value = static_cast<int>(values) / H,
+  auto fits = [&](double n) { return n >= H && n < (1 << 24) && std::fmod(n, H) == 0; };
+  expect(fits(keys) && fits(values) && H % G == 0, file, ": ", H, " heads (num_kv_heads ", G, ") for hidden_size ", c.hidden_size, " times expand_k ", c.expand_k, ", expand_v ", c.expand_v);
+  return {.name = c.model_type, .width = c.hidden_size, .heads = H, .kv_heads = G,
+          .key = static_cast<int>(keys) / H, .value = static_cast<int>(values) / H,
           .norm_eps = c.norm_eps, .taps = c.use_short_conv ? c.conv_size : 0, .output_gate = c.use_output_gate};
 }
 
@@ -129,7 +130,8 @@ Model hgrn2(const Value& config, const Scope& root, const std::string& file) {
       share[i] += std::exp(double{host.f32()[int64_t{l} * D + i]}) / total[i];
       log_bound[i] = static_cast<float>(std::log(share[i])), above[i] = static_cast<float>(1 - share[i]);
     }
-    return LinearAttention::bind(s, o, hgrn2(copy_to(Tensor::from(log_bound, {D}), bounds.device()), copy_to(Tensor::from(above, {D}), bounds.device())));
+    auto placed = [&](const std::vector<float>& x) { return copy_to(Tensor::from(x, {D}), bounds.device()); };
+    return LinearAttention::bind(s, o, hgrn2(placed(log_bound), placed(above)));
   });
 }
 

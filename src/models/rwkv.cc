@@ -54,7 +54,8 @@ Mixer time_mix(int version, int layer, const Scope& att, int width, const RwkvCo
   if (version == 5) {
     const int heads = heads_of(att, "time_decay", inner, file);
     return mixer<Rwkv5>(att, {.width = width, .inner = inner, .heads = heads, .gate = att.has("gate.weight"),
-                              .by_channel = att.source().find(att.path() + ".time_decay").count() > heads, .log_bonus = att.has("time_first"), .norm_eps = eps});
+                              .by_channel = att.source().find(att.path() + ".time_decay").count() > heads,
+                              .log_bonus = att.has("time_first"), .norm_eps = eps});
   }
   if (version == 6)
     return mixer<Rwkv6>(att, {.width = width, .heads = heads_of(att, "time_faaaa", inner, file), .keys = inner,

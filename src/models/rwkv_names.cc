@@ -113,12 +113,14 @@ constexpr Rule fla_layer[] = {
     {"pre_norm", "ln0"}, {"attn_norm", "ln1"}, {"ffn_norm", "ln2"},
     {"attn.g_norm", "att.ln_x"}, {"attn.o_proj", "att.output"},
     // RWKV-6
-    {"attn.x_proj.0.mu", "att.time_maa_x"}, {"attn.x_proj.0.linear.weight", "att.time_maa_w1", mix_down}, {"attn.x_proj.2.weight", "att.time_maa_w2", mix_up},
+    {"attn.x_proj.0.mu", "att.time_maa_x"}, {"attn.x_proj.0.linear.weight", "att.time_maa_w1", mix_down},
+    {"attn.x_proj.2.weight", "att.time_maa_w2", mix_up},
     {"attn.x_bias", "att.time_maa_r", row, 0}, {"attn.x_bias", "att.time_maa_w", row, 1}, {"attn.x_bias", "att.time_maa_k", row, 2},
     {"attn.x_bias", "att.time_maa_v", row, 3}, {"attn.x_bias", "att.time_maa_g", row, 4},
     {"attn.w_proj.linear.lora.0.weight", "att.time_decay_w1", transpose}, {"attn.w_proj.linear.lora.2.weight", "att.time_decay_w2", transpose},
     {"attn.w_proj.linear.lora.2.bias", "att.time_decay"}, {"attn.bonus", "att.time_faaaa"},
-    {"attn.r_proj.linear", "att.receptance"}, {"attn.k_proj.linear", "att.key"}, {"attn.v_proj.linear", "att.value"}, {"attn.g_proj.linear", "att.gate"},
+    {"attn.r_proj.linear", "att.receptance"}, {"attn.k_proj.linear", "att.key"},
+    {"attn.v_proj.linear", "att.value"}, {"attn.g_proj.linear", "att.gate"},
     {"ffn.key.mu", "ffn.time_maa_k"}, {"ffn.receptance.mu", "ffn.time_maa_r"},
     {"ffn.key.linear", "ffn.key"}, {"ffn.receptance.linear", "ffn.receptance"},
     // RWKV-7
@@ -135,7 +137,8 @@ constexpr Rule fla_layer[] = {
 constexpr Rule gguf_top[] = {{"token_embd", "emb"}, {"token_embd_norm", "blocks.0.ln0"}, {"output_norm", "ln_out"}, {"output", "head"}};
 constexpr Rule gguf6_layer[] = {
     {"attn_norm", "ln1"}, {"attn_norm_2", "ln2"},
-    {"time_mix_lerp_x.weight", "att.time_maa_x"}, {"time_mix_w1.weight", "att.time_maa_w1", transpose}, {"time_mix_w2.weight", "att.time_maa_w2", transpose},
+    {"time_mix_lerp_x.weight", "att.time_maa_x"}, {"time_mix_w1.weight", "att.time_maa_w1", transpose},
+    {"time_mix_w2.weight", "att.time_maa_w2", transpose},
     {"time_mix_lerp_fused.weight", "att.time_maa_w", row, 0}, {"time_mix_lerp_fused.weight", "att.time_maa_k", row, 1},
     {"time_mix_lerp_fused.weight", "att.time_maa_v", row, 2}, {"time_mix_lerp_fused.weight", "att.time_maa_r", row, 3},
     {"time_mix_lerp_fused.weight", "att.time_maa_g", row, 4},
@@ -150,8 +153,9 @@ constexpr Rule gguf6_layer[] = {
 };
 constexpr Rule gguf7_layer[] = {
     {"attn_norm", "ln1"}, {"attn_norm_2", "ln2"},
-    {"time_mix_lerp_fused.weight", "att.x_r", row, 0}, {"time_mix_lerp_fused.weight", "att.x_w", row, 1}, {"time_mix_lerp_fused.weight", "att.x_k", row, 2},
-    {"time_mix_lerp_fused.weight", "att.x_v", row, 3}, {"time_mix_lerp_fused.weight", "att.x_a", row, 4}, {"time_mix_lerp_fused.weight", "att.x_g", row, 5},
+    {"time_mix_lerp_fused.weight", "att.x_r", row, 0}, {"time_mix_lerp_fused.weight", "att.x_w", row, 1},
+    {"time_mix_lerp_fused.weight", "att.x_k", row, 2}, {"time_mix_lerp_fused.weight", "att.x_v", row, 3},
+    {"time_mix_lerp_fused.weight", "att.x_a", row, 4}, {"time_mix_lerp_fused.weight", "att.x_g", row, 5},
     {"time_mix_w0.weight", "att.w0"}, {"time_mix_w1.weight", "att.w1", transpose}, {"time_mix_w2.weight", "att.w2", transpose},
     {"time_mix_a0.weight", "att.a0"}, {"time_mix_a1.weight", "att.a1", transpose}, {"time_mix_a2.weight", "att.a2", transpose},
     {"time_mix_v0.weight", "att.v0"}, {"time_mix_v1.weight", "att.v1", transpose}, {"time_mix_v2.weight", "att.v2", transpose},
@@ -176,7 +180,8 @@ struct Found {
 using Map = std::unordered_map<std::string, Found>;
 
 // Adds what the first rule for `name` (and its neighbours for the same tensor) make of it. False: no rule.
-bool translate(std::span<const Rule> rules, const std::string& name, const std::string& file_name, const std::string& prefix, Map& map, std::vector<std::string>& order) {
+bool translate(std::span<const Rule> rules, const std::string& name, const std::string& file_name, const std::string& prefix, Map& map,
+               std::vector<std::string>& order) {
   for (size_t i = 0; i < rules.size(); ++i) {
     const size_t n = std::strlen(rules[i].file);
     if (name.compare(0, n, rules[i].file) != 0 || (name.size() > n && name[n] != '.')) continue;

@@ -58,7 +58,8 @@ LinearAttention::Options options(const FlaConfig& c, const std::string& file) {
   check_size(file, "num_heads", H, 65536), check_size(file, "num_kv_heads", G, H);
   const double keys = c.hidden_size * c.expand_k, values = c.hidden_size * c.expand_v;
   auto fits = [&](double n) { return n >= H && n < (1 << 24) && std::fmod(n, H) == 0; };
-  expect(fits(keys) && fits(values) && H % G == 0, file, ": ", H, " heads (num_kv_heads ", G, ") for hidden_size ", c.hidden_size, " times expand_k ", c.expand_k, ", expand_v ", c.expand_v);
+  expect(fits(keys) && fits(values) && H % G == 0, file, ": ", H, " heads (num_kv_heads ", G, ") for hidden_size ", c.hidden_size, " times expand_k ",
+         c.expand_k, ", expand_v ", c.expand_v);
   return {.name = c.model_type, .width = c.hidden_size, .heads = H, .kv_heads = G,
           .key = static_cast<int>(keys) / H, .value = static_cast<int>(values) / H,
           .norm_eps = c.norm_eps, .taps = c.use_short_conv ? c.conv_size : 0, .output_gate = c.use_output_gate};

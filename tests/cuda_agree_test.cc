@@ -82,7 +82,11 @@ std::vector<std::string> models() {
   std::vector<std::string> all;
   std::error_code none;
   for (const auto& e : std::filesystem::directory_iterator(fixtures() + "models", none))
-    if (e.is_directory()) all.push_back("models/" + e.path().filename().string());
+    if (e.is_directory()) {
+      const std::string name = "models/" + e.path().filename().string();
+      const bool folder = std::filesystem::exists(e.path() / "config.json", none) || std::filesystem::exists(e.path() / "model.safetensors", none);
+      all.push_back(folder ? name : name + "/model.pth");
+    }
   for (const auto& e : std::filesystem::directory_iterator(fixtures() + "gguf", none))
     if (e.path().extension() == ".gguf") all.push_back("gguf/" + e.path().filename().string());
   std::sort(all.begin(), all.end());

@@ -2,7 +2,8 @@
 // whole or in chunks or token by token, forked, saved and loaded, rolled back, or continued from a kept prefix.
 //
 // Bit for bit where the design promises it: the same steps on the same state (batched, forked, saved, rolled back). Forms
-// of different association (whole, chunks, steps) agree within a tolerance: the norm of the difference over the norm.
+// of different association (whole, chunks, steps; batches on CUDA) agree within a tolerance: the norm of the difference over
+// the norm.
 #pragma once
 #include <functional>
 #include <string>

@@ -7,7 +7,8 @@
 
 #include "base/error.h"
 #include "io/gguf_export.h"
-#include "io/quantise.h"
+#include "run/export_gguf.h"
+#include "run/gguf_vocabulary.h"
 #include "run/load.h"
 
 namespace headrace {
@@ -43,7 +44,7 @@ TEST_P(GgufExported, GivesTheReferencesLogits) {
   EXPECT_LT(off(out.path, fixture(text("models/", GetParam(), "/expected.safetensors"))), 1e-5);
 }
 INSTANTIATE_TEST_SUITE_P(All, GgufExported, testing::Values("llama", "llama_rope3", "llama_yarn", "llama_linear", "llama_bias", "llama_tied_sharded", "mistral", "qwen2",
-                                                            "qwen3", "rwkv6", "rwkv7"));
+                                                            "qwen3", "phi3", "gemma", "gpt2", "mamba", "falcon_mamba", "mamba2", "rwkv6", "rwkv7"));
 
 // Names, shapes and metadata are those of llama.cpp's converter, as far as the fixtures made with the gguf package go.
 TEST(GgufExport, HasTheTensorsAndKeysOfLlamaCppsConverter) {
@@ -63,6 +64,21 @@ TEST(GgufExport, HasTheTensorsAndKeysOfLlamaCppsConverter) {
       if (value.type != GgufType::boolean) EXPECT_EQ(e.metadata.number(key), want.metadata().number(key)) << model << " " << key;
     }
   }
+}
+
+TEST(GgufExport, AFolderKeepsItsTokenizerAndUnusedRowsAreFilled) {
+  Scratch out;
+  const std::string in = std::string(HEADRACE_ROOT) + "/assets/stories260K";
+  EXPECT_TRUE(quantise_model(in, out.path, DType::q8_0));
+  const Loaded a = open_model(in), b = open_model(out.path);
+  ASSERT_TRUE(b.tokenizer);
+  EXPECT_EQ(b.tokenizer->encode("Once upon a time"), a.tokenizer->encode("Once upon a time"));
+  EXPECT_FALSE(quantise_model(fixture("models/llama"), out.path, DType::f16));
+  EXPECT_FALSE(open_model(out.path).tokenizer);
+  EXPECT_FALSE(quantise_model(fixture("models/rwkv7/model.pth"), out.path, DType::f16));
+  GgufMetadata m;
+  write_vocabulary({.model = "rwkv", .tokens = {"a"}, .types = {1}}, 3, m);
+  EXPECT_EQ(m.strings("tokenizer.ggml.tokens"), (std::vector<std::string>{"a", "[PAD1]", "[PAD2]"}));
 }
 
 TEST(GgufExport, AFamilyWithoutAnArchitectureAndSpareTensorsAreRefusedByName) {

@@ -5,7 +5,7 @@
 #include "base/error.h"
 #include "cli/common.h"
 #include "cli/verbs.h"
-#include "io/quantise.h"
+#include "run/export_gguf.h"
 
 namespace headrace::cli {
 namespace {
@@ -34,25 +34,28 @@ struct Fallbacks {
 int act(const Options& o) {
   o.common.apply();
   const DType type = quantised_type(o.type);
-  const GgufFile in(o.in);
-  size_t all = 0, before = 0, after = 0, done = 0;
-  for (const auto& [name, t] : in.tensors()) all += t.bytes();
+  const std::string in = model_path(o.in);
+  size_t all = 0, before = 0, after = 0;
+  int64_t tensors = 0;
+  for (const auto& [name, t] : open_tensors(in)) all += t.bytes();
+  bool tokenizer = true;
   Fallbacks fallbacks;
   Clock clock;
   {
     Progress progress("quantize", static_cast<double>(all) / 1e6, "MB");
-    quantise(in, o.out, type, [&](const QuantisedTensor& t) {
+    tokenizer = quantise_model(in, o.out, type, [&](const QuantisedTensor& t) {
       if (t.fell_back) fallbacks.all[{t.shape[-1], t.to}].push_back(t.name);
-      progress.at(static_cast<double>(done) / 1e6);
-      done += t.from_bytes, before += t.from_bytes, after += t.to_bytes;
+      progress.at(static_cast<double>(before) / 1e6);
+      before += t.from_bytes, after += t.to_bytes, ++tensors;
     });
   }
   fallbacks.print(o.type);
+  if (!tokenizer) fmt::print(stderr, "{}: has no tokenizer; the new file has none either\n", in);
   if (o.common.json)
-    print_json(Object{{"in", o.in}, {"out", o.out}, {"type", o.type}, {"tensors", static_cast<int64_t>(in.tensors().size())}, {"bytes_before", static_cast<int64_t>(before)},
+    print_json(Object{{"in", in}, {"out", o.out}, {"type", o.type}, {"tensors", tensors}, {"bytes_before", static_cast<int64_t>(before)},
                       {"bytes_after", static_cast<int64_t>(after)}, {"fell_back", fallbacks.json()}, {"seconds", clock.seconds()}});
   else
-    fmt::print("{}: {} tensors, {} -> {} in {:.1f} s\n", o.out, in.tensors().size(), bytes_text(static_cast<double>(before)), bytes_text(static_cast<double>(after)), clock.seconds());
+    fmt::print("{}: {} tensors, {} -> {} in {:.1f} s\n", o.out, tensors, bytes_text(static_cast<double>(before)), bytes_text(static_cast<double>(after)), clock.seconds());
   return 0;
 }
 
@@ -64,10 +67,11 @@ void add_quantize(Command& root) {
   c.about("Writes a GGUF file with the metadata and tokenizer of IN. Norms, biases, convolution taps, decays and other small tensors "
           "stay f32; the matrix before the logits gets at least 6 bits; rows that a format's blocks do not divide fall back, with a line "
           "that says so.");
-  c.argument("IN", o->in, "a .gguf");
+  c.argument("IN", o->in, "a .gguf, a folder (Hugging Face), an RWKV .pth or .safetensors, or the name of a model that ships");
   c.argument("OUT", o->out, "the .gguf to write");
   c.choice("--type", o->type, {"F32", "F16", "BF16", "Q8_0", "Q6_K", "Q5_K", "Q5_1", "Q5_0", "Q4_K", "Q4_1", "Q4_0", "IQ4_NL", "IQ4_XS", "Q3_K", "Q2_K"}, "the element type");
   o->common.add(c);
+  c.example("headrace quantize stories260K stories.gguf --type F16", "a folder as one GGUF file that llama.cpp opens too");
   c.example("headrace quantize model.gguf small.gguf --type Q4_K", "about 5 bits for each weight");
   c.action([o] { return act(*o); });
 }

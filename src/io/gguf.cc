@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <fstream>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -184,6 +185,11 @@ GgufFile::GgufFile(std::span<const std::byte> bytes, const std::string& name, st
   check_layout(entries, data.size(), alignment, name);
   for (auto& e : entries)
     tensors_.add(std::move(e.name), tensor_in(data.subspan(static_cast<size_t>(e.offset), e.size), e.dtype, e.dims, owner));
+}
+
+bool is_gguf(const std::string& path) {
+  char magic[4] = {};
+  return !is_folder(path) && std::ifstream(path, std::ios::binary).read(magic, 4) && std::string_view(magic, 4) == "GGUF";
 }
 
 GgufFile::GgufFile(const std::string& path) {

@@ -98,6 +98,8 @@ struct GgufFile {
   TensorFile tensors_;
 };
 
+bool is_gguf(const std::string& path);              // by its first bytes
+
 // Version 3, atomic, streaming, in the order given; general.alignment (32 where it is not there) is obeyed.
 void write_gguf(const std::string& path, const GgufMetadata& metadata, const std::vector<TensorSource>& tensors);
 void write_gguf(const std::string& path, const GgufMetadata& metadata, std::span<const NamedTensor> tensors);

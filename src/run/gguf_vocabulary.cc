@@ -50,4 +50,30 @@ std::optional<Vocabulary> gguf_vocabulary(const GgufMetadata& m) {
   return v;
 }
 
+void write_vocabulary(const Vocabulary& vocabulary, size_t rows, GgufMetadata& m) {
+  Vocabulary v = vocabulary;
+  for (size_t id = v.tokens.size(); id < rows; ++id) {
+    v.tokens.push_back(text("[PAD", id, "]"));
+    v.types.push_back(5);
+    if (!v.scores.empty()) v.scores.push_back(-10000);
+  }
+  auto key = [](const char* name) { return std::string("tokenizer.ggml.") + name; };
+  m.set(key("model"), v.model);
+  if (!v.pre.empty()) m.set(key("pre"), v.pre);
+  m.set(key("tokens"), v.tokens);
+  m.set(key("token_type"), v.types);
+  if (!v.scores.empty()) m.set(key("scores"), v.scores);
+  if (v.model == "gpt2") m.set(key("merges"), v.merges);
+  auto id = [&](const char* name, std::optional<int> n) {
+    if (n) m.set(key(name), static_cast<uint32_t>(*n));
+  };
+  id("bos_token_id", v.bos), id("eos_token_id", v.eos), id("unknown_token_id", v.unk), id("padding_token_id", v.pad), id("eot_token_id", v.eot);
+  auto flag = [&](const char* name, std::optional<bool> b) {
+    if (b) m.set(key(name), *b);
+  };
+  flag("add_bos_token", v.add_bos), flag("add_eos_token", v.add_eos), flag("add_space_prefix", v.add_space_prefix);
+  flag("remove_extra_whitespaces", v.remove_extra_whitespaces);
+  if (!v.chat_template.empty()) m.set("tokenizer.chat_template", v.chat_template);
+}
+
 }  // namespace headrace

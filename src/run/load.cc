@@ -2,7 +2,6 @@
 
 #include <cstring>
 #include <filesystem>
-#include <fstream>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -15,10 +14,6 @@
 namespace headrace {
 namespace {
 
-bool is_gguf(const std::string& path) {
-  char magic[4] = {};
-  return !is_folder(path) && std::ifstream(path, std::ios::binary).read(magic, 4) && std::string_view(magic, 4) == "GGUF";
-}
 std::string beside(const std::string& path, const char* name) { return path + "/" + name; }
 
 // The tokenizer of a Hugging Face folder, where there is one.

@@ -1,7 +1,5 @@
 #include "run/open_tokenizer.h"
 
-#include <fstream>
-
 #include "base/compress.h"
 #include "base/error.h"
 #include "base/file.h"
@@ -28,8 +26,7 @@ Tokenizer open_tokenizer(const std::string& path) {
     expect(found.has_value(), path, ": no tokenizer.json, tokenizer.model, or vocab.json with merges.txt");
     return *found;
   }
-  char magic[4] = {};
-  if (std::ifstream(path, std::ios::binary).read(magic, 4) && std::string_view(magic, 4) == "GGUF") {
+  if (is_gguf(path)) {
     const auto vocabulary = gguf_vocabulary(GgufFile(path).metadata());
     expect(vocabulary.has_value(), path, ": 'tokenizer.ggml.model': there is no tokenizer in it");
     return Tokenizer::from_vocabulary(*vocabulary);

@@ -26,6 +26,11 @@ class MergeTable {
   void set(int left, int right, Merge merge);  // the first of equal pairs wins
   const Merge* find(int left, int right) const;
   size_t size() const { return used_; }
+  template <class F>
+  void each(F f) const {  // f(left, right, merge), in no order
+    for (const Slot& s : slots_)
+      if (s.pair != ~uint64_t{0}) f(static_cast<int>(s.pair >> 32), static_cast<int>(s.pair & 0xffffffffu), s.merge);
+  }
 
  private:
   struct Slot {

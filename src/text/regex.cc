@@ -114,6 +114,8 @@ Regex::Regex(std::string_view pattern) {
   compiled_ = std::move(made);
 }
 
+const std::string& Regex::pattern() const { return compiled_->pattern; }
+
 bool Regex::find(std::string_view text, size_t from, size_t& begin, size_t& end) const {
   static thread_local Scratch scratch;
   expect(scratch.data && scratch.context, "regular expression: out of memory");

@@ -3,6 +3,7 @@
 #pragma once
 #include <cstddef>
 #include <memory>
+#include <string>
 #include <string_view>
 
 namespace headrace {
@@ -13,6 +14,7 @@ class Regex {
   // The first match at or after `from` in valid UTF-8; false when there is none. A pattern that backtracks without end
   // throws Error.
   bool find(std::string_view text, size_t from, size_t& begin, size_t& end) const;
+  const std::string& pattern() const;  // as it was given
 
  private:
   struct Compiled;

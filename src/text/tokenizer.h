@@ -53,6 +53,7 @@ class Tokenizer {
   static Tokenizer from_tokenizer_json(std::string_view json, std::string_view file_name,
                                        std::string_view config_json = {});
   static Tokenizer from_vocabulary(const Vocabulary& vocabulary);
+  Vocabulary vocabulary() const;  // the other way; throws Error for what GGUF cannot say
   static Tokenizer from_rwkv_world(std::string_view vocab_text, std::string_view name);  // lines: id literal length
   static Tokenizer from_gpt2_files(std::string_view encoder_json, std::string_view merges_txt);
   static Tokenizer from_llama2c(std::string_view bytes);              // llama2.c's tokenizer.bin

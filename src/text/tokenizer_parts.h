@@ -51,6 +51,8 @@ struct NamedPretokenizer {
   bool ignore_merges = false, nfc = false;
 };
 NamedPretokenizer pretokenizer_by_name(std::string_view name);
+// A name for the pre-tokenizer that splits by these patterns; empty when there is none.
+std::string pretokenizer_name(const std::vector<std::string>& patterns, bool ignore_merges, bool nfc);
 
 // Unknown characters of SentencePiece-like vocabularies: the ids of <0x00>...<0xFF>.
 void find_byte_tokens(const Vocab& vocab, Unknown& unknown);

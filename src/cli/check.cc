@@ -1,5 +1,8 @@
 #include <fmt/core.h>
 
+#include <algorithm>
+#include <cstdlib>
+
 #include "base/error.h"
 #include "base/parallel.h"
 #include "cli/common.h"
@@ -17,8 +20,10 @@ struct Options {
 
 int act(const Options& o) {
   Loaded loaded = open(o.model, o.common);
+  const Tensor& learned = loaded.model.decoder.positions;
+  const int64_t tokens = learned ? std::min(o.tokens, learned.dim(0)) : o.tokens;   // learned positions end
   Progress progress("check", 6, "laws");
-  CheckOptions c{.tokens = o.tokens, .seed = static_cast<uint64_t>(o.seed), .quantised = is_quantised(loaded)};
+  CheckOptions c{.tokens = tokens, .seed = static_cast<uint64_t>(o.seed), .quantised = is_quantised(loaded)};
   if (const char* t = std::getenv("TMPDIR"); t && *t) c.folder = t;
   c.progress = [&](int done, int) { progress.at(done); };
   const auto results = check_model(loaded.model.decoder, identity(loaded), c);
@@ -33,7 +38,7 @@ int act(const Options& o) {
   }
   if (o.common.json)
     print_json(Object{{"model", loaded.name}, {"family", loaded.model.family}, {"device", o.common.device}, {"threads", thread_count()},
-                      {"tokens", o.tokens}, {"ok", failed.empty()}, {"laws", list}});
+                      {"tokens", tokens}, {"ok", failed.empty()}, {"laws", list}});
   std::fflush(stdout);
   expect(failed.empty(), loaded.name, ": ", failed, " differ; please report this with the output above");
   return 0;

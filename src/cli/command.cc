@@ -96,14 +96,20 @@ Command& Command::option(const std::string& names, std::vector<std::string>& v, 
   tree_->nodes[at_].app->add_option(names, v, help)->type_name(value)->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)->allow_extra_args(false);
   return *this;
 }
-Command& Command::choice(const std::string& names, std::string& v, const std::vector<std::string>& choices, const std::string& help) {
+Command& Command::choice(const std::string& names, std::string& v, const std::vector<std::string>& allowed, const std::string& help) {
   std::string joined;
-  for (const auto& c : choices) joined += (joined.empty() ? "" : "|") + c;
+  for (const auto& c : allowed) joined += (joined.empty() ? "" : "|") + c;
   CLI::Option* o = documented(tree_->nodes[at_].app->add_option(names, v, help), joined);
-  o->check(CLI::Validator([choices, joined](std::string& s) {
-    return std::find(choices.begin(), choices.end(), s) != choices.end() ? std::string() : "wanted " + joined + ", found " + s;
+  return choices(o->get_name(), allowed);
+}
+Command& Command::choices(const std::string& name, const std::vector<std::string>& allowed) {
+  std::string joined;
+  for (const auto& c : allowed) joined += (joined.empty() ? "" : "|") + c;
+  CLI::Option* o = tree_->nodes[at_].app->get_option(name);
+  o->check(CLI::Validator([allowed, joined](std::string& s) {
+    return std::find(allowed.begin(), allowed.end(), s) != allowed.end() ? std::string() : "wanted " + joined + ", found " + s;
   }, "", ""));
-  tree_->nodes[at_].choices[o] = choices;
+  tree_->nodes[at_].choices[o] = allowed;
   return *this;
 }
 Command& Command::flag(const std::string& names, bool& v, const std::string& help) {
@@ -154,7 +160,7 @@ VerbInfo Command::describe() const {
   return v;
 }
 
-Program::Program(const std::string& name, const std::string& summary, const std::string& version) : root(std::make_shared<Tree>(), 0) {
+Program::Program(const std::string& name, const std::string& summary, const std::string& version) : tree(std::make_unique<Tree>()), root(tree.get(), 0) {
   CLI::App& app = root.tree_->app;
   app.name(name);
   app.description(summary);
@@ -165,6 +171,8 @@ Program::Program(const std::string& name, const std::string& summary, const std:
   app.set_help_flag("-h,--help", "print this text and leave");
   root.tree_->nodes.push_back({.app = &app});
 }
+
+Program::~Program() = default;
 
 int Program::run(int argc, char** argv) {
   CLI::App& app = root.tree_->app;

@@ -46,6 +46,7 @@ class Command {
   Command& choice(const std::string& names, std::string& v, const std::vector<std::string>& choices, const std::string& help);
   Command& flag(const std::string& names, bool& v, const std::string& help);
   Command& argument(const std::string& name, std::string& v, const std::string& help, bool required = true);
+  Command& choices(const std::string& name, const std::vector<std::string>& choices);   // of an argument
   Command& required(const std::string& name);                                // an option that must be given
   Command& range(const std::string& name, double least, double most);
 
@@ -55,13 +56,15 @@ class Command {
 
  private:
   friend struct Program;
-  Command(std::shared_ptr<Tree> tree, int at) : tree_(std::move(tree)), at_(at) {}
-  std::shared_ptr<Tree> tree_;
+  Command(Tree* tree, int at) : tree_(tree), at_(at) {}
+  Tree* tree_;                           // the program's
   int at_;
 };
 
 struct Program {
   Program(const std::string& name, const std::string& summary, const std::string& version);
+  ~Program();
+  std::unique_ptr<Tree> tree;
   Command root;
   int run(int argc, char** argv);        // parses and acts: 0 done, 1 failed, 2 usage
 };

@@ -22,8 +22,12 @@ int main(int argc, char** argv) {
       cli::add_state,
       cli::add_info,
       cli::add_plan,
+      cli::add_explain,
+      cli::add_doctor,
       cli::add_op,
       cli::add_quantize,
+      cli::add_completion,
+      cli::add_man,
   };
   for (Add add : verbs) add(root);
   std::string message;

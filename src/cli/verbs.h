@@ -14,5 +14,9 @@ void add_state(Command& root);
 void add_info(Command& root);
 void add_plan(Command& root);
 void add_op(Command& root);
+void add_explain(Command& root);
+void add_doctor(Command& root);
+void add_completion(Command& root);
+void add_man(Command& root);
 
 }  // namespace headrace::cli

@@ -1,0 +1,307 @@
+// The program from outside: what other programs rely on.
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <thread>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "io/safetensors.h"
+#include "mixers/catalogue.h"
+#include "nn/value.h"
+
+using namespace headrace;
+
+namespace {
+
+const std::string fixtures = HEADRACE_ROOT "/tests/fixtures/";
+
+struct Ran {
+  int code;
+  std::string out, err;
+};
+// Each test has a folder of its own, which goes with it.
+class Cli : public testing::Test {
+ protected:
+  void SetUp() override {
+    folder_ = testing::TempDir() + "headrace-cli-" + std::to_string(::getpid()) + "-" + testing::UnitTest::GetInstance()->current_test_info()->name();
+    std::filesystem::create_directories(folder_);
+  }
+  void TearDown() override { std::filesystem::remove_all(folder_); }
+  std::string at(const std::string& name) const { return folder_ + "/" + name; }
+  Ran run(const std::string& arguments, const std::string& in = "") const {
+    std::ofstream(at("stdin")) << in;
+    const std::string command = "cd '" + folder_ + "' && TMPDIR='" + folder_ + "' '" HEADRACE_BINARY "' " + arguments + " <stdin >stdout 2>stderr";
+    const int status = std::system(command.c_str());
+    return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), read_text(at("stdout")), read_text(at("stderr"))};
+  }
+  Value json(const std::string& arguments, const std::string& in = "") const {
+    const Ran r = run(arguments, in);
+    EXPECT_EQ(r.code, 0) << arguments << "\n" << r.err;
+    return r.code == 0 ? parse_json(r.out, arguments) : Value(Object{});
+  }
+  void tokens(const std::string& name, std::vector<int64_t> ids, int64_t rows = 1) const {
+    const Tensor t = Tensor::from(std::span<const int64_t>(ids), {rows, static_cast<int64_t>(ids.size()) / rows});
+    write_safetensors(at(name), std::vector<NamedTensor>{{"input_ids", t}});
+  }
+  void one_line(const Ran& r, int code, const std::string& what) const {
+    EXPECT_EQ(r.code, code) << what << "\n" << r.out << r.err;
+    EXPECT_EQ(std::count(r.err.begin(), r.err.end(), '\n'), 1) << what << "\n" << r.err;
+    EXPECT_EQ(r.out, "") << what;
+  }
+  std::string folder_;
+};
+double number(const Value& v, const char* key) {
+  const Value* x = v.find(key);
+  if (!x) return NAN;
+  if (const double* d = x->get<double>()) return *d;
+  return x->get<int64_t>() ? static_cast<double>(*x->get<int64_t>()) : NAN;
+}
+std::string string(const Value& v, const char* key) {
+  const Value* x = v.find(key);
+  return x && x->get<std::string>() ? *x->get<std::string>() : "";
+}
+// The verbs that --help lists, nested ones as "state save".
+std::vector<std::string> verbs_of(const std::string& help) {
+  std::vector<std::string> found;
+  size_t at = help.find("Verbs:\n");
+  if (at == std::string::npos) return found;
+  for (at += 7; at < help.size() && help[at] == ' '; at = help.find('\n', at) + 1) found.push_back(help.substr(at + 2, help.find(' ', at + 2) - at - 2));
+  return found;
+}
+
+TEST_F(Cli, EveryVerbHasHelpWithAnExampleAndJson) {
+  std::vector<std::string> verbs = verbs_of(run("--help").out);
+  EXPECT_GE(verbs.size(), 14u);
+  for (size_t i = 0; i < verbs.size(); ++i) {
+    const Ran r = run(verbs[i] + " --help");
+    EXPECT_EQ(r.code, 0) << verbs[i];
+    EXPECT_NE(r.out.find("Usage: headrace " + verbs[i]), std::string::npos) << r.out;
+    const auto children = verbs_of(r.out);
+    for (const auto& c : children) verbs.push_back(verbs[i] + " " + c);
+    if (!children.empty()) continue;
+    EXPECT_NE(r.out.find("Examples:\n  "), std::string::npos) << verbs[i];
+    EXPECT_NE(r.out.find("--json"), std::string::npos) << verbs[i];
+  }
+}
+
+TEST_F(Cli, UsageErrorsAreOneLineAndCodeTwo) {
+  for (const char* wrong : {"nonsense", "run --nonsense", "run --threads many", "run --threads 65", "run --device tpu", "logits", "state", "state save stories260K --out x",
+                            "completion tcsh", "op", "run -n x", "logits m --tokens a --out b --form sideways", "bench --reps 0"})
+    one_line(run(wrong), 2, wrong);
+  EXPECT_EQ(run("").code, 2);
+}
+
+TEST_F(Cli, FailuresAreOneLineAndCodeOne) {
+  tokens("in", {1, 2, 3});
+  tokens("big", {1, 2, 99999});
+  std::ofstream(at("junk")) << "junk";
+  const std::string llama = fixtures + "models/llama";
+  for (const std::string& wrong : std::vector<std::string>{
+           "run no-such-model -p x", "run " + llama + " -p x", "run -p x --top-p 0", "logits " + llama + " --tokens missing --out o",
+           "logits " + llama + " --tokens junk --out o", "logits " + llama + " --tokens big --out o", "logits " + llama + " --tokens in --out /no/such/folder/o", "info junk",
+           "check junk", "state info junk", "state info in", "explain nonsense", "plan junk", "op nonsense --in in --out o"})
+    one_line(run(wrong), 1, wrong);
+  EXPECT_FALSE(file_exists(at("o")));
+#ifndef HEADRACE_CUDA
+  one_line(run("run -p x --device cuda"), 1, "a device that is not there");
+#endif
+}
+
+TEST_F(Cli, RunPrintsTheContinuationAndNothingElse) {
+  const Ran a = run("run -p 'Once upon a time' -n 20 --temp 0");
+  EXPECT_EQ(a.code, 0);
+  EXPECT_EQ(a.out, ", there was a little girl named Lily. She loved to play outsid");
+  EXPECT_EQ(a.err, "");
+  EXPECT_EQ(run("run -n 20 --temp 0", "Once upon a time\n").out, a.out);
+  EXPECT_EQ(run("run -p 'Once upon a time' -n 20 --temp 0 --threads 1").out, a.out);
+  EXPECT_EQ(run("run -p 'Once upon a time' -n 20 --temp 0 --stop girl").out, ", there was a little ");
+  EXPECT_EQ(run("run -p 'Once upon a time' -n 30 --seed 3").out, run("run -p 'Once upon a time' -n 30 --seed 3").out);
+  EXPECT_NE(run("run -p 'Once upon a time' -n 30 --seed 3").out, run("run -p 'Once upon a time' -n 30 --seed 4").out);
+  const Value j = json("run -p 'Once upon a time' -n 3 --temp 0 --json --logprobs 2");
+  EXPECT_EQ(string(j, "reason"), "length");
+  EXPECT_EQ(j.find("logprobs")->get<Array>()->size(), 3u);
+  EXPECT_EQ(j.find("top_logprobs")->get<Array>()->at(0).get<Array>()->size(), 2u);
+}
+
+TEST_F(Cli, RunContinuesRowsOfTokensAsTheReferenceDoes) {
+  const std::string expected = fixtures + "models/llama/expected.safetensors";
+  SafetensorsFile f(expected);
+  const Tensor ids = f.tensor("input_ids_short"), wanted = f.tensor("generated");
+  std::vector<int64_t> twice;
+  for (int i = 0; i < 2; ++i) twice.insert(twice.end(), ids.data<int64_t>(), ids.data<int64_t>() + ids.count());
+  tokens("in", twice, 2);
+  ASSERT_EQ(run("run " + fixtures + "models/llama --tokens in -n 12 --temp 0 --out out").code, 0);
+  const Tensor got = SafetensorsFile(at("out")).tensor("generated");
+  EXPECT_EQ(got.dtype(), DType::i64);
+  EXPECT_EQ(got.shape(), Shape({2, 12}));
+  for (int i = 0; i < 24; ++i) EXPECT_EQ(got.data<int64_t>()[i], wanted.data<int64_t>()[i % 12]) << i;
+}
+
+TEST_F(Cli, LogitsHaveTheirShapeInEveryForm) {
+  tokens("in", {1, 5, 9, 2, 7, 3}, 2);
+  std::vector<Tensor> all;
+  for (const char* form : {"whole", "chunk", "step"}) {
+    ASSERT_EQ(run("logits " + fixtures + "models/llama --tokens in --out out --form " + form).code, 0);
+    const Tensor l = SafetensorsFile(at("out")).tensor("logits").contiguous_copy();
+    EXPECT_EQ(l.shape(), Shape({2, 3, 64}));
+    EXPECT_EQ(l.dtype(), DType::f32);
+    all.push_back(l);
+    for (int i = 0; i < l.count(); ++i) ASSERT_NEAR(l.f32()[i], all[0].f32()[i], 1e-4);
+  }
+}
+
+TEST_F(Cli, BenchGivesTheFiguresThatAreReliedOn) {
+  const Value j = json("bench --prompt 8 --gen 4 --reps 1 --threads 1 --json");
+  for (const char* key : {"prefill_tps", "decode_tps", "load_ms", "first_token_ms", "peak_rss_bytes"}) EXPECT_GT(number(j, key), 0) << key;
+}
+
+TEST_F(Cli, PlanPredictsTheMeasuredPeakWithinFivePercent) {
+  for (const std::string& model : {std::string("stories260K"), std::string("rwkv7-tiny"), fixtures + "gguf/llama_q4_k.gguf"}) {
+    const double planned = number(json("plan " + model + " --context 104 --json"), "total_bytes");
+    const double measured = number(json("bench " + model + " --prompt 100 --gen 4 --reps 1 --threads 2 --json"), "peak_rss_bytes");
+    EXPECT_NEAR(planned / measured, 1, 0.05) << model << " planned " << planned << " measured " << measured;
+  }
+}
+
+TEST_F(Cli, StateContinuesForksAndDiffers) {
+  const std::string whole = run("run -p 'Once upon a time' -n 20 --temp 0").out;
+  const std::string first = run("run -p 'Once upon a time' -n 8 --temp 0 --state s").out;
+  EXPECT_EQ(run("state fork s copy").code, 0);
+  EXPECT_EQ(run("state diff s copy").code, 0);
+  EXPECT_EQ(first + run("run -p '' -n 12 --temp 0 --state s").out, whole);
+  EXPECT_EQ(run("state diff s copy").code, 1);
+  EXPECT_EQ(number(json("state info copy --json"), "tokens"), 13);
+  EXPECT_EQ(run("state save stories260K -p 'Once' --out t").code, 0);
+  EXPECT_EQ(json("state load stories260K t --json").find("next")->get<Array>()->size(), 5u);
+  const Ran other = run("state load rwkv7-tiny t");
+  one_line(other, 1, "another model");
+  EXPECT_NE(other.err.find("belongs to 'stories260K'"), std::string::npos) << other.err;
+}
+
+TEST_F(Cli, ChatInAPipeReusesWhatWasSaid) {
+  const Ran r = run("run --chat --temp 0 -n 10 --json", "Once upon a time\nThe end\n/undo\nThe end\n/save talk\n");
+  ASSERT_EQ(r.code, 0) << r.err;
+  std::vector<Value> turns;
+  std::istringstream lines(r.out);
+  for (std::string line; std::getline(lines, line);) turns.push_back(parse_json(line, "turn"));
+  ASSERT_EQ(turns.size(), 3u);
+  EXPECT_EQ(number(turns[0], "reused_tokens"), 0);
+  EXPECT_EQ(number(turns[1], "reused_tokens"), 15);
+  EXPECT_EQ(number(turns[2], "reused_tokens"), 15);
+  EXPECT_EQ(string(turns[1], "text"), string(turns[2], "text"));
+  EXPECT_EQ(run("run --chat --temp 0 -n 5", "/load talk\nMore\n").code, 0);
+  one_line(run("run --chat", "/nonsense\n"), 1, "an unknown command");
+}
+
+TEST_F(Cli, CheckHoldsAndSaysSo) {
+  const Value j = json("check --json --tokens 40");
+  EXPECT_TRUE(*j.find("ok")->get<bool>());
+  EXPECT_EQ(j.find("laws")->get<Array>()->size(), 6u);
+}
+
+TEST_F(Cli, InfoExplainDoctorAndOpAnswerInJson) {
+  const Value info = json("info --json");
+  EXPECT_EQ(string(info, "family"), "llama");
+  EXPECT_EQ(string(info, "blueprint"), "d=64 vocab=512  5*(attn(heads=8, kv=4) + swiglu)");
+  EXPECT_GT(number(info, "parameters"), 200000);
+  EXPECT_EQ(json("explain mamba2 --json").find("layers")->get<Array>()->size(), 1u);
+  EXPECT_EQ(json("explain 'd=8 2*(attn(heads=2, kv=1) + swiglu, mamba)' --json").find("layers")->get<Array>()->size(), 3u);
+  EXPECT_NE(run("explain 'd=8 2*(atn + swiglu)'").err.find("character 8: 'atn'"), std::string::npos);
+  EXPECT_GT(json("doctor --json").find("advice")->get<Array>()->size(), 0u);
+  EXPECT_GT(json("op --list --json").get<Array>()->size(), 10u);
+  const std::string op = fixtures + "ops/gla";
+  ASSERT_EQ(run("op gla --in " + op + ".in.safetensors --params " + op + ".params.json --out o --form chunk").code, 0);
+  EXPECT_TRUE(SafetensorsFile(at("o")).tensors().find("o"));
+}
+
+TEST_F(Cli, ExplainKnowsEveryLayerOfEveryFixture) {
+  for (const auto& e : std::filesystem::directory_iterator(fixtures + "models")) {
+    if (!e.is_directory()) continue;
+    const bool pth = !file_exists(e.path() / "model.safetensors") && file_exists(e.path() / "model.pth");
+    const Ran r = run("explain " + e.path().string() + (pth ? "/model.pth" : ""));
+    EXPECT_EQ(r.code, 0) << e.path() << r.err;
+  }
+}
+
+TEST_F(Cli, CompletionAndManualAreWellFormed) {
+  for (const char* shell : {"bash", "zsh", "fish"}) {
+    std::ofstream(at("script")) << run(std::string("completion ") + shell).out;
+    if (std::system((std::string("command -v ") + shell + " >/dev/null 2>&1").c_str()) != 0) continue;   // that shell is not here
+    EXPECT_EQ(std::system((std::string(shell) + " -n '" + at("script") + "'").c_str()), 0) << shell;
+  }
+  std::ofstream(at("bash")) << run("completion bash").out;
+  const std::string ask = "bash -c \"source '" + at("bash") + "'; COMP_WORDS=(headrace lo); COMP_CWORD=1; _headrace; echo \\${COMPREPLY[*]}; "
+                          "COMP_WORDS=(headrace logits --form s); COMP_CWORD=3; _headrace; echo \\${COMPREPLY[*]}; "
+                          "COMP_WORDS=(headrace state fo); COMP_CWORD=2; _headrace; echo \\${COMPREPLY[*]}\" > '" + at("answers") + "'";
+  ASSERT_EQ(std::system(ask.c_str()), 0);
+  EXPECT_EQ(read_text(at("answers")), "logits\nstep\nfork\n");
+  std::ofstream(at("page.1")) << run("man").out;
+  if (std::system("command -v man >/dev/null 2>&1 && command -v troff >/dev/null 2>&1") == 0) {
+    EXPECT_EQ(std::system(("LC_ALL=C.UTF-8 MANWIDTH=100 man --warnings -E UTF-8 -l '" + at("page.1") + "' >/dev/null 2>'" + at("warnings") + "'").c_str()), 0);
+    EXPECT_EQ(read_text(at("warnings")), "");
+  }
+}
+
+TEST_F(Cli, TruncatedAndDamagedModelsAreNamedErrors) {
+  const std::string good = fixtures + "models/llama";
+  std::filesystem::create_directories(at("m"));
+  const std::string weights = read_text(good + "/model.safetensors"), config = read_text(good + "/config.json");
+  auto attempt = [&](const std::string& w, const std::string& c, const std::string& what) {
+    std::ofstream(at("m/model.safetensors")) << w;
+    std::ofstream(at("m/config.json")) << c;
+    const Ran r = run("logits m --tokens in --out o");
+    one_line(r, 1, what);
+    EXPECT_NE(r.err.find("m"), std::string::npos);
+  };
+  tokens("in", {1, 2});
+  for (size_t n : {size_t{0}, size_t{7}, size_t{100}, weights.size() / 2, weights.size() - 1}) attempt(weights.substr(0, n), config, "weights cut to " + std::to_string(n));
+  attempt(weights, config.substr(0, config.size() / 2), "a configuration cut off");
+  attempt(weights, "{}", "an empty configuration");
+  attempt(weights, R"({"model_type": "unheard-of"})", "an unknown family");
+  const std::string gguf = read_text(fixtures + "gguf/llama.gguf");
+  for (size_t n : {size_t{3}, size_t{30}, gguf.size() / 3, gguf.size() - 1}) {
+    std::ofstream(at("m.gguf")) << gguf.substr(0, n);
+    one_line(run("logits m.gguf --tokens in --out o"), 1, "gguf cut to " + std::to_string(n));
+  }
+}
+
+// Killed at any moment, a writer leaves the file that was there, or the whole new one.
+TEST_F(Cli, AKilledWriterLeavesTheOldFileOrTheNew) {
+  ASSERT_EQ(run("state save stories260K -p Once --out s").code, 0);
+  const std::string old = read_text(at("s"));
+  auto killed_after = [&](int microseconds, std::vector<std::string> arguments) {
+    const pid_t child = ::fork();
+    if (child == 0) {
+      std::vector<char*> argv{const_cast<char*>("headrace")};
+      for (auto& a : arguments) argv.push_back(a.data());
+      argv.push_back(nullptr);
+      if (!std::freopen("/dev/null", "w", stdout) || !std::freopen("/dev/null", "w", stderr)) ::_exit(3);
+      ::execv(HEADRACE_BINARY, argv.data());
+      ::_exit(3);
+    }
+    std::this_thread::sleep_for(std::chrono::microseconds(microseconds));
+    ::kill(child, SIGKILL);
+    int status = 0;
+    ::waitpid(child, &status, 0);
+  };
+  for (int i = 0; i < 25; ++i) {
+    killed_after(500 + 700 * i, {"state", "save", "stories260K", "-p", "Once upon a time", "--out", at("s"), "--threads", "1"});
+    const Ran r = run("state info s");
+    EXPECT_EQ(r.code, 0) << r.err;
+    killed_after(500 + 700 * i, {"quantize", fixtures + "gguf/llama.gguf", at("q.gguf"), "--type", "Q8_0"});
+    if (file_exists(at("q.gguf"))) {
+      EXPECT_EQ(run("info q.gguf").code, 0) << i;
+    }
+    std::filesystem::remove(at("q.gguf"));
+  }
+}
+
+}  // namespace

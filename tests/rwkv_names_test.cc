@@ -3,44 +3,16 @@
 
 #include <gtest/gtest.h>
 
-#include <map>
 #include <regex>
 
 #include "base/error.h"
-#include "io/gguf.h"
 #include "laws.h"
-#include "models/model.h"
+#include "memory_model.h"
 #include "tensor/blocks.h"
 
 namespace headrace {
 namespace {
 
-using Tensors = std::map<std::string, Tensor>;
-
-std::string at(const std::string& path) { return std::string(HEADRACE_ROOT) + "/tests/fixtures/" + path; }
-Tensors tensors(const std::string& path) {
-  TensorFile file = path.ends_with(".gguf") ? GgufFile(at(path)).tensors() : open_tensors(at(path));
-  return {file.begin(), file.end()};
-}
-std::shared_ptr<Source> source(Tensors t, const char* file = "memory") {
-  auto s = std::make_shared<Source>();
-  auto all = std::make_shared<Tensors>(std::move(t));
-  s->file = file;
-  s->find = [all](const std::string& name) { return all->contains(name) ? all->at(name) : Tensor{}; };
-  s->names = [all] {
-    std::vector<std::string> names;
-    for (const auto& [name, tensor] : *all) names.push_back(name);
-    return names;
-  };
-  return s;
-}
-Tensor logits(const Tensors& t, const Value& config) {
-  Model m = build_model(config, source(t), "memory");
-  const std::vector<int32_t> ids{3, 17, 17, 60, 1, 42, 5, 5, 9, 33, 21, 8};
-  Batch batch;
-  batch.add(static_cast<int64_t>(ids.size()));
-  return m.decoder.logits(m.decoder.hidden(ids, batch));
-}
 Tensors renamed(const Tensors& t, const std::vector<std::pair<const char*, const char*>>& rules) {
   Tensors out;
   for (const auto& [official, tensor] : t) {
@@ -61,14 +33,6 @@ void fuse(Tensors& t, const std::string& prefix, const std::string& parts, const
     all.insert(all.end(), row.begin(), row.end());
   }
   t.emplace(name, Tensor::from(all, {static_cast<int64_t>(parts.size()), width}));
-}
-std::string error_of(const Tensors& t, const Value& config) {
-  try {
-    logits(t, config);
-  } catch (const Error& e) {
-    return e.what();
-  }
-  return "no error";
 }
 Value type(const char* name) { return Object{{"model_type", name}}; }
 

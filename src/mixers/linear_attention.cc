@@ -21,9 +21,10 @@ LinearAttention LinearAttention::bind(const Scope& s, Options o, Gate gate) {
     return Conv{c("weight", {channels, o.taps}), c.maybe("bias", {channels})};
   };
   if (o.taps > 0) m.q_conv = conv(qn, Q), m.k_conv = conv(kn, K), m.v_conv = conv(vn, V);
-  // The norm is named for what follows it; without elementwise_affine it has no weight.
-  const Scope n = s.has("g_norm_swish_gate.weight") ? s / "g_norm_swish_gate" : s / "g_norm";
-  m.norm = {.weight = n.maybe("weight", {o.norm_by_head ? o.value : A}), .eps = o.norm_eps};
+  // The norm is named for what follows it.
+  const Scope n = o.output_gate && !s.has("g_norm.weight") ? s / "g_norm_swish_gate" : s / "g_norm";
+  m.norm = {.eps = o.norm_eps};
+  if (o.norm_weight) m.norm.weight = n("weight", {o.norm_by_head ? o.value : A});
   return m;
 }
 

@@ -24,7 +24,7 @@ struct LinearAttention {
     float norm_eps;
     int taps = 0;                                                        // of the short convolutions; 0: none
     bool conv_silu = true, output_gate = true;
-    bool norm_by_head = true;                                            // else over all heads at once
+    bool norm_by_head = true, norm_weight = true;                        // else over all heads at once; without one
     const char *q_name = "q", *k_name = "k", *v_name = "v";              // of q_proj, q_conv1d, ...
   };
   struct Conv { Tensor weight, bias; };

@@ -21,6 +21,7 @@ struct FlaConfig {
   double expand_k = 1, expand_v = 1;
   int conv_size = 4, gate_low_rank_dim = 16, max_position_embeddings = 0;
   bool use_short_conv = false, use_output_gate = true, use_lower_bound = true, tie_word_embeddings = false;
+  bool elementwise_affine = true;
   float norm_eps = 1e-6f;
   void visit(auto& v) {
     v("model_type", model_type), v("vocab_size", vocab_size), v("hidden_size", hidden_size), v("num_hidden_layers", num_hidden_layers);
@@ -31,6 +32,7 @@ struct FlaConfig {
     v.optional("gate_low_rank_dim", gate_low_rank_dim), v.optional("max_position_embeddings", max_position_embeddings);
     v.optional("use_short_conv", use_short_conv), v.optional("use_output_gate", use_output_gate), v.optional("use_lower_bound", use_lower_bound);
     v.optional("tie_word_embeddings", tie_word_embeddings), v.optional("norm_eps", norm_eps), v.optional("hidden_act", hidden_act);
+    v.optional("elementwise_affine", elementwise_affine);
   }
 };
 
@@ -62,7 +64,8 @@ LinearAttention::Options options(const FlaConfig& c, const std::string& file) {
          c.expand_k, ", expand_v ", c.expand_v);
   return {.name = c.model_type, .width = c.hidden_size, .heads = H, .kv_heads = G,
           .key = static_cast<int>(keys) / H, .value = static_cast<int>(values) / H,
-          .norm_eps = c.norm_eps, .taps = c.use_short_conv ? c.conv_size : 0, .output_gate = c.use_output_gate};
+          .norm_eps = c.norm_eps, .taps = c.use_short_conv ? c.conv_size : 0, .output_gate = c.use_output_gate,
+          .norm_weight = c.elementwise_affine};
 }
 
 template <class Bind>                                  // LinearAttention bind(scope of a layer's mixer, layer)
@@ -115,7 +118,7 @@ Model hgrn2(const Value& config, const Scope& root, const std::string& file) {
   expect(D % H == 0 && K * H == D, file, ": ", H, " heads of ", K, " for hidden_size ", D);
   LinearAttention::Options o{.name = "hgrn2", .width = D, .heads = H, .kv_heads = H, .key = K, .value = D / H, .norm_eps = c.norm_eps,
                              .taps = c.use_short_conv ? c.conv_size : 0, .conv_silu = false, .output_gate = false, .norm_by_head = false,
-                             .k_name = "f", .v_name = "i"};
+                             .norm_weight = c.elementwise_affine, .k_name = "f", .v_name = "i"};
   // Lower bounds: the softmax over layers, summed up to each, without the first's share.
   Tensor bounds;
   if (c.use_lower_bound) bounds = (root / "model")("lower_bounds", {L, D});

@@ -44,12 +44,13 @@ Model gpt2(const Value& config, const Scope& root, const std::string& file) {
   check_size(file, "n_inner", inner);
   expect(D % c.n_head == 0, file, ": n_embd = ", D, " is no multiple of n_head = ", c.n_head);
 
-  Scope s = root.has("transformer.wte.weight") ? root / "transformer" : root;
-  const bool in_out = (s / "h" / 0 / "attn").dim("c_attn.weight", 0) == D;
-  auto map = [&](const Scope& at, int64_t in, int64_t out, int64_t begin, int64_t rows) {   // rows [begin, begin + out) of [rows,in]
-    Tensor bias = at("bias", {rows});
-    return Linear{in_out ? at.transposed("weight", rows, begin, {out, in}) : at.part("weight", rows, begin, {out, in}), bias.slice(0, begin, out)};
+  Scope s = root.has("transformer.wte.weight") || root.has("transformer.wpe.weight") ? root / "transformer" : root;
+  const Scope first = s / "h" / 0 / "attn";
+  const bool in_out = !first.has("c_attn.weight") || first.dim("c_attn.weight", 0) == D;
+  auto part = [&](const Scope& at, int64_t rows, int64_t begin, const Shape& shape) {   // rows [begin, ...) of a [rows,in] matrix
+    return in_out ? at.transposed("weight", rows, begin, shape) : at.part("weight", rows, begin, shape);
   };
+  auto map = [&](const Scope& at, int64_t in, int64_t out) { return Linear{part(at, out, 0, {out, in}), at("bias", {out})}; };
   root.source().ignore = [](const std::string& name) { return name.ends_with(".attn.bias") || name.ends_with(".attn.masked_bias"); };   // masks
 
   Model m;
@@ -63,9 +64,10 @@ Model gpt2(const Value& config, const Scope& root, const std::string& file) {
     AttentionMixer::Options o{.width = D, .heads = c.n_head, .kv_heads = c.n_head, .head_dim = head_dim, .qkv_bias = true, .out_bias = true};
     o.attend.scale = (c.scale_attn_weights ? 1 / std::sqrt(static_cast<float>(head_dim)) : 1) /
                      static_cast<float>(c.scale_attn_by_inverse_layer_idx ? l + 1 : 1);
-    AttentionMixer attend{.o = o, .q = map(qkv, D, D, 0, 3 * D), .k = map(qkv, D, D, D, 3 * D), .v = map(qkv, D, D, 2 * D, 3 * D),
-                          .out = map(b / "attn" / "c_proj", D, D, 0, D)};
-    Mlp mlp{map(b / "mlp" / "c_fc", D, inner, 0, inner), map(b / "mlp" / "c_proj", inner, D, 0, D), activation(c.activation_function, file)};
+    const Tensor bias = qkv("bias", {3 * D});
+    auto third = [&](int i) { return Linear{part(qkv, 3 * D, i * D, {D, D}), bias.slice(0, i * D, D)}; };
+    AttentionMixer attend{.o = o, .q = third(0), .k = third(1), .v = third(2), .out = map(b / "attn" / "c_proj", D, D)};
+    Mlp mlp{map(b / "mlp" / "c_fc", D, inner), map(b / "mlp" / "c_proj", inner, D), activation(c.activation_function, file)};
     d.layers.push_back(residual(AttentionMixer::text(o), Norm::layer(b / "ln_1", D, c.layer_norm_epsilon), sublayer(std::move(attend))) +
                        residual("mlp", Norm::layer(b / "ln_2", D, c.layer_norm_epsilon), sublayer(std::move(mlp))));
   }

@@ -20,6 +20,10 @@ bool same(const Shape& a, const Shape& b) {
 std::string part_text(int64_t rows, int64_t begin, int64_t count) {
   return count == rows ? "" : text("[", begin, ":", begin + count, "]");
 }
+// A fused matrix is fetched once for each part of it.
+void note(std::vector<std::string>& faults, std::string fault) {
+  if (std::find(faults.begin(), faults.end(), fault) == faults.end()) faults.push_back(std::move(fault));
+}
 void list(std::string& message, const char* what, const std::vector<std::string>& names) {
   if (names.empty()) return;
   message += std::string(message.empty() ? "" : "; ") + what + " ";
@@ -55,15 +59,15 @@ Tensor Scope::fetch(const std::string& name, const Shape& shape) const {
   source_->used.insert(key);
   Tensor t = source_->find(key);
   if (!t) {
-    source_->missing.push_back(text(key, " ", shape));
+    note(source_->missing, text(key, " ", shape));
     return {};
   }
   if (!same(t.shape(), shape) || !(is_float(t.dtype()) || is_block(t.dtype()))) {
-    source_->wrong.push_back(text(key, " is ", t.dtype(), " ", t.shape(), ", wanted ", shape));
+    note(source_->wrong, text(key, " is ", t.dtype(), " ", t.shape(), ", wanted ", shape));
     return {};
   }
   if (is_block(t.dtype()) && t.shape() != shape && (shape.rank() == 0 || shape[-1] % info(t.dtype()).block != 0)) {
-    source_->wrong.push_back(text(key, " is ", t.dtype(), " ", t.shape(), ", wanted ", shape));
+    note(source_->wrong, text(key, " is ", t.dtype(), " ", t.shape(), ", wanted ", shape));
     return {};
   }
   return t.contiguous() ? t.view(shape) : t.contiguous_copy().view(shape);
@@ -101,7 +105,7 @@ Tensor Scope::transposed(const std::string& name, int64_t rows, int64_t begin, c
   Tensor raw = fetch(name, {shape[1], rows});
   if (!raw) return Tensor::empty(shape, DType::f32, Device::meta);
   if (is_block(raw.dtype())) {
-    source_->wrong.push_back(text(full(name), " is ", raw.dtype(), "; only plain dtypes can be transposed"));
+    note(source_->wrong, text(full(name), " is ", raw.dtype(), "; only plain dtypes can be transposed"));
     return Tensor::empty(shape, DType::f32, Device::meta);
   }
   return place(name + part_text(rows, begin, shape[0]), raw.slice(1, begin, shape[0]).transposed_copy());

@@ -1,0 +1,114 @@
+// The laws stream and parity on every model of tests/fixtures/models: token by token = in chunks = whole = the logits
+// of the reference implementation, by the CPU's kernels and by the definitions.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <map>
+
+#include "base/parallel.h"
+#include "io/safetensors.h"
+#include "run/load.h"
+
+namespace headrace {
+namespace {
+
+constexpr double tolerance = 1e-4;                 // norm of the difference over the norm of the reference
+
+// Name and path: each folder, and each .pth beside it. A folder whose family nobody knows fails when it is opened.
+std::map<std::string, std::filesystem::path> models() {
+  std::map<std::string, std::filesystem::path> found;
+  for (const auto& e : std::filesystem::directory_iterator(HEADRACE_ROOT "/tests/fixtures/models")) {
+    if (!e.is_directory()) continue;
+    const std::string name = e.path().filename();
+    if (exists(e.path() / "config.json") || exists(e.path() / "model.safetensors")) found[name] = e.path();
+    if (exists(e.path() / "model.pth")) found[name.ends_with("_pth") ? name : name + "_pth"] = e.path() / "model.pth";
+  }
+  return found;
+}
+std::vector<std::string> names() {
+  std::vector<std::string> all;
+  for (const auto& [name, path] : models()) all.push_back(name);
+  return all;
+}
+std::vector<int32_t> ids(const Tensor& t) { return {t.data<int64_t>(), t.data<int64_t>() + t.count()}; }
+
+Tensor run(const Decoder& d, std::span<const int32_t> tokens, State* state, int64_t chunk) {
+  const auto all = static_cast<int64_t>(tokens.size());
+  Tensor y = Tensor::empty({all, d.vocab});
+  for (int64_t t = 0; t < all; t += chunk) {
+    const int64_t n = std::min(chunk, all - t);
+    Batch batch;
+    batch.add(n, state);
+    Tensor part = d.logits(d.hidden(tokens.subspan(static_cast<size_t>(t), static_cast<size_t>(n)), batch));
+    std::copy_n(part.f32(), part.count(), y.f32() + t * d.vocab);
+  }
+  return y;
+}
+double relative_error(const Tensor& got, const Tensor& want) {
+  double off = 0, size = 0;
+  for (int64_t i = 0; i < want.count(); ++i) {
+    off += std::pow(double{got.f32()[i]} - want.f32()[i], 2);
+    size += std::pow(double{want.f32()[i]}, 2);
+  }
+  return std::sqrt(off / size);
+}
+std::vector<int32_t> best(const Tensor& logits, int64_t vocab) {
+  std::vector<int32_t> all;
+  for (const float* row = logits.f32(); row < logits.f32() + logits.count(); row += vocab)
+    all.push_back(static_cast<int32_t>(std::max_element(row, row + vocab) - row));
+  return all;
+}
+
+class Stream : public testing::TestWithParam<std::string> {
+ protected:
+  void SetUp() override {
+    set_thread_count(1);                           // tiny models are faster on one
+    const std::filesystem::path path = models().at(GetParam());
+    SafetensorsFile expected((is_directory(path) ? path : path.parent_path()) / "expected.safetensors");
+    tokens = ids(expected.tensor("input_ids")), shorter = ids(expected.tensor("input_ids_short"));
+    generated = ids(expected.tensor("generated"));
+    want = expected.tensor("logits");
+  }
+  void holds(const Loaded& m, std::vector<int64_t> chunks) const {
+    const Decoder& d = m.model.decoder;
+    const auto all = static_cast<int64_t>(tokens.size());
+    ASSERT_EQ(want.count(), all * d.vocab);
+    const Tensor whole = run(d, tokens, nullptr, all);
+    EXPECT_LT(relative_error(whole, want), tolerance) << "whole";
+    EXPECT_EQ(best(whole, d.vocab), best(want, d.vocab)) << "whole";
+    for (int64_t chunk : chunks) {
+      State state;
+      const Tensor y = run(d, tokens, &state, chunk);
+      EXPECT_LT(relative_error(y, want), tolerance) << "in chunks of " << chunk;
+      EXPECT_LT(relative_error(y, whole), tolerance) << "in chunks of " << chunk;
+      EXPECT_EQ(best(y, d.vocab), best(want, d.vocab)) << "in chunks of " << chunk;
+      EXPECT_EQ(state.tokens, all);
+    }
+  }
+  std::vector<int32_t> tokens, shorter, generated;
+  Tensor want;
+};
+
+TEST_P(Stream, GivesTheReferenceLogitsWholeInChunksAndStepByStep) { holds(open_model(models().at(GetParam())), {64, 32, 7, 1}); }
+
+TEST_P(Stream, GivesTheReferenceLogitsByTheDefinitionsToo) {
+  Loaded m = open_model(models().at(GetParam()), {.pack = false});
+  UseNaive definitions;
+  holds(m, {33, 1});
+}
+
+TEST_P(Stream, GoesOnGreedilyAsTheReferenceDid) {
+  Loaded m = open_model(models().at(GetParam()));
+  const Decoder& d = m.model.decoder;
+  State state;
+  std::vector<int32_t> told{best(run(d, shorter, &state, static_cast<int64_t>(shorter.size())), d.vocab).back()};
+  while (told.size() < generated.size()) told.push_back(best(run(d, std::span(told).last(1), &state, 1), d.vocab).back());
+  EXPECT_EQ(told, generated);
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, Stream, testing::ValuesIn(names()), [](const auto& i) { return i.param; });
+
+}  // namespace
+}  // namespace headrace

@@ -1,0 +1,169 @@
+// The law strict: what a checkpoint lacks, has too much or has in another shape is one error that names all of it.
+// And what is no fault: the spellings and prefixes that published checkpoints of one family differ by.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <filesystem>
+
+#include "laws.h"
+#include "memory_model.h"
+#include "run/load.h"
+
+namespace headrace {
+namespace {
+
+std::string folder(const std::string& name) { return std::string(HEADRACE_ROOT) + "/tests/fixtures/models/" + name; }
+Value config_of(const std::string& name) { return read_model_config(folder(name)); }
+// Those of Hugging Face's names. RWKV's are renamed first: rwkv_names_test.cc.
+std::vector<std::string> fixtures() {
+  std::vector<std::string> names;
+  for (const auto& e : std::filesystem::directory_iterator(folder("")))
+    if (std::string name = e.path().filename(); exists(e.path() / "config.json") && name.find("rwkv") == name.npos) names.push_back(name);
+  std::sort(names.begin(), names.end());
+  return names;
+}
+Value with(Value config, std::initializer_list<std::pair<const char*, Value>> changes) {
+  auto& o = std::get<Object>(config.v);
+  for (const auto& [key, value] : changes) o[key] = value;
+  return config;
+}
+Value without(Value config, std::initializer_list<const char*> keys) {
+  for (const char* key : keys) std::get<Object>(config.v).erase(key);
+  return config;
+}
+
+class Strict : public testing::TestWithParam<std::string> {};
+
+TEST_P(Strict, EveryTensorThatIsMissingIsNamed) {
+  const Tensors all = tensors("models/" + GetParam());
+  const Value config = config_of(GetParam());
+  for (const auto& [name, tensor] : all) {
+    if (name == "lm_head.weight") continue;        // without one, the embedding is the head
+    Tensors less = all;
+    less.erase(name);
+    const std::string message = error_of(less, config);
+    EXPECT_TRUE(message.starts_with("memory: missing tensors: ") && message.find(name) != message.npos) << name << ": " << message;
+  }
+}
+
+TEST_P(Strict, EveryTensorOfAnotherShapeIsNamed) {
+  const Tensors all = tensors("models/" + GetParam());
+  const Value config = config_of(GetParam());
+  for (const auto& [name, tensor] : all) {
+    Tensors odd = all;
+    Shape shape = tensor.shape();
+    shape[0] += 1;
+    odd[name] = Tensor::zeros(shape);
+    const std::string message = error_of(odd, config);
+    EXPECT_NE(message.find(text(name, " is f32 ", shape, ", wanted ")), message.npos) << message;
+  }
+}
+
+TEST_P(Strict, AllFaultsOfAFileAreOneError) {
+  Tensors t = tensors("models/" + GetParam());
+  auto in_layer_1 = [](const auto& p) { return p.first.find(".1.") != std::string::npos; };
+  auto gone = std::find_if(t.begin(), t.end(), in_layer_1);
+  auto odd = std::find_if(t.rbegin(), t.rend(), in_layer_1);
+  ASSERT_NE(gone->first, odd->first);
+  const std::string missing = gone->first, wrong = odd->first;
+  odd->second = Tensor::zeros({5, 7});
+  t.erase(gone);
+  t["spare.weight"] = t["layers.0.extra"] = Tensor::zeros({2});
+  const std::string message = error_of(t, config_of(GetParam()));
+  EXPECT_NE(message.find(missing), message.npos) << message;
+  EXPECT_NE(message.find(wrong + " is f32 [5,7], wanted "), message.npos) << message;
+  EXPECT_NE(message.find("spare tensors: layers.0.extra, spare.weight"), message.npos) << message;
+  EXPECT_EQ(message.find('\n'), message.npos) << message;
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, Strict, testing::ValuesIn(fixtures()), [](const auto& i) { return i.param; });
+
+TEST(Spelling, Gpt2MayLackItsPrefixAndHaveItsMasks) {
+  const Value config = config_of("gpt2");
+  const Tensors now = tensors("models/gpt2");
+  Tensors then;
+  for (const auto& [name, tensor] : now) then[name.substr(std::string("transformer.").size())] = tensor;
+  then["h.0.attn.bias"] = Tensor::zeros({1, 1, 128, 128});
+  then["h.1.attn.masked_bias"] = Tensor::zeros({1});
+  EXPECT_TRUE(same_bits(logits(then, config), logits(now, config)));
+}
+
+TEST(Spelling, Gpt2MatricesMayBeOutByIn) {
+  const Value config = config_of("gpt2");
+  const Tensors now = tensors("models/gpt2");
+  Tensors turned = now;
+  for (auto& [name, tensor] : turned)
+    if (name.ends_with("c_attn.weight") || name.ends_with("c_proj.weight") || name.ends_with("c_fc.weight")) tensor = tensor.transposed_copy();
+  EXPECT_TRUE(same_bits(logits(turned, config), logits(now, config)));
+}
+
+TEST(Spelling, Gemma3OfTransformers4HasItsTwoBasesApart) {
+  const Tensors t = tensors("models/gemma3_text");
+  const Value now = config_of("gemma3_text");
+  const Value then = with(without(now, {"rope_parameters", "layer_types"}),
+                          {{"rope_theta", 500000.0}, {"rope_local_base_freq", 10000.0}, {"sliding_window_pattern", 2},
+                           {"rope_scaling", Object{{"rope_type", "linear"}, {"factor", 2.0}}}});
+  EXPECT_TRUE(same_bits(logits(t, then), logits(t, now)));
+}
+
+TEST(Spelling, Gemma2WithoutLayerTypesAlternatesAndNullIsNoCap) {
+  const Tensors t = tensors("models/gemma2");
+  const Value now = config_of("gemma2");
+  EXPECT_TRUE(same_bits(logits(t, without(now, {"layer_types"})), logits(t, now)));
+  const Value capped = with(now, {{"attn_logit_softcapping", 50.0}, {"final_logit_softcapping", 30.0}});
+  EXPECT_TRUE(same_bits(logits(t, without(now, {"attn_logit_softcapping", "final_logit_softcapping"})), logits(t, capped)));
+  Tensor free = logits(t, with(now, {{"final_logit_softcapping", Value{}}}));
+  EXPECT_FALSE(same_bits(free, logits(t, now)));
+}
+
+TEST(Spelling, TheFirstGemmaSaysGeluAndMeansTanh) {
+  const Tensors t = tensors("models/gemma");
+  const Value now = config_of("gemma");
+  EXPECT_TRUE(same_bits(logits(t, with(now, {{"hidden_act", "gelu"}, {"hidden_activation", Value{}}})), logits(t, now)));
+}
+
+TEST(Spelling, MambaSizesMayFollowFromTheWidth) {
+  const Tensors t = tensors("models/mamba");
+  const Value now = config_of("mamba");
+  EXPECT_TRUE(same_bits(logits(t, without(now, {"intermediate_size"})), logits(t, now)));
+  EXPECT_EQ(error_of(t, with(now, {{"time_step_rank", "often"}})), "memory: time_step_rank = \"often\" is no number, nor \"auto\"");
+  const std::string message = error_of(t, with(now, {{"time_step_rank", "auto"}}));   // ceil(24 / 16), where the file has 3
+  EXPECT_NE(message.find("dt_proj.weight is f32 [48,3], wanted [48,2]"), message.npos) << message;
+}
+
+TEST(Spelling, Mamba2ClampsItsTimeSteps) {
+  const Tensors t = tensors("models/mamba2");
+  const Value now = config_of("mamba2");
+  EXPECT_TRUE(same_bits(logits(t, without(now, {"time_step_limit"})), logits(t, now)));
+  EXPECT_TRUE(same_bits(logits(t, with(now, {{"time_step_limit", Array{0.0, 1e9}}})), logits(t, now)));
+  EXPECT_FALSE(same_bits(logits(t, with(now, {{"time_step_limit", Array{0.0, 0.05}}})), logits(t, now)));
+  EXPECT_EQ(error_of(t, with(now, {{"time_step_limit", Array{0.1}}})), "memory: time_step_limit must be [least, most]");
+}
+
+TEST(Spelling, RecurrentGemmaOfTransformers4HasFlatRotaryKeys) {
+  const Tensors t = tensors("models/griffin");
+  const Value now = config_of("griffin");
+  const Value then = with(without(now, {"rope_parameters"}), {{"rope_theta", 10000.0}, {"partial_rotary_factor", 0.5}});
+  EXPECT_TRUE(same_bits(logits(t, then), logits(t, now)));
+  EXPECT_TRUE(same_bits(logits(t, without(now, {"rope_parameters"})), logits(t, now))) << "a half and 10000 are the family's own";
+  const std::string message = error_of(t, with(now, {{"lru_width", Value{}}}));   // null: the width, 32, where the file has 24
+  EXPECT_NE(message.find("rg_lru.recurrent_param is bf16 [24], wanted [32]"), message.npos) << message;
+  EXPECT_EQ(error_of(t, with(now, {{"block_types", Array{"recurrent", "mamba"}}})),
+            "memory: block_types has 'mamba'; known: recurrent, attention");
+}
+
+TEST(Spelling, Phi3LongropeTurnsBySuAndByItsNewName) {
+  const Tensors t = tensors("models/phi3");
+  Array shorter, longer;
+  for (int i = 0; i < 3; ++i) shorter.push_back(1.0), longer.push_back(2.0 + i);
+  Object scaling{{"rope_type", "longrope"}, {"rope_theta", 10000.0}, {"short_factor", shorter}, {"long_factor", longer}};
+  const Value base = with(config_of("phi3"), {{"original_max_position_embeddings", 64}});
+  const Value now = with(base, {{"rope_parameters", scaling}});
+  scaling.erase("rope_type"), scaling.erase("rope_theta"), scaling["type"] = "su";
+  const Value then = with(without(base, {"rope_parameters"}), {{"rope_theta", 10000.0}, {"rope_scaling", scaling}});
+  EXPECT_TRUE(same_bits(logits(t, then), logits(t, now)));
+  EXPECT_FALSE(same_bits(logits(t, now), logits(t, config_of("phi3"))));
+}
+
+}  // namespace
+}  // namespace headrace

@@ -3,8 +3,9 @@
 
     python bench/make_gguf.py FOLDER [NAME ...]         (no names: all; --list names them)
 
-NAME is SHAPE-TYPE with a type of f16 f32 q4_0 q8_0 for a .gguf that llama.cpp opens too, without a tokenizer; or
-recurrentgemma300m, a Hugging Face folder in bf16 (GGUF has no such architecture). All matrices have the one type, embedding
+NAME is SHAPE-TYPE with a type of f16 f32 q4_0 q8_0 for a .gguf that llama.cpp opens too, without a tokenizer. It cannot open
+recurrentgemma300m-TYPE (general.architecture is headrace, config.json is in the metadata); without a type that is a Hugging Face
+folder in bf16. All matrices have the one type, embedding
 and head included; norms, convolutions, decays and low-rank matrices stay f32, as in real files. A matrix whose rows are no
 multiple of 32 is f16. Weights are normal with variance 1/in, so that activations and decays are like a trained model's.
 Needs the gguf package.
@@ -96,8 +97,9 @@ def rwkv(f, version, D, ffn, L, vocab, size=64):
             for x in ("a0", "v0", "r_k"): f.f32(t + x + ".weight", small(D))
             f.f32(t + "k_k.weight", np.ones(D)); f.f32(t + "k_a.weight", np.ones(D))
 
-def recurrent_gemma(folder, D=1024, ffn=3072, L=18, heads=8, size=128, vocab=65536):
-    os.makedirs(folder, exist_ok=True); tensors = {}
+def recurrent_gemma(D=1024, ffn=3072, L=18, heads=8, size=128, vocab=65536):
+    """-> (configuration, tensors by Hugging Face's names)"""
+    tensors = {}
     def linear(name, out, width, bias=True):
         tensors[name + ".weight"] = normal(out, width)
         if bias: tensors[name + ".bias"] = np.zeros(out)
@@ -117,13 +119,21 @@ def recurrent_gemma(folder, D=1024, ffn=3072, L=18, heads=8, size=128, vocab=655
             tensors[t + f"rg_lru.{gate}_weight"] = normal(heads, D // heads, D // heads)
             tensors[t + f"rg_lru.{gate}_bias"] = np.zeros((heads, D // heads))
         tensors[t + "rg_lru.recurrent_param"] = np.log(np.expm1(-0.5 * np.log(rng.uniform(0.9, 0.999, D)) / 4))   # a^8 in 0.9 .. 0.999, squared
-    write_bf16(folder + "/model.safetensors", tensors)
     config = dict(architectures=["RecurrentGemmaForCausalLM"], model_type="recurrent_gemma", attention_bias=False, attention_window_size=2048,
                   block_types=kinds, bos_token_id=2, eos_token_id=1, pad_token_id=0, conv1d_width=4, head_dim=size,
                   hidden_activation="gelu_pytorch_tanh", hidden_size=D, intermediate_size=2 * ffn, logits_soft_cap=30.0, lru_width=D,
-                  num_attention_heads=heads, num_hidden_layers=L, num_key_value_heads=1, rms_norm_eps=1e-6, tie_word_embeddings=True, vocab_size=vocab,
+                  num_attention_heads=heads, num_hidden_layers=L, num_key_value_heads=1, rms_norm_eps=1e-6, tie_word_embeddings=True,
+                  vocab_size=vocab,
                   rope_parameters=dict(partial_rotary_factor=0.5, rope_theta=10000.0, rope_type="default"))
-    with open(folder + "/config.json", "w") as f: json.dump(config, f, indent=1)
+    return config, tensors
+
+def own_gguf(path, name, kind, config, tensors):
+    w, (kind, file_type) = gguf.GGUFWriter(path, "headrace"), TYPES[kind]
+    w.add_name(name); w.add_file_type(file_type); w.add_string("headrace.config", json.dumps(config))
+    for to, x in tensors.items():
+        of = kind if x.ndim == 2 and to.endswith(".weight") else Q.F32
+        x = np.ascontiguousarray(x, dtype=np.float32); w.add_tensor(to, gguf.quants.quantize(x, of), raw_dtype=of)
+    w.write_header_to_file(); w.write_kv_data_to_file(); w.write_tensors_to_file(); w.close()
 
 def write_bf16(path, tensors):
     header, at, parts = {}, 0, []
@@ -145,15 +155,20 @@ SHAPES = {
     "rwkv7-191m": ("rwkv7", lambda f: rwkv(f, 7, 768, 3072, 12, 65536), 65536),                    # RWKV-7 World 0.1B
 }
 ALL = ["llama135m-q8_0", "llama135m-q4_0", "mamba130m-q8_0", "mamba130m-q4_0", "mamba2-130m-q8_0", "mamba2-130m-q4_0", "rwkv6-170m-q8_0",
-       "rwkv7-191m-q8_0", "llama300m-q8_0", "recurrentgemma300m"]
+       "rwkv7-191m-q8_0", "llama300m-q8_0", "recurrentgemma300m-q8_0", "recurrentgemma300m"]
 
 def make(folder, name):
     global rng
     rng = np.random.default_rng(1)               # the same file whatever was made before
-    if name == "recurrentgemma300m": path = os.path.join(folder, name); recurrent_gemma(path); path += "/model.safetensors"
+    path = os.path.join(folder, name + ".gguf"); shape, _, kind = name.rpartition("-")
+    if name == "recurrentgemma300m":
+        folder = os.path.join(folder, name); os.makedirs(folder, exist_ok=True); path = folder + "/model.safetensors"
+        config, tensors = recurrent_gemma(); write_bf16(path, tensors)
+        with open(folder + "/config.json", "w") as f: json.dump(config, f, indent=1)
     else:
-        shape, kind = name.rsplit("-", 1); arch, build, vocab = SHAPES[shape]; path = os.path.join(folder, name + ".gguf")
-        f = Writer(path + ".part", arch, name, kind, vocab); build(f); f.close(); os.replace(path + ".part", path)
+        if shape == "recurrentgemma300m": own_gguf(path + ".part", name, kind, *recurrent_gemma())
+        else: arch, build, vocab = SHAPES[shape]; f = Writer(path + ".part", arch, name, kind, vocab); build(f); f.close()
+        os.replace(path + ".part", path)
     print(f"{path}: {os.path.getsize(path) / 1e6:.1f} MB", flush=True)
 
 if __name__ == "__main__":
@@ -162,6 +177,6 @@ if __name__ == "__main__":
     os.makedirs(sys.argv[1], exist_ok=True)
     for n in sys.argv[2:] or ALL:
         shape, _, kind = n.rpartition("-")
-        if n != "recurrentgemma300m" and (shape not in SHAPES or kind not in TYPES):
+        if n != "recurrentgemma300m" and (shape not in [*SHAPES, "recurrentgemma300m"] or kind not in TYPES):
             sys.exit(f"{n}: unknown; shapes: {', '.join(SHAPES)}; types: {', '.join(TYPES)}; or recurrentgemma300m")
         make(sys.argv[1], n)

@@ -64,6 +64,24 @@ INSTANTIATE_TEST_SUITE_P(All, GgufModels, testing::Values("llama", "llama_rope3_
                                                             "falcon_mamba", "mamba2", "rwkv6_bf16", "rwkv7_f16"),
                          [](const auto& info) { return info.param; });
 
+TEST(GgufDialect, OurOwnArchitectureHoldsAConfigJsonAndNamesAsTheyAre) {
+  const std::string folder = std::string(HEADRACE_ROOT) + "/tests/fixtures/models/griffin";
+  const std::string path = testing::TempDir() + "/headrace_own_" + std::to_string(getpid()) + ".gguf";
+  SafetensorsFile expected(folder + "/expected.safetensors");
+  const Tensor ids = expected.tensor("input_ids");
+  auto open_with = [&](const std::string& config) {
+    GgufMetadata metadata("own.gguf");
+    metadata.add("general.architecture", "headrace");
+    metadata.add("headrace.config", config);
+    write_gguf(path, metadata, read_safetensors_folder(folder).tensors());
+    return open_model(path);
+  };
+  Tensor got = logits_of(open_with(to_json(read_model_config(folder))), ids, ids.count()), want = logits_of(open_model(folder), ids, ids.count());
+  EXPECT_TRUE(same_bits(got, want));
+  for (const char* wrong : {"", "[1]", "{\"model_type\": 3}"}) EXPECT_THROW(open_with(wrong), Error) << wrong;
+  unlink(path.c_str());
+}
+
 // The llama fixture with its metadata changed by `change`, opened.
 std::string error_of(const std::function<void(GgufMetadata&)>& change) {
   GgufFile file(fixture("llama.gguf"));

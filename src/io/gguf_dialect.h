@@ -7,6 +7,7 @@
 //   mamba, mamba2         ssm_a holds -exp(A_log): the logarithm is taken
 //   gpt2                  matrices are [out,in], Hugging Face's [in,out]: the family tells by the shape
 //   rope_freqs.weight     rope_scaling of type "factors"
+// The architecture "headrace" is ours, for families that GGUF has none for: headrace.config holds config.json's text.
 #pragma once
 #include <functional>
 #include <map>

@@ -50,6 +50,13 @@ void rwkv(const GgufReader& r, Object& c) {
   c["context_length"] = r.integer("context_length", 0);
 }
 
+// For families that llama.cpp has no architecture for, an architecture of our own: config.json as text, names as they are.
+void headrace_own(const GgufReader& r, Object& c) {
+  const Value config = parse_json(r.string("config", ""), r.meta().path() + ": '" + r.key("config") + "'");
+  expect(config.get<Object>() != nullptr, r.meta().path(), ": '", r.key("config"), "': wanted the JSON object of a config.json");
+  c = *config.get<Object>();
+}
+
 constexpr GgufRename mamba_names[] = {
     {"token_embd", "backbone.embeddings"}, {"output_norm", "backbone.norm_f"}, {"output", "lm_head"},
     {"attn_norm", "backbone.layers.*.norm"}, {"ssm_in", "backbone.layers.*.mixer.in_proj"}, {"ssm_conv1d", "backbone.layers.*.mixer.conv1d"},
@@ -62,7 +69,8 @@ constexpr GgufRename mamba2_names[] = {
     {"ssm_dt", "backbone.layers.*.mixer.dt_bias!"}, {"ssm_a", "backbone.layers.*.mixer.A_log!", log_of_negative},
     {"ssm_d", "backbone.layers.*.mixer.D!"}, {"ssm_norm", "backbone.layers.*.mixer.norm", flat}, {"ssm_out", "backbone.layers.*.mixer.out_proj"},
 };
-constexpr GgufArchitecture table[] = {{"mamba", mamba, mamba_names}, {"mamba2", mamba2, mamba2_names}, {"rwkv6", rwkv, {}}, {"rwkv7", rwkv, {}}};
+constexpr GgufArchitecture table[] = {{"mamba", mamba, mamba_names}, {"mamba2", mamba2, mamba2_names}, {"rwkv6", rwkv, {}}, {"rwkv7", rwkv, {}},
+                                      {"headrace", headrace_own, {}}};
 
 }  // namespace
 

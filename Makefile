@@ -50,8 +50,8 @@ format:     ## formats the lines you changed
 	@sh tools/need.sh clang-format
 	@git clang-format --quiet HEAD; git diff --stat
 lint:       ## compiles with warnings as errors; the house rules (tests/rooms_test.cc)
-	@$(MAKE) --no-print-directory build PRESET=ci
-	@build-ci/headrace_tests --gtest_filter='Rooms.*' --gtest_brief=1
+	@$(MAKE) --no-print-directory build PRESET=lint
+	@build-lint/headrace_tests --gtest_filter='Rooms.*' --gtest_brief=1
 docs:       ## runs every command of the documents
 docs: build
 	@bash tools/run_docs.sh README.md docs/*.md

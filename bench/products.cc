@@ -42,7 +42,8 @@ int main(int argc, char** argv) {
   if (argc > 3) cpu::force_dots(argv[3]);
   const int64_t N = 16384, K = 2048, small = 1536;
   const auto [bandwidth, f32, int8] = kernels(Device::cpu).peak();
-  std::printf("%s   threads %d   read %.1f GB/s   int8 %.0f GOP/s   f32 %.0f GFLOP/s\n", kernels(Device::cpu).instructions(), thread_count(), bandwidth * 1e-9, int8 * 1e-9, f32 * 1e-9);
+  std::printf("%s   threads %d   read %.1f GB/s   int8 %.0f GOP/s   f32 %.0f GFLOP/s\n", kernels(Device::cpu).instructions(), thread_count(),
+      bandwidth * 1e-9, int8 * 1e-9, f32 * 1e-9);
   std::printf("%-8s %22s %26s\n", "dtype", "decode GB/s (of read)", "prefill GOP/s (of peak)");
   Tensor big = random_rows(N, K, 1), x1 = random_rows(1, K, 2), x = random_rows(512, K, 3);
   for (DType t : {DType::f32, DType::f16, DType::bf16, DType::q8_0, DType::q4_0, DType::q4_1, DType::q5_0, DType::q5_1, DType::q4_k,

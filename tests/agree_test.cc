@@ -35,7 +35,8 @@ TEST_P(OpAgree, CpuGivesWhatTheDefinitionGives) {
     Random r(7);
     std::vector<Tensor> got = c.run(r);
     ASSERT_EQ(got.size(), want.size());
-    for (size_t i = 0; i < want.size(); ++i) EXPECT_TRUE(close(got[i], want[i], c.tolerance, least, most)) << "output " << i << (set ? " with avx2" : "");
+    for (size_t i = 0; i < want.size(); ++i)
+      EXPECT_TRUE(close(got[i], want[i], c.tolerance, least, most)) << "output " << i << (set ? " with avx2" : "");
   }
 }
 INSTANTIATE_TEST_SUITE_P(All, OpAgree, testing::ValuesIn(op_cases()), [](const auto& info) { return info.param.name; });

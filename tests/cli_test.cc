@@ -73,7 +73,8 @@ std::vector<std::string> verbs_of(const std::string& help) {
   std::vector<std::string> found;
   size_t at = help.find("Verbs:\n");
   if (at == std::string::npos) return found;
-  for (at += 7; at < help.size() && help[at] == ' '; at = help.find('\n', at) + 1) found.push_back(help.substr(at + 2, help.find(' ', at + 2) - at - 2));
+  for (at += 7; at < help.size() && help[at] == ' '; at = help.find('\n', at) + 1)
+    found.push_back(help.substr(at + 2, help.find(' ', at + 2) - at - 2));
   return found;
 }
 
@@ -93,7 +94,8 @@ TEST_F(Cli, EveryVerbHasHelpWithAnExampleAndJson) {
 }
 
 TEST_F(Cli, UsageErrorsAreOneLineAndCodeTwo) {
-  for (const char* wrong : {"nonsense", "run --nonsense", "run --threads many", "run --threads 65", "run --device tpu", "logits", "state", "state save stories260K --out x",
+  for (const char* wrong : {"nonsense", "run --nonsense", "run --threads many", "run --threads 65", "run --device tpu", "logits", "state",
+      "state save stories260K --out x",
                             "completion tcsh", "op", "run -n x", "logits m --tokens a --out b --form sideways", "bench --reps 0"})
     one_line(run(wrong), 2, wrong);
   EXPECT_EQ(run("").code, 2);
@@ -106,7 +108,8 @@ TEST_F(Cli, FailuresAreOneLineAndCodeOne) {
   const std::string llama = fixtures + "models/llama";
   for (const std::string& wrong : std::vector<std::string>{
            "run no-such-model -p x", "run " + llama + " -p x", "run -p x --top-p 0", "logits " + llama + " --tokens missing --out o",
-           "logits " + llama + " --tokens junk --out o", "logits " + llama + " --tokens big --out o", "logits " + llama + " --tokens in --out /no/such/folder/o", "info junk",
+           "logits " + llama + " --tokens junk --out o", "logits " + llama + " --tokens big --out o", "logits " + llama
+               + " --tokens in --out /no/such/folder/o", "info junk",
            "check junk", "state info junk", "state info in", "explain nonsense", "plan junk", "op nonsense --in in --out o"})
     one_line(run(wrong), 1, wrong);
   EXPECT_FALSE(file_exists(at("o")));
@@ -245,7 +248,8 @@ TEST_F(Cli, CompletionAndManualAreWellFormed) {
   EXPECT_EQ(read_text(at("answers")), "logits\nstep\nfork\n");
   std::ofstream(at("page.1")) << run("man").out;
   if (std::system("command -v man >/dev/null 2>&1 && command -v troff >/dev/null 2>&1") == 0) {
-    EXPECT_EQ(std::system(("LC_ALL=C.UTF-8 MANWIDTH=100 man --warnings -E UTF-8 -l '" + at("page.1") + "' >/dev/null 2>'" + at("warnings") + "'").c_str()), 0);
+    EXPECT_EQ(std::system(("LC_ALL=C.UTF-8 MANWIDTH=100 man --warnings -E UTF-8 -l '" + at("page.1") + "' >/dev/null 2>'" + at("warnings")
+        + "'").c_str()), 0);
     EXPECT_EQ(read_text(at("warnings")), "");
   }
 }
@@ -262,7 +266,8 @@ TEST_F(Cli, TruncatedAndDamagedModelsAreNamedErrors) {
     EXPECT_NE(r.err.find("m"), std::string::npos);
   };
   tokens("in", {1, 2});
-  for (size_t n : {size_t{0}, size_t{7}, size_t{100}, weights.size() / 2, weights.size() - 1}) attempt(weights.substr(0, n), config, "weights cut to " + std::to_string(n));
+  for (size_t n : {size_t{0}, size_t{7}, size_t{100}, weights.size() / 2, weights.size() - 1})
+    attempt(weights.substr(0, n), config, "weights cut to " + std::to_string(n));
   attempt(weights, config.substr(0, config.size() / 2), "a configuration cut off");
   attempt(weights, "{}", "an empty configuration");
   attempt(weights, R"({"model_type": "unheard-of"})", "an unknown family");

@@ -21,7 +21,8 @@ struct Scratch {
 };
 GgufExport exported(const std::string& model) {
   const std::string at = fixture("models/" + model), pth = at + "/model.pth";
-  return to_gguf(read_model_config(at), open_tensors(std::filesystem::exists(at + "/model.safetensors") || !std::filesystem::exists(pth) ? at : pth), model, at);
+  return to_gguf(read_model_config(at),
+      open_tensors(std::filesystem::exists(at + "/model.safetensors") || !std::filesystem::exists(pth) ? at : pth), model, at);
 }
 double off(const std::string& gguf, const std::string& expected) {
   const Loaded m = open_model(gguf);
@@ -43,7 +44,8 @@ TEST_P(GgufExported, GivesTheReferencesLogits) {
   quantise(e.metadata, e.tensors, out.path, DType::f32);
   EXPECT_LT(off(out.path, fixture(text("models/", GetParam(), "/expected.safetensors"))), 1e-5);
 }
-INSTANTIATE_TEST_SUITE_P(All, GgufExported, testing::Values("llama", "llama_rope3", "llama_yarn", "llama_linear", "llama_bias", "llama_tied_sharded", "mistral", "qwen2",
+INSTANTIATE_TEST_SUITE_P(All, GgufExported,
+    testing::Values("llama", "llama_rope3", "llama_yarn", "llama_linear", "llama_bias", "llama_tied_sharded", "mistral", "qwen2",
                                                             "qwen3", "phi3", "gemma", "gpt2", "mamba", "falcon_mamba", "mamba2", "rwkv6", "rwkv7"));
 
 // Names, shapes and metadata are those of llama.cpp's converter, as far as the fixtures made with the gguf package go.
@@ -97,7 +99,8 @@ TEST(GgufExport, AFamilyWithoutAnArchitectureAndSpareTensorsAreRefusedByName) {
   EXPECT_NE(message([] { exported("rwkv6_fla"); }).find("norm_eps"), std::string::npos);
   TensorFile spare("f");
   spare.add("model.layers.0.extra.weight", Tensor::zeros({2}));
-  EXPECT_NE(message([&] { to_gguf(read_model_config(fixture("models/llama")), spare, "n", "f"); }).find("'model.layers.0.extra.weight'"), std::string::npos);
+  EXPECT_NE(message([&] { to_gguf(read_model_config(fixture("models/llama")), spare, "n", "f"); }).find("'model.layers.0.extra.weight'"),
+      std::string::npos);
 }
 
 }  // namespace

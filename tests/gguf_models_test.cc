@@ -60,7 +60,8 @@ TEST_P(GgufModels, ArePlannedWithNothingLoaded) {
   ASSERT_EQ(plan.source->parameters.size(), real.source->parameters.size());
   for (size_t i = 0; i < real.source->parameters.size(); ++i) EXPECT_EQ(plan.source->parameters[i].shape, real.source->parameters[i].shape);
 }
-INSTANTIATE_TEST_SUITE_P(All, GgufModels, testing::Values("llama", "llama_rope3_bf16", "llama_q8_0", "llama_q4_k", "qwen2", "qwen3", "gemma2", "gemma3", "gpt2", "mamba",
+INSTANTIATE_TEST_SUITE_P(All, GgufModels,
+    testing::Values("llama", "llama_rope3_bf16", "llama_q8_0", "llama_q4_k", "qwen2", "qwen3", "gemma2", "gemma3", "gpt2", "mamba",
                                                             "falcon_mamba", "mamba2", "rwkv6_bf16", "rwkv7_f16"),
                          [](const auto& info) { return info.param; });
 
@@ -114,11 +115,14 @@ GgufMetadata without(const GgufMetadata& m, const std::string& gone) {
 }
 
 TEST(GgufDialect, ErrorsNameFileKeyWantedAndFound) {
-  EXPECT_TRUE(says(error_of([](GgufMetadata& m) { m.set("general.architecture", "llaba"); }), {"general.architecture", "wanted one of llama", "'llaba'"}));
-  EXPECT_TRUE(says(error_of([](GgufMetadata& m) { m.set("general.architecture", uint32_t{7}); }), {"general.architecture", "wanted a string", "found u32"}));
+  EXPECT_TRUE(says(error_of([](GgufMetadata& m) { m.set("general.architecture", "llaba"); }),
+      {"general.architecture", "wanted one of llama", "'llaba'"}));
+  EXPECT_TRUE(says(error_of([](GgufMetadata& m) { m.set("general.architecture", uint32_t{7}); }),
+      {"general.architecture", "wanted a string", "found u32"}));
   EXPECT_TRUE(says(error_of([](GgufMetadata& m) { m = without(m, "general.architecture"); }), {"general.architecture"}));
   EXPECT_TRUE(says(error_of([](GgufMetadata& m) { m = without(m, "llama.block_count"); }), {"llama.block_count"}));
-  EXPECT_TRUE(says(error_of([](GgufMetadata& m) { m.set("llama.block_count", "three"); }), {"llama.block_count", "wanted an integer", "found string"}));
+  EXPECT_TRUE(says(error_of([](GgufMetadata& m) { m.set("llama.block_count", "three"); }),
+      {"llama.block_count", "wanted an integer", "found string"}));
   EXPECT_TRUE(says(error_of([](GgufMetadata& m) { m.set("llama.attention.head_count", uint32_t{0}); }), {"llama.attention.head_count", "found 0"}));
   EXPECT_TRUE(says(error_of([](GgufMetadata& m) { m.set("llama.attention.head_count_kv", std::vector<uint32_t>{2, 1, 2}); }),
                    {"llama.attention.head_count_kv", "same number", "[2,1,2]"}));
@@ -128,7 +132,8 @@ TEST(GgufDialect, ErrorsNameFileKeyWantedAndFound) {
   EXPECT_TRUE(says(error_of([](GgufMetadata& m) { m.set("llama.feed_forward_length", uint32_t{17}); }), {"gate_proj", "wanted [17,"}));
   EXPECT_TRUE(says(error_of([](GgufMetadata& m) { m.set("llama.rope.scaling.type", "cubic"); }), {"rope.scaling.type", "'cubic'"}));
   EXPECT_TRUE(says(error_of([](GgufMetadata& m) { m.set("tokenizer.ggml.bos_token_id", uint32_t{64}); }), {"bos_token_id", "found 64"}));
-  EXPECT_TRUE(says(error_of([](GgufMetadata& m) { m.set("tokenizer.ggml.scores", std::vector<float>{1, 2}); }), {"tokenizer.ggml.scores", "found 2"}));
+  EXPECT_TRUE(says(error_of([](GgufMetadata& m) { m.set("tokenizer.ggml.scores", std::vector<float>{1, 2}); }),
+      {"tokenizer.ggml.scores", "found 2"}));
 }
 
 }  // namespace

@@ -30,7 +30,8 @@ std::string zip(const std::vector<std::pair<std::string, std::string>>& members,
   s += directory;
   if (zip64) {
     const uint64_t end = s.size();
-    s += raw(uint32_t{0x06064b50}) + raw(uint64_t{44}) + raw(uint32_t{0}) + raw(uint64_t{0}) + raw(uint64_t{count}) + raw(uint64_t{count}) + raw(uint64_t{size}) + raw(uint64_t{at});
+    s += raw(uint32_t{0x06064b50}) + raw(uint64_t{44}) + raw(uint32_t{0}) + raw(uint64_t{0}) + raw(uint64_t{count}) + raw(uint64_t{count})
+        + raw(uint64_t{size}) + raw(uint64_t{at});
     s += raw(uint32_t{0x07064b50}) + raw(uint32_t{0}) + raw(end) + raw(uint32_t{1});
     return s + raw(uint32_t{0x06054b50}) + raw(uint32_t{0}) + raw(UINT32_MAX) + raw(UINT64_MAX) + raw(uint16_t{0});
   }
@@ -49,11 +50,14 @@ std::string storage(const std::string& type, const std::string& key, int32_t cou
   return "(" + str("storage") + "ctorch\n" + type + "\n" + str(key) + str("cpu") + number(count) + "tQ";
 }
 std::string tensor(const std::string& storage, int offset, const std::vector<int>& shape, const std::vector<int>& strides) {
-  return "ctorch._utils\n_rebuild_tensor_v2\n(" + storage + number(offset) + numbers(shape) + numbers(strides) + "\x89" "ccollections\nOrderedDict\n)RtR";
+  return "ctorch._utils\n_rebuild_tensor_v2\n(" + storage + number(offset) + numbers(shape) + numbers(strides)
+      + "\x89" "ccollections\nOrderedDict\n)RtR";
 }
 std::string dict(const std::string& items) { return "\x80\x02}(" + items + "u."; }
 std::string floats(const std::vector<float>& v) { return {reinterpret_cast<const char*>(v.data()), v.size() * 4}; }
-std::string archive(const std::string& pickle, const std::string& data = floats({1, 2, 3, 4})) { return zip({{"m/data.pkl", pickle}, {"m/byteorder", "little"}, {"m/data/0", data}}); }
+std::string archive(const std::string& pickle, const std::string& data = floats({1, 2, 3, 4})) {
+  return zip({{"m/data.pkl", pickle}, {"m/byteorder", "little"}, {"m/data/0", data}});
+}
 const std::string four = storage("FloatStorage", "0", 4);
 
 std::string message(const std::string& file) {
@@ -68,7 +72,8 @@ std::string of_pickle(const std::string& pickle) { return message(archive(pickle
 
 TEST(Pth, ArchivesOfTorchHoldTheTensorsOfTheirSafetensorsTwins) {
   for (const char* model : {"rwkv5", "rwkv6", "rwkv7"}) {
-    TensorFile pth = open_tensors(root(text("models/", model, "/model.pth"))), other = open_tensors(root(text("models/", model, "/model.safetensors")));
+    TensorFile pth = open_tensors(root(text("models/", model, "/model.pth"))),
+        other = open_tensors(root(text("models/", model, "/model.safetensors")));
     ASSERT_EQ(pth.size(), other.size());
     for (const auto& [name, t] : pth) {
       const Tensor& u = other.at(name);
@@ -97,7 +102,8 @@ TEST(Pth, Zip64AndOpcodesOfEveryKindAreRead) {
   EXPECT_EQ(of_pickle(dict(w)), "");
   EXPECT_EQ(message(zip({{"m/data.pkl", dict(w)}, {"m/data/0", floats({1, 2, 3, 4})}}, 0, 0, true)), "");
   EXPECT_EQ(of_pickle("\x80\x02}" + str("w") + tensor(four, 0, {2}, {1}) + "s."), "");
-  EXPECT_EQ(of_pickle("\x80\x02" "ccollections\nOrderedDict\n)R(" + w + "u}(" + str("a") + "G12345678" + str("b") + "]Na" + str("c") + "](KAMBBe" + str("d") + "\x8a\x01\xff\x88\x86" "ub."), "");
+  EXPECT_EQ(of_pickle("\x80\x02" "ccollections\nOrderedDict\n)R(" + w + "u}(" + str("a") + "G12345678" + str("b") + "]Na" + str("c") + "](KAMBBe"
+      + str("d") + "\x8a\x01\xff\x88\x86" "ub."), "");
 }
 
 TEST(Pth, NamesThatAreNotTensorsAreRefusedByName) {
@@ -133,7 +139,8 @@ TEST(Pth, LyingTensorsAndStoragesAreRefused) {
 }
 
 TEST(Pth, BrokenPicklesAreRefused) {
-  for (const char* pickle : {"", "u", "s", "R", "Q", "q", "qA", "hA", "jAAAA", "t", "\x85", "}s", "](NNu", "}(Nu", "}(NNe", "b", ".", "(.", "X\xff\xff\xff\x7f", "cabc", "c\n", "\x8a\xff"})
+  for (const char* pickle : {"", "u", "s", "R", "Q", "q", "qA", "hA", "jAAAA", "t", "\x85", "}s", "](NNu", "}(Nu", "}(NNe", "b", ".", "(.",
+      "X\xff\xff\xff\x7f", "cabc", "c\n", "\x8a\xff"})
     EXPECT_NE(of_pickle("\x80\x02" + std::string(pickle) + "."), "") << pickle;
   EXPECT_NE(message(archive("\x80\x02" + std::string(3 << 20, '(') + ".")), "");
   EXPECT_TRUE(has(message(archive(std::string(5 << 20, 'N'))), "at most 4194304"));

@@ -17,7 +17,8 @@ struct Scratch {
   std::string path = testing::TempDir() + "headrace_q_" + std::to_string(getpid()) + ".gguf";
   ~Scratch() { std::filesystem::remove(path); }
 };
-constexpr const char* all_types[] = {"F32", "F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "IQ4_NL", "IQ4_XS"};
+constexpr const char* all_types[] = {"F32", "F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K",
+    "IQ4_NL", "IQ4_XS"};
 std::vector<float> values(const Tensor& t) {
   std::vector<float> v(static_cast<size_t>(t.count()));
   dequantise_row(t.dtype(), t.raw(), v.data(), t.count());
@@ -26,17 +27,21 @@ std::vector<float> values(const Tensor& t) {
 DType as(const char* name, const Shape& shape, DType type, bool tied = false) { return stored_as(name, shape, type, tied).dtype; }
 
 TEST(Quantise, WhatIsSmallAndErrsForGoodStaysF32) {
-  for (const char* name : {"output_norm.weight", "blk.0.attn_q_norm.weight", "blk.0.attn_q.bias", "blk.1.ssm_conv1d.weight", "blk.0.ssm_dt.weight", "blk.0.ssm_a",
-                           "blk.0.ssm_d", "blk.0.ssm_norm.weight", "blk.0.ffn_gate_inp.weight", "blk.7.time_mix_w1.weight", "blk.7.time_mix_w2.weight",
+  for (const char* name : {"output_norm.weight", "blk.0.attn_q_norm.weight", "blk.0.attn_q.bias", "blk.1.ssm_conv1d.weight", "blk.0.ssm_dt.weight",
+      "blk.0.ssm_a",
+                           "blk.0.ssm_d", "blk.0.ssm_norm.weight", "blk.0.ffn_gate_inp.weight", "blk.7.time_mix_w1.weight",
+                           "blk.7.time_mix_w2.weight",
                            "blk.7.time_mix_decay_w1.weight", "blk.7.time_mix_g2.weight", "blk.7.time_mix_a1.weight", "blk.7.time_mix_v2.weight",
-                           "blk.7.time_mix_first.weight", "blk.7.time_mix_lerp_fused.weight", "blk.7.channel_mix_lerp_k.weight", "rope_freqs.weight", "position_embd.weight"})
+                           "blk.7.time_mix_first.weight", "blk.7.time_mix_lerp_fused.weight", "blk.7.channel_mix_lerp_k.weight",
+                           "rope_freqs.weight", "position_embd.weight"})
     for (DType t : {DType::q4_0, DType::q4_k, DType::f16, DType::bf16}) EXPECT_EQ(as(name, {256, 256}, t), DType::f32) << name;
   EXPECT_EQ(as("blk.0.attn_q.weight", {256}, DType::q8_0), DType::f32);
   EXPECT_EQ(as("blk.0.attn_q.weight", {1, 256}, DType::q8_0), DType::f32);
 }
 
 TEST(Quantise, MatricesGetTheTypeTheHeadAtLeastSixBitsAndKFormatsAreMixed) {
-  for (const char* name : {"blk.0.attn_q.weight", "blk.0.ffn_gate_exps.weight", "blk.0.time_mix_key.weight", "blk.0.channel_mix_value.weight", "blk.0.ssm_in.weight",
+  for (const char* name : {"blk.0.attn_q.weight", "blk.0.ffn_gate_exps.weight", "blk.0.time_mix_key.weight", "blk.0.channel_mix_value.weight",
+      "blk.0.ssm_in.weight",
                            "blk.0.ssm_x.weight", "token_embd.weight"})
     for (const char* t : all_types) EXPECT_EQ(as(name, {4, 256, 256}, quantised_type(t)), quantised_type(t)) << name;
   EXPECT_EQ(as("blk.0.attn_v.weight", {256, 256}, DType::q4_k), DType::q5_k);
@@ -50,7 +55,8 @@ TEST(Quantise, MatricesGetTheTypeTheHeadAtLeastSixBitsAndKFormatsAreMixed) {
 }
 
 TEST(Quantise, RowsThatBlocksDoNotDivideFallBackAndSaySo) {
-  const std::pair<DType, DType> wide[] = {{DType::q2_k, DType::iq4_nl}, {DType::q3_k, DType::iq4_nl}, {DType::q4_k, DType::q5_0}, {DType::q5_k, DType::q5_1},
+  const std::pair<DType,
+      DType> wide[] = {{DType::q2_k, DType::iq4_nl}, {DType::q3_k, DType::iq4_nl}, {DType::q4_k, DType::q5_0}, {DType::q5_k, DType::q5_1},
                                           {DType::q6_k, DType::q8_0}, {DType::iq4_xs, DType::iq4_nl}};
   for (auto [asked, got] : wide) {
     const StoredAs s = stored_as("blk.0.attn_q.weight", {64, 96}, asked, false);

@@ -29,7 +29,8 @@ std::string message(const std::string& file) {
 }
 std::string small_file() {
   const std::string path = scratch("small.safetensors");
-  std::vector<NamedTensor> all = {{"b", Tensor::from({1.f, 2.f, 3.f})}, {"a", Tensor::from(std::vector<int64_t>{7, -8}, {2, 1})}, {"none", Tensor::empty({0, 4})}};
+  std::vector<NamedTensor> all = {{"b", Tensor::from({1.f, 2.f, 3.f})}, {"a", Tensor::from(std::vector<int64_t>{7, -8}, {2, 1})},
+      {"none", Tensor::empty({0, 4})}};
   write_safetensors(path, all, {{"format", "pt"}});
   std::string s = read_text(path);
   std::remove(path.c_str());
@@ -117,7 +118,8 @@ TEST(Safetensors, AHeaderLargerThanTheFileIsRefusedBeforeAnythingIsAllocated) {
 }
 
 TEST(Safetensors, DataThatIsNotAlignedForItsTypeIsCopied) {
-  SafetensorsFile f(bytes_of_string(with_header(R"({"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}} )", std::string("\0\0\x80\x3f", 4))), "f", std::make_shared<int>(1));
+  SafetensorsFile f(bytes_of_string(with_header(R"({"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}} )", std::string("\0\0\x80\x3f", 4))),
+      "f", std::make_shared<int>(1));
   EXPECT_EQ(f.tensor("w").f32()[0], 1.f);
 }
 

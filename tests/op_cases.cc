@@ -153,7 +153,8 @@ void products(std::vector<OpCase>& all) {
 
 void heads(std::vector<OpCase>& all) {
   all.push_back({"HeadDot", "head_dot", [](Random& r) {
-    return std::vector<Tensor>{head_dot(r.rows({5, 3, 37}), r.rows({5, 3, 37}), r.whole({3, 37})), head_dot(r.rows({5, 2, 64}), r.rows({5, 2, 64}), {})};
+    return std::vector<Tensor>{head_dot(r.rows({5, 3, 37}), r.rows({5, 3, 37}), r.whole({3, 37})),
+        head_dot(r.rows({5, 2, 64}), r.rows({5, 2, 64}), {})};
   }});
   all.push_back({"ScaleHeads", "scale_heads", [](Random& r) {
     return std::vector<Tensor>{scale_heads(r.rows({5, 3, 37}), r.rows({5, 3})), scale_heads(r.rows({1, 2, 64}), r.rows({1, 2}))};

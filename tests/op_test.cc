@@ -64,9 +64,12 @@ TEST(Ops, EveryFixtureHasAnOperatorAndErrorsNameWhatIsWrong) {
   EXPECT_NE(message([] { run_op("glaa", {}, {}); }).find("known: attn_causal"), std::string::npos);
   EXPECT_NE(message([] { run_op("gla", {{"q", Tensor::zeros({1, 2, 1, 4})}}, {}); }).find("missing inputs: k, v, gk"), std::string::npos);
   const Tensor x = Tensor::zeros({1, 2, 1, 4});
-  EXPECT_NE(message([&] { run_op("linear_attn", {{"q", x}, {"k", x}, {"v", Tensor::zeros({1, 3, 1, 4})}}, {}); }).find("[1,3,1,4]"), std::string::npos);
-  EXPECT_NE(message([&] { run_op("attn_sliding_window", {{"q", x}, {"k", x}, {"v", x}}, {}); }).find("parameter window is missing"), std::string::npos);
-  EXPECT_NE(message([&] { run_op("linear_attn", {{"q", x}, {"k", x}, {"v", x}}, Object{{"scale", "big"}}); }).find("parameter scale"), std::string::npos);
+  EXPECT_NE(message([&] { run_op("linear_attn", {{"q", x}, {"k", x}, {"v", Tensor::zeros({1, 3, 1, 4})}}, {}); }).find("[1,3,1,4]"),
+      std::string::npos);
+  EXPECT_NE(message([&] { run_op("attn_sliding_window", {{"q", x}, {"k", x}, {"v", x}}, {}); }).find("parameter window is missing"),
+      std::string::npos);
+  EXPECT_NE(message([&] { run_op("linear_attn", {{"q", x}, {"k", x}, {"v", x}}, Object{{"scale", "big"}}); }).find("parameter scale"),
+      std::string::npos);
 }
 
 TEST(Ops, GatedDeltaProductWithOneStepIsTheGatedDeltaRule) {

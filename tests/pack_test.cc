@@ -23,7 +23,8 @@ TEST_P(Pack, SequencesTogetherGiveWhatEachGivesAlone) {
           Slot slot{.sequences = {offsets}, .values = {}};
           if (with_state) slot.values = {&alone.states[s]};
           Tensor one = c.run(rows_of_all(x, together.offsets[s], lengths[s]), w, slot);
-          EXPECT_TRUE(close(all.slice(0, together.offsets[s], lengths[s]), one, c.tolerance)) << text("lengths ", lengths, " sequence ", s, " round ", round);
+          EXPECT_TRUE(close(all.slice(0, together.offsets[s], lengths[s]), one, c.tolerance))
+              << text("lengths ", lengths, " sequence ", s, " round ", round);
           if (!with_state) continue;
           EXPECT_TRUE(close_states(together.states[s], alone.states[s], c.tolerance)) << text("lengths ", lengths, " state ", s);
         }

@@ -38,7 +38,8 @@ inline Tensors rows_of_all(const Tensors& x, int64_t begin, int64_t length) {
 struct Outcome { Tensor y; SlotValue state; };
 
 // One sequence, given to the primitive piece by piece with its state.
-inline Outcome run_in_pieces(const PrimitiveCase& c, const Tensors& x, const Tensors& w, const std::vector<int64_t>& pieces, Form form = Form::fastest) {
+inline Outcome run_in_pieces(const PrimitiveCase& c, const Tensors& x, const Tensors& w, const std::vector<int64_t>& pieces,
+    Form form = Form::fastest) {
   Outcome r;
   std::vector<float> all;
   Shape shape;

@@ -110,7 +110,8 @@ TEST(StateFile, ThatLiesIsAnErrorThatNamesTheTensor) {
   EXPECT_NE(state({{"layers.0.kv.pages", page}, {"layers.0.kv.span", span(3, 0)}}, "4").find("layers.0.kv.pages"), std::string::npos);
   EXPECT_NE(state({{"layers.0.kv.pages", page}, {"layers.0.kv.span", span(3, -1)}}, "3").find("layers.0.kv.pages"), std::string::npos);
   EXPECT_NE(state({{"layers.0.kv.pages", page}, {"layers.0.kv.span", span(300, 0)}}, "300").find("layers.0.kv.pages"), std::string::npos);
-  EXPECT_NE(state({{"layers.0.kv.pages", page}, {"layers.0.kv.span", span(int64_t{1} << 39, (int64_t{1} << 33) - 1)}}, "549755813888").find("pages left out"), std::string::npos);
+  EXPECT_NE(state({{"layers.0.kv.pages", page}, {"layers.0.kv.span", span(int64_t{1} << 39, (int64_t{1} << 33) - 1)}},
+      "549755813888").find("pages left out"), std::string::npos);
   EXPECT_NE(state({{"layers.0.kv.pages", page}}, "3").find("span"), std::string::npos);
   EXPECT_NE(state({{"layers.0.kv.span", span(3, 0)}}, "3").find("pages"), std::string::npos);
   EXPECT_NE(state({{"layers.99999999.h", page}}, "3").find("layer below"), std::string::npos);

@@ -8,7 +8,8 @@
 namespace headrace {
 namespace {
 
-const char* const texts[] = {"", " ", "Once upon a time, there was a little girl named Lily.", "  two  spaces\n\n\tand tabs \r\n", "naïve café — 東京 🙂👍🏽 мир", "x = 12345 * 3.14;  // it's",
+const char* const texts[] = {"", " ", "Once upon a time, there was a little girl named Lily.", "  two  spaces\n\n\tand tabs \r\n",
+    "naïve café — 東京 🙂👍🏽 мир", "x = 12345 * 3.14;  // it's",
                              "don't WON'T I'll <|endoftext|> <s> \\x00 'quoted' \"both\"", "ﬁ Å e\u0301"};
 
 void expect_same(const Tokenizer& t, const std::string& name, bool parse_special = true) {

@@ -73,7 +73,8 @@ class Chat {
       else if (command == "/undo") note(talk_.undo() ? "taken back" : "there is nothing to take back");
       else if (command == "/save") expect(!rest.empty(), "/save needs a file"), talk_.save(rest), note("saved to " + rest);
       else if (command == "/load") expect(!rest.empty(), "/load needs a file"), talk_.load(rest), replay();
-      else if (command.starts_with("/") && command.size() > 1 && command.find('/', 1) == std::string::npos) fail(command, " is no command; /help lists them");
+      else if (command.starts_with("/") && command.size() > 1 && command.find('/', 1) == std::string::npos)
+        fail(command, " is no command; /help lists them");
       else if (!line.empty()) answer(line);
     } catch (const Error& e) {
       if (!terminal_) throw;
@@ -95,7 +96,8 @@ class Chat {
     double read = 0;
     {
       Progress progress("reading", 1, "tokens");
-      g = talk_.say(line, sampler_, o_.generate, [&](int64_t done, int64_t all) { progress.of(static_cast<double>(all)), progress.at(static_cast<double>(done)); });
+      g = talk_.say(line, sampler_, o_.generate,
+          [&](int64_t done, int64_t all) { progress.of(static_cast<double>(all)), progress.at(static_cast<double>(done)); });
       read = clock.seconds() - g.seconds;
     }
     const Session::Change& c = talk_.last_change();
@@ -106,7 +108,8 @@ class Chat {
     if (g.reason == "interrupted") note("[stopped]");
     if (g.reason == "context") note("[the model's context is full; /undo or /reset]");
     if (o_.stats)
-      fmt::print(stderr, "{} tokens known, {} read in {:.2f} s, {} written in {:.2f} s ({:.1f}/s)\n", c.reused, c.fed, read, g.tokens.size(), g.seconds,
+      fmt::print(stderr, "{} tokens known, {} read in {:.2f} s, {} written in {:.2f} s ({:.1f}/s)\n", c.reused, c.fed, read, g.tokens.size(),
+          g.seconds,
                  static_cast<double>(g.tokens.size()) / g.seconds);
     std::fflush(stdout);
     clear_interrupt();

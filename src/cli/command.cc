@@ -93,7 +93,8 @@ Command& Command::option(const std::string& names, double& v, const std::string&
   return *this;
 }
 Command& Command::option(const std::string& names, std::vector<std::string>& v, const std::string& value, const std::string& help) {
-  tree_->nodes[at_].app->add_option(names, v, help)->type_name(value)->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)->allow_extra_args(false);
+  tree_->nodes[at_].app->add_option(names, v,
+      help)->type_name(value)->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)->allow_extra_args(false);
   return *this;
 }
 Command& Command::choice(const std::string& names, std::string& v, const std::vector<std::string>& allowed, const std::string& help) {
@@ -160,7 +161,8 @@ VerbInfo Command::describe() const {
   return v;
 }
 
-Program::Program(const std::string& name, const std::string& summary, const std::string& version) : tree(std::make_unique<Tree>()), root(tree.get(), 0) {
+Program::Program(const std::string& name, const std::string& summary, const std::string& version) : tree(std::make_unique<Tree>()),
+    root(tree.get(), 0) {
   CLI::App& app = root.tree_->app;
   app.name(name);
   app.description(summary);

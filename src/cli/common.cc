@@ -41,7 +41,8 @@ std::vector<std::string> shipped_models() {
   std::error_code none;
   for (const auto& e : std::filesystem::directory_iterator(assets_folder(), none)) {
     const auto p = e.path();
-    if (std::filesystem::exists(p / "config.json", none) || std::filesystem::exists(p / "model.safetensors", none)) names.push_back(p.filename().string());
+    if (std::filesystem::exists(p / "config.json", none)
+        || std::filesystem::exists(p / "model.safetensors", none)) names.push_back(p.filename().string());
     else if (p.extension() == ".gguf") names.push_back(p.stem().string());
   }
   std::sort(names.begin(), names.end());
@@ -55,7 +56,8 @@ std::string model_path(const std::string& given) {
       if (file_exists(path)) return path;
   std::string known;
   for (const auto& n : shipped_models()) known += (known.empty() ? "" : ", ") + n;
-  fail(name, ": no such file or folder, and no model of that name ships (", known.empty() ? "there are none in " + assets_folder() : "there are: " + known, ")");
+  fail(name, ": no such file or folder, and no model of that name ships (", known.empty() ? "there are none in " + assets_folder() : "there are: "
+      + known, ")");
 }
 Loaded open(const std::string& given, const Common& common) { return open_model(model_path(given), {.device = common.apply()}); }
 

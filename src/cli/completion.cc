@@ -52,7 +52,8 @@ void bash(const VerbInfo& v, const std::string& path, std::string& out) {
   }
   bool files = false;
   for (const auto& a : v.arguments) files = files || is_file(a) || a.value == "MODEL" || a.value == "IN" || a.value == "INPUT" || a.value == "OUTPUT";
-  out += fmt::format("      esac\n      COMPREPLY=($(compgen -W '{}' -- \"$word\"){}) ;;\n", quoted(joined(words_of(v))), files ? " $(compgen -f -- \"$word\")" : "");
+  out += fmt::format("      esac\n      COMPREPLY=($(compgen -W '{}' -- \"$word\"){}) ;;\n", quoted(joined(words_of(v))), files
+      ? " $(compgen -f -- \"$word\")" : "");
   for (const auto& child : v.verbs) bash(child, path.empty() ? child.name : path + " " + child.name, out);
 }
 std::string bash_script(const VerbInfo& root) {
@@ -62,12 +63,15 @@ std::string bash_script(const VerbInfo& root) {
     if (!v.verbs.empty()) {
       std::vector<std::string> names;
       for (const auto& c : v.verbs) names.push_back(c.name);
-      parents += fmt::format("  if [ \"$verb\" = '{0}' ]; then case \"${{COMP_WORDS[2]}}\" in {1}) [ \"$COMP_CWORD\" -gt 2 ] && verb=\"{0} ${{COMP_WORDS[2]}}\" ;; esac; fi\n",
+      parents += fmt::format("  if [ \"$verb\" = '{0}' ]; then case \"${{COMP_WORDS[2]}}\" in {1}) [ \"$COMP_CWORD\" -gt 2 ] && verb=\"{0} "
+                             "${{COMP_WORDS[2]}}\" ;; esac; fi\n",
                              v.name, joined(names, "|"));
     }
   return fmt::format(
-      "# bash completion for {0}: source <({0} completion bash)\n_{0}() {{\n  local word=\"${{COMP_WORDS[COMP_CWORD]}}\" before=\"${{COMP_WORDS[COMP_CWORD-1]}}\" verb=''\n"
-      "  COMPREPLY=()\n  [ \"$COMP_CWORD\" -gt 1 ] && verb=\"${{COMP_WORDS[1]}}\"\n{1}  case \"$verb\" in\n{2}  esac\n}}\ncomplete -o bashdefault -F _{0} {0}\n",
+      "# bash completion for {0}: source <({0} completion bash)\n_{0}() {{\n  local word=\"${{COMP_WORDS[COMP_CWORD]}}\" "
+      "before=\"${{COMP_WORDS[COMP_CWORD-1]}}\" verb=''\n"
+      "  COMPREPLY=()\n  [ \"$COMP_CWORD\" -gt 1 ] && verb=\"${{COMP_WORDS[1]}}\"\n{1}  case \"$verb\" in\n{2}  esac\n}}\n"
+      "complete -o bashdefault -F _{0} {0}\n",
       root.name, parents, cases);
 }
 
@@ -75,12 +79,14 @@ std::string zsh_specs(const VerbInfo& v) {
   std::string out;
   for (const auto& o : v.options) {
     std::string action;
-    if (!o.value.empty()) action = fmt::format(":{}:{}", quoted(o.value, true), !o.choices.empty() ? "(" + joined(o.choices) + ")" : is_file(o) ? "_files" : "");
+    if (!o.value.empty()) action = fmt::format(":{}:{}", quoted(o.value, true), !o.choices.empty() ? "(" + joined(o.choices) + ")" : is_file(o)
+        ? "_files" : "");
     for (const auto& n : o.names) out += fmt::format(" \\\n        '*{}[{}]{}'", n, quoted(o.help, true), action);
   }
   for (const auto& a : v.arguments)
     out += fmt::format(" \\\n        ':{}:{}'", quoted(a.value, true),
-                       !a.choices.empty() ? "(" + joined(a.choices) + ")" : a.value == "MODEL" ? "{ _files; compadd " + joined(shipped_models()) + " }" : "_files");
+                       !a.choices.empty() ? "(" + joined(a.choices) + ")" : a.value == "MODEL" ? "{ _files; compadd " + joined(shipped_models())
+                       + " }" : "_files");
   return out;
 }
 void zsh(const VerbInfo& v, const std::string& function, std::string& out) {

@@ -25,7 +25,8 @@ std::vector<std::string> cpu_features() {
 #if defined(__x86_64__)
   const std::pair<const char*, bool> all[] = {
       {"avx2", __builtin_cpu_supports("avx2")}, {"fma", __builtin_cpu_supports("fma")}, {"avx512f", __builtin_cpu_supports("avx512f")},
-      {"avx512bw", __builtin_cpu_supports("avx512bw")}, {"avx512vl", __builtin_cpu_supports("avx512vl")}, {"avx512vnni", __builtin_cpu_supports("avx512vnni")},
+      {"avx512bw", __builtin_cpu_supports("avx512bw")}, {"avx512vl", __builtin_cpu_supports("avx512vl")},
+          {"avx512vnni", __builtin_cpu_supports("avx512vnni")},
       {"avx512bf16", __builtin_cpu_supports("avx512bf16")}};
   for (const auto& [name, there] : all)
     if (there) have.push_back(name);
@@ -58,7 +59,8 @@ int act(const Common& common) {
   else if (!has("avx512vnni")) advice.push_back("no AVX-512 VNNI: products of 4- and 8-bit blocks take the AVX2 path");
   if (thread_count() > cores) advice.push_back(fmt::format("{} threads on {} cores: give --threads {}", thread_count(), cores, cores));
   double load[1] = {0};
-  if (getloadavg(load, 1) == 1 && load[0] > 0.5 * cores) advice.push_back(fmt::format("the machine is busy (load {:.1f}): rates measured now are too low", load[0]));
+  if (getloadavg(load, 1) == 1
+      && load[0] > 0.5 * cores) advice.push_back(fmt::format("the machine is busy (load {:.1f}): rates measured now are too low", load[0]));
   const size_t available = memory("MemAvailable:");
   if (available < size_t{1} << 30) advice.push_back("less than 1 GiB of memory is free: see headrace plan MODEL before loading");
   const auto models = shipped_models();
@@ -70,7 +72,8 @@ int act(const Common& common) {
     for (const auto& s : features) f.push_back(s);
     for (const auto& s : advice) a.push_back(s);
     for (const auto& s : models) m.push_back(s);
-    print_json(Object{{"cpu", cpu_name()}, {"features", f}, {"instructions", instructions}, {"cores", cores}, {"threads", thread_count()}, {"device", common.device},
+    print_json(Object{{"cpu", cpu_name()}, {"features", f}, {"instructions", instructions}, {"cores", cores}, {"threads", thread_count()},
+        {"device", common.device},
                       {"memory_bytes", static_cast<int64_t>(memory("MemTotal:"))}, {"available_bytes", static_cast<int64_t>(available)},
                       {"read_bytes_per_second", peak.read_bytes}, {"f32_flops", peak.f32_flops}, {"int8_ops", peak.int8_ops},
                       {"cuda", cuda.empty()}, {"cuda_why_not", cuda}, {"models", m}, {"assets", assets_folder()}, {"advice", a}});
@@ -79,9 +82,11 @@ int act(const Common& common) {
   fmt::print("{}\n", bold(cpu_name()));
   std::string joined;
   for (const auto& s : features) joined += (joined.empty() ? "" : " ") + s;
-  fmt::print("features    {}\nkernels     {}\nthreads     {} of {} cores\n", joined, *instructions ? instructions : "the definitions", thread_count(), cores);
+  fmt::print("features    {}\nkernels     {}\nthreads     {} of {} cores\n", joined, *instructions ? instructions : "the definitions",
+      thread_count(), cores);
   fmt::print("memory      {}, {} available\n", bytes_text(static_cast<double>(memory("MemTotal:"))), bytes_text(static_cast<double>(available)));
-  if (peak.read_bytes > 0) fmt::print("reads       {:.1f} GB/s: a model of 1 GB cannot write more than {:.0f} tokens/s\n", peak.read_bytes / 1e9, peak.read_bytes / 1e9);
+  if (peak.read_bytes > 0) fmt::print("reads       {:.1f} GB/s: a model of 1 GB cannot write more than {:.0f} tokens/s\n", peak.read_bytes / 1e9,
+      peak.read_bytes / 1e9);
   if (peak.f32_flops > 0) fmt::print("f32         {:.0f} GFLOP/s\n", peak.f32_flops / 1e9);
   if (peak.int8_ops > 0) fmt::print("int8        {:.0f} GOP/s\n", peak.int8_ops / 1e9);
   fmt::print("cuda        {}\n", cuda.empty() ? "ready" : cuda);

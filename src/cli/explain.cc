@@ -60,7 +60,8 @@ void show(const MixerInfo& m) {
     rest.remove_prefix(std::min(end + 1, rest.size()));
   }
   if (*m.options) fmt::print("  options     {}\n", m.options);
-  fmt::print("  parameters  {}\n  state       {}\n  cost        {}\n  paper       {}\n  source      src/{}\n", m.parameters, m.state, m.cost, m.paper, m.source);
+  fmt::print("  parameters  {}\n  state       {}\n  cost        {}\n  paper       {}\n  source      src/{}\n", m.parameters, m.state, m.cost,
+      m.paper, m.source);
 }
 
 int act(const Options& o) {
@@ -116,7 +117,8 @@ void add_explain(Command& root) {
   for (const MixerInfo& m : mixers()) names += std::string(names.empty() ? "" : ", ") + m.name;
   c.argument("WHAT", o->what, "a layer (" + names + "), a blueprint, or a model");
   o->common.add(c);
-  c.example("headrace explain mamba2", "one layer").example("headrace explain '8*(rg_lru + geglu, attn(window=1024, kv=1) + geglu)'", "each layer of a stack");
+  c.example("headrace explain mamba2", "one layer").example("headrace explain '8*(rg_lru + geglu, attn(window=1024, kv=1) + geglu)'",
+      "each layer of a stack");
   c.action([o] { return act(*o); });
 }
 

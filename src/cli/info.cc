@@ -38,7 +38,8 @@ int act(const Options& o) {
   if (o.common.json) {
     Object by;
     for (const auto& [t, d] : dtypes) by[t] = Object{{"tensors", d.first}, {"bytes", d.second}};
-    Object j{{"name", m.name}, {"path", m.path}, {"family", m.model.family}, {"blueprint", blueprint(m.model)}, {"parameters", parameters}, {"context", m.model.context},
+    Object j{{"name", m.name}, {"path", m.path}, {"family", m.model.family}, {"blueprint", blueprint(m.model)}, {"parameters", parameters},
+        {"context", m.model.context},
              {"vocab", m.model.decoder.vocab}, {"width", m.model.decoder.width}, {"layers", static_cast<int64_t>(m.model.decoder.layers.size())},
              {"file_bytes", static_cast<int64_t>(m.file_bytes)}, {"dtypes", by}, {"tokenizer", m.tokenizer ? Value(tokenizer) : Value()},
              {"chat_template", !m.chat_template.empty()}, {"hash", m.hash}, {"config", m.model.config}};
@@ -48,12 +49,14 @@ int act(const Options& o) {
   }
   fmt::print("{}  ({})\n", bold(m.name), m.path);
   fmt::print("family      {}\nblueprint   {}\n", m.model.family, blueprint(m.model));
-  fmt::print("parameters  {} in {} tensors, {} in the file\n", count_text(static_cast<double>(parameters)), m.source->parameters.size(), bytes_text(static_cast<double>(m.file_bytes)));
+  fmt::print("parameters  {} in {} tensors, {} in the file\n", count_text(static_cast<double>(parameters)), m.source->parameters.size(),
+      bytes_text(static_cast<double>(m.file_bytes)));
   for (const auto& [t, d] : dtypes) fmt::print("            {:6} {:4} tensors, {}\n", t, d.first, bytes_text(static_cast<double>(d.second)));
   fmt::print("context     {}\n", m.model.context > 0 ? fmt::format("{} tokens", m.model.context) : "any length");
   if (m.tokenizer)
     fmt::print("tokenizer   {} tokens, bos {}, eos {}, {}\n", m.tokenizer->size(), m.tokenizer->bos() ? std::to_string(*m.tokenizer->bos()) : "none",
-               m.tokenizer->eos() ? std::to_string(*m.tokenizer->eos()) : "none", m.chat_template.empty() ? "no chat template" : "with a chat template");
+               m.tokenizer->eos() ? std::to_string(*m.tokenizer->eos()) : "none", m.chat_template.empty() ? "no chat template"
+               : "with a chat template");
   else fmt::print("tokenizer   none\n");
   fmt::print("hash        {}\n", m.hash);
   if (o.config) fmt::print("{}\n", to_json(m.model.config, 2));

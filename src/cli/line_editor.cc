@@ -27,7 +27,8 @@ namespace {
 std::string history_file() {
   const char *state = std::getenv("XDG_STATE_HOME"), *home = std::getenv("HOME");
   if ((!state || !*state) && (!home || !*home)) return "";
-  const std::filesystem::path folder = state && *state ? std::filesystem::path(state) / "headrace" : std::filesystem::path(home) / ".local/state/headrace";
+  const std::filesystem::path folder = state && *state ? std::filesystem::path(state) / "headrace"
+      : std::filesystem::path(home) / ".local/state/headrace";
   std::error_code error;
   std::filesystem::create_directories(folder, error);
   return error ? "" : folder / "history";

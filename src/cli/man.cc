@@ -25,7 +25,8 @@ void options(const std::vector<OptionInfo>& all, std::string& out) {
     for (const auto& n : o.names) names += fmt::format("{}\\fB{}\\fR", names.empty() ? "" : ", ", roff(n));
     if (o.names.empty()) names = fmt::format("\\fI{}\\fR", roff(o.value));
     else if (!o.value.empty()) names += fmt::format(" \\fI{}\\fR", roff(o.value));
-    out += fmt::format(".TP\n{}\n{}{}{}\n", names, roff(o.help), o.otherwise.empty() ? "" : fmt::format(" (default {})", roff(o.otherwise)), o.required ? "; must be given" : "");
+    out += fmt::format(".TP\n{}\n{}{}{}\n", names, roff(o.help), o.otherwise.empty() ? "" : fmt::format(" (default {})", roff(o.otherwise)),
+        o.required ? "; must be given" : "");
   }
 }
 void verb(const VerbInfo& v, const std::string& path, std::string& out) {
@@ -38,9 +39,11 @@ void verb(const VerbInfo& v, const std::string& path, std::string& out) {
 }
 
 std::string page(const VerbInfo& root) {
-  std::string out = fmt::format(".TH {} 1 \"\" \"{} {}\" \"User Commands\"\n.ad l\n.SH NAME\n{} \\- {}\n", "HEADRACE", root.name, HEADRACE_VERSION, root.name, roff(root.summary));
+  std::string out = fmt::format(".TH {} 1 \"\" \"{} {}\" \"User Commands\"\n.ad l\n.SH NAME\n{} \\- {}\n", "HEADRACE", root.name, HEADRACE_VERSION,
+      root.name, roff(root.summary));
   out += fmt::format(".SH SYNOPSIS\n.B {}\n\\fIVERB\\fR [\\fIMODEL\\fR] [\\fIoptions\\fR]\n.SH DESCRIPTION\n"
-                     "MODEL is a folder (Hugging Face layout), a .gguf, a .pth or .safetensors of RWKV, or the name of a model that ships; without one, {}.\n"
+                     "MODEL is a folder (Hugging Face layout), a .gguf, a .pth or .safetensors of RWKV, or the name of a model that ships; "
+                     "without one, {}.\n"
                      ".SH OPTIONS\n", root.name, default_model);
   options(root.options, out);
   out += ".SH VERBS\n";

@@ -29,8 +29,10 @@ int act(const Options& o, const Command& c) {
   if (o.list) {
     Array all;
     for (const OpInfo& i : op_infos()) {
-      all.push_back(Object{{"name", i.name}, {"inputs", i.inputs}, {"parameters", i.parameters}, {"outputs", i.outputs}, {"definition", i.definition}});
-      if (!o.common.json) fmt::print("{}\n  in      {}\n  params  {}\n  out     {}\n  {}\n", bold(i.name), i.inputs, i.parameters, i.outputs, i.definition);
+      all.push_back(Object{{"name", i.name}, {"inputs", i.inputs}, {"parameters", i.parameters}, {"outputs", i.outputs},
+          {"definition", i.definition}});
+      if (!o.common.json) fmt::print("{}\n  in      {}\n  params  {}\n  out     {}\n  {}\n", bold(i.name), i.inputs, i.parameters, i.outputs,
+          i.definition);
     }
     if (o.common.json) print_json(all);
     return 0;

@@ -24,7 +24,8 @@ int act(const Options& o) {
     Object dtypes;
     for (const auto& [t, n] : p.weights_by_dtype) dtypes[t] = static_cast<int64_t>(n);
     Array slots;
-    for (const auto& s : p.slots) slots.push_back(Object{{"layer", s.layer}, {"name", s.name}, {"shape", s.shape}, {"bytes", static_cast<int64_t>(s.bytes)}});
+    for (const auto& s : p.slots) slots.push_back(Object{{"layer", s.layer}, {"name", s.name}, {"shape", s.shape},
+        {"bytes", static_cast<int64_t>(s.bytes)}});
     auto n = [](size_t v) { return Value(static_cast<int64_t>(v)); };
     print_json(Object{{"model", m.name}, {"family", m.model.family}, {"context", context}, {"chunk", o.chunk}, {"parameters", p.parameters},
                       {"file_bytes", n(p.file_bytes)}, {"weight_bytes", n(p.weights)}, {"weight_bytes_by_dtype", dtypes}, {"state_bytes", n(p.state)},
@@ -32,12 +33,16 @@ int act(const Options& o) {
                       {"program_bytes", n(p.program)}, {"total_bytes", n(p.total)}, {"slots", slots}});
     return 0;
   }
-  auto line = [](const char* what, size_t n, const std::string& note) { fmt::print("{:14}{:>12}   {}\n", what, bytes_text(static_cast<double>(n)), note); };
-  fmt::print("{}  {} parameters, a context of {} tokens, {} at a time\n", bold(m.name), count_text(static_cast<double>(p.parameters)), context, o.chunk);
+  auto line = [](const char* what, size_t n, const std::string& note) {
+    fmt::print("{:14}{:>12}   {}\n", what, bytes_text(static_cast<double>(n)), note);
+  };
+  fmt::print("{}  {} parameters, a context of {} tokens, {} at a time\n", bold(m.name), count_text(static_cast<double>(p.parameters)), context,
+      o.chunk);
   std::string dtypes;
   for (const auto& [t, n] : p.weights_by_dtype) dtypes += fmt::format("{}{} {}", dtypes.empty() ? "" : ", ", t, bytes_text(static_cast<double>(n)));
   line("weights", p.weights, dtypes);
-  line("state", p.state, p.state_per_token > 0 ? fmt::format("{} and {} a token", bytes_text(static_cast<double>(p.state_fixed)), bytes_text(p.state_per_token))
+  line("state", p.state, p.state_per_token > 0
+      ? fmt::format("{} and {} a token", bytes_text(static_cast<double>(p.state_fixed)), bytes_text(p.state_per_token))
                                                 : "the same at any length");
   line("activations", p.activations, "");
   line("program", p.program, "with its tokenizer");

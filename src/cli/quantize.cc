@@ -21,12 +21,14 @@ struct Fallbacks {
 
   void print(const std::string& type) const {
     for (const auto& [key, names] : all)
-      fmt::print(stderr, "rows of {} do not fit the blocks of {}: {} tensors are stored as {} ({}{})\n", key.first, type, names.size(), name(key.second), names[0],
+      fmt::print(stderr, "rows of {} do not fit the blocks of {}: {} tensors are stored as {} ({}{})\n", key.first, type, names.size(),
+          name(key.second), names[0],
                  names.size() > 1 ? ", ..." : "");
   }
   Array json() const {
     Array list;
-    for (const auto& [key, names] : all) list.push_back(Object{{"width", key.first}, {"stored_as", name(key.second)}, {"tensors", Array(names.begin(), names.end())}});
+    for (const auto& [key, names] : all) list.push_back(Object{{"width", key.first}, {"stored_as", name(key.second)},
+        {"tensors", Array(names.begin(), names.end())}});
     return list;
   }
 };
@@ -55,7 +57,8 @@ int act(const Options& o) {
     print_json(Object{{"in", in}, {"out", o.out}, {"type", o.type}, {"tensors", tensors}, {"bytes_before", static_cast<int64_t>(before)},
                       {"bytes_after", static_cast<int64_t>(after)}, {"fell_back", fallbacks.json()}, {"seconds", clock.seconds()}});
   else
-    fmt::print("{}: {} tensors, {} -> {} in {:.1f} s\n", o.out, tensors, bytes_text(static_cast<double>(before)), bytes_text(static_cast<double>(after)), clock.seconds());
+    fmt::print("{}: {} tensors, {} -> {} in {:.1f} s\n", o.out, tensors, bytes_text(static_cast<double>(before)),
+        bytes_text(static_cast<double>(after)), clock.seconds());
   return 0;
 }
 
@@ -69,7 +72,8 @@ void add_quantize(Command& root) {
           "that says so.");
   c.argument("IN", o->in, "a .gguf, a folder (Hugging Face), an RWKV .pth or .safetensors, or the name of a model that ships");
   c.argument("OUT", o->out, "the .gguf to write");
-  c.choice("--type", o->type, {"F32", "F16", "BF16", "Q8_0", "Q6_K", "Q5_K", "Q5_1", "Q5_0", "Q4_K", "Q4_1", "Q4_0", "IQ4_NL", "IQ4_XS", "Q3_K", "Q2_K"}, "the element type");
+  c.choice("--type", o->type,
+      {"F32", "F16", "BF16", "Q8_0", "Q6_K", "Q5_K", "Q5_1", "Q5_0", "Q4_K", "Q4_1", "Q4_0", "IQ4_NL", "IQ4_XS", "Q3_K", "Q2_K"}, "the element type");
   o->common.add(c);
   c.example("headrace quantize stories260K stories.gguf --type F16", "a folder as one GGUF file that llama.cpp opens too");
   c.example("headrace quantize model.gguf small.gguf --type Q4_K", "about 5 bits for each weight");

@@ -27,7 +27,8 @@ void show(const SavedState& s, const std::string& file, const Common& common) {
   if (common.json) return print_json(described(s, file));
   fmt::print("{}: {} tokens of {} ({}), {} in {} layers\n", bold(file), s.state.tokens, s.model.name, s.model.family,
              bytes_text(static_cast<double>(s.state.bytes())), s.state.layers.size());
-  fmt::print("hash {}   checksum {}   {}\n{}\n", s.model.hash, s.checksum, s.history.empty() ? "without its tokens" : "with its tokens", s.model.blueprint);
+  fmt::print("hash {}   checksum {}   {}\n{}\n", s.model.hash, s.checksum, s.history.empty() ? "without its tokens" : "with its tokens",
+      s.model.blueprint);
 }
 
 int save(const Options& o, bool with_prompt) {
@@ -91,7 +92,8 @@ int diff(const Options& o) {
     worst = std::max(worst, d.relative);
     list.push_back(Object{{"layer", d.layer}, {"slot", d.slot}, {"equal", d.equal}, {"worst", d.worst}, {"relative", d.relative}, {"note", d.note}});
     if (!o.common.json && !d.equal)
-      fmt::print("{:>10} {:12} worst {:.3e}  relative {:.3e}  {}\n", d.layer < 0 ? "" : fmt::format("layer {}", d.layer), d.slot, d.worst, d.relative, d.note);
+      fmt::print("{:>10} {:12} worst {:.3e}  relative {:.3e}  {}\n", d.layer < 0 ? "" : fmt::format("layer {}", d.layer), d.slot, d.worst,
+          d.relative, d.note);
   }
   if (o.common.json) print_json(Object{{"equal", same}, {"relative", worst}, {"slots", list}});
   else if (same) fmt::print("equal, bit for bit\n");

@@ -10,7 +10,8 @@ namespace headrace::cli {
 TokenRows read_token_rows(const std::string& path, const std::string& name) {
   SafetensorsFile file(path);
   const Tensor t = file.tensor(name);
-  expect(t.dtype() == DType::i64 && (t.rank() == 1 || t.rank() == 2) && t.count() > 0, path, ": ", name, ": wanted i64 [T] or [B,T] with tokens, found ",
+  expect(t.dtype() == DType::i64 && (t.rank() == 1 || t.rank() == 2) && t.count() > 0, path, ": ", name,
+      ": wanted i64 [T] or [B,T] with tokens, found ",
          t.dtype(), " ", t.shape());
   std::vector<int32_t> ids;
   for (int64_t i = 0; i < t.count(); ++i) {

@@ -47,7 +47,8 @@ struct Avx512 {
     if constexpr (lookup) {
       // the table of signed values plus 128
       const __m128i table = _mm_setr_epi8(1, 24, 45, 63, 79, 93, 106, 118, static_cast<char>(129), static_cast<char>(141), static_cast<char>(153),
-                                          static_cast<char>(166), static_cast<char>(181), static_cast<char>(197), static_cast<char>(217), static_cast<char>(241));
+                                          static_cast<char>(166), static_cast<char>(181), static_cast<char>(197), static_cast<char>(217),
+                                          static_cast<char>(241));
       v = _mm512_shuffle_epi8(_mm512_broadcast_i32x4(table), v);
     }
     if constexpr (bits == 5) {

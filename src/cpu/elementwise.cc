@@ -135,7 +135,8 @@ void ScaleHeads(Rows x, Rows s, int heads, Rows y) {
 void BlockLinear(Rows x, const float* w, const float* b, int blocks, Rows y) {
   const int64_t in = x.cols / blocks, out = y.cols / blocks;
   const int64_t strip = 64, strips_of_rows = (x.rows + strip - 1) / strip;
-  parallel(blocks * strips_of_rows, std::max<int64_t>(1, cheap / std::max<int64_t>(1, std::min(strip, x.rows) * in * out)), [&](int64_t begin, int64_t end, int) {
+  parallel(blocks * strips_of_rows, std::max<int64_t>(1, cheap / std::max<int64_t>(1, std::min(strip, x.rows) * in * out)),
+      [&](int64_t begin, int64_t end, int) {
     for (int64_t task = begin; task < end; ++task) {
       const int64_t h = task / strips_of_rows, first = task % strips_of_rows * strip, rows = std::min(strip, x.rows - first);
       for (int64_t i = first; i < first + rows; ++i)

@@ -14,7 +14,8 @@ void parallel_tasks(const std::vector<Task>& tasks, double least, F&& f) {
   for (const Task& t : tasks) total += t.cost;
   const int64_t pieces = total < least ? 1 : thread_count();
   parallel(pieces, 1, [&](int64_t begin, int64_t end, int) {
-    const double from = total * static_cast<double>(begin) / static_cast<double>(pieces), to = total * static_cast<double>(end) / static_cast<double>(pieces);
+    const double from = total * static_cast<double>(begin) / static_cast<double>(pieces),
+        to = total * static_cast<double>(end) / static_cast<double>(pieces);
     double before = 0;
     for (const Task& t : tasks) {
       double middle = before + t.cost / 2;

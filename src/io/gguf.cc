@@ -180,7 +180,8 @@ GgufFile::GgufFile(std::span<const std::byte> bytes, const std::string& name, st
   std::vector<Entry> entries;
   entries.reserve(static_cast<size_t>(tensor_count));
   for (uint64_t i = 0; i < tensor_count; ++i) entries.push_back(read_entry(r, name, i));
-  const size_t start = std::min(bytes.size(), (r.at + static_cast<size_t>(alignment) - 1) / static_cast<size_t>(alignment) * static_cast<size_t>(alignment));
+  const size_t start = std::min(bytes.size(),
+      (r.at + static_cast<size_t>(alignment) - 1) / static_cast<size_t>(alignment) * static_cast<size_t>(alignment));
   auto data = bytes.subspan(start);
   check_layout(entries, data.size(), alignment, name);
   for (auto& e : entries)
@@ -211,12 +212,14 @@ GgufFile::GgufFile(const std::string& path) {
     const std::string part_path = stem + part_ending(i);
     MappedFile part_file(part_path);
     GgufFile part(part_file.bytes(), part_path, part_file.share());
-    expect(part.metadata_.integer("split.no") == i && part.metadata_.integer("split.count") == parts, part_path, ": split.no, split.count: wanted ", i, ", ", parts,
+    expect(part.metadata_.integer("split.no") == i && part.metadata_.integer("split.count") == parts, part_path,
+        ": split.no, split.count: wanted ", i, ", ", parts,
            ", found ", part.metadata_.integer("split.no"), ", ", part.metadata_.integer("split.count"));
     for (const auto& [name, t] : part.tensors_) tensors_.add(name, t);
   }
   const int64_t promised = metadata_.integer("split.tensors.count", static_cast<int64_t>(tensors_.size()));
-  expect(promised == static_cast<int64_t>(tensors_.size()), path, ": split.tensors.count: wanted ", promised, " tensors in all parts, found ", tensors_.size());
+  expect(promised == static_cast<int64_t>(tensors_.size()), path, ": split.tensors.count: wanted ", promised, " tensors in all parts, found ",
+      tensors_.size());
 }
 
 }  // namespace headrace

@@ -48,7 +48,8 @@ Object rotary(const GgufReader& r, double base, int64_t head_dim, bool scaled = 
     expect(type != "yarn", r.meta().path(), ": '", r.key("rope.scaling.type"), "': wanted no yarn beside rope_freqs.weight");
     o["rope_scaling"] = Object{{"rope_type", "factors"}, {"factors", std::move(factors)}};
   } else if (r.tensor("rope_factors_long.weight")) {
-    Object s{{"rope_type", "longrope"}, {"long_factor", r.values("rope_factors_long.weight")}, {"short_factor", r.values("rope_factors_short.weight")},
+    Object s{{"rope_type", "longrope"}, {"long_factor", r.values("rope_factors_long.weight")},
+        {"short_factor", r.values("rope_factors_short.weight")},
              {"original_max_position_embeddings", r.integer("rope.scaling.original_context_length")}};
     if (r.has("rope.scaling.attn_factor")) s["attention_factor"] = r.number("rope.scaling.attn_factor");
     o["rope_scaling"] = std::move(s);
@@ -62,7 +63,8 @@ Object rotary(const GgufReader& r, double base, int64_t head_dim, bool scaled = 
     if (r.has("rope.scaling.yarn_beta_slow")) s["beta_slow"] = r.number("rope.scaling.yarn_beta_slow");
     o["rope_scaling"] = std::move(s);
   } else {
-    expect(type == "none" || type == "linear", r.meta().path(), ": '", r.key("rope.scaling.type"), "': wanted none, linear or yarn, found '", type, "'");
+    expect(type == "none" || type == "linear", r.meta().path(), ": '", r.key("rope.scaling.type"), "': wanted none, linear or yarn, found '", type,
+        "'");
   }
   return o;
 }
@@ -105,9 +107,10 @@ void gemma_window(const GgufReader& r, Object& c, int64_t period) {
   if (stored && stored->type == GgufType::array) slides = r.meta().booleans(r.key("attention.sliding_window_pattern"));
   else if (stored) period = r.integer("attention.sliding_window_pattern");
   Array kinds;
-  for (int64_t l = 0; l < layers; ++l)
-    kinds.emplace_back((l < static_cast<int64_t>(slides.size()) ? slides[static_cast<size_t>(l)] : period > 0 && (l + 1) % period != 0) ? "sliding_attention"
-                                                                                                                                : "full_attention");
+  for (int64_t l = 0; l < layers; ++l) {
+    const bool slide = l < static_cast<int64_t>(slides.size()) ? slides[static_cast<size_t>(l)] : period > 0 && (l + 1) % period != 0;
+    kinds.emplace_back(slide ? "sliding_attention" : "full_attention");
+  }
   c["layer_types"] = std::move(kinds);
 }
 void gemma2(const GgufReader& r, Object& c) {

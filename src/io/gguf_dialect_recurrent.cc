@@ -60,7 +60,8 @@ void headrace_own(const GgufReader& r, Object& c) {
 constexpr GgufRename mamba_names[] = {
     {"token_embd", "backbone.embeddings"}, {"output_norm", "backbone.norm_f"}, {"output", "lm_head"},
     {"attn_norm", "backbone.layers.*.norm"}, {"ssm_in", "backbone.layers.*.mixer.in_proj"}, {"ssm_conv1d", "backbone.layers.*.mixer.conv1d"},
-    {"ssm_x", "backbone.layers.*.mixer.x_proj"}, {"ssm_dt", "backbone.layers.*.mixer.dt_proj"}, {"ssm_a", "backbone.layers.*.mixer.A_log!", log_of_negative},
+    {"ssm_x", "backbone.layers.*.mixer.x_proj"}, {"ssm_dt", "backbone.layers.*.mixer.dt_proj"},
+        {"ssm_a", "backbone.layers.*.mixer.A_log!", log_of_negative},
     {"ssm_d", "backbone.layers.*.mixer.D!"}, {"ssm_out", "backbone.layers.*.mixer.out_proj"},
 };
 constexpr GgufRename mamba2_names[] = {

@@ -41,7 +41,8 @@ TensorSource paired(std::string name, const Tensor& t, int64_t heads) {
     const int64_t rows = t.dim(0), head = rows / heads;
     const size_t bytes = t.bytes() / static_cast<size_t>(rows);
     for (int64_t r = 0; r < rows; ++r)
-      std::memcpy(to.data<std::byte>() + (r / head * head + r % head % (head / 2) * 2 + r % head / (head / 2)) * bytes, from.data<std::byte>() + r * bytes, bytes);
+      std::memcpy(to.data<std::byte>() + (r / head * head + r % head % (head / 2) * 2 + r % head / (head / 2)) * bytes, from.data<std::byte>()
+          + r * bytes, bytes);
     return to;
   }};
 }
@@ -115,9 +116,12 @@ void rotary(Writer& w, const Config& c, int head_dim, const char* kind = nullptr
     w.number("rope.scaling.factor", factor);
   }
   if (type == "yarn" || type == "longrope")
-    w.whole("rope.scaling.original_context_length", static_cast<int64_t>(s.get("original_max_position_embeddings", c.get("original_max_position_embeddings", c.need<double>("max_position_embeddings")))));
+    w.whole("rope.scaling.original_context_length",
+        static_cast<int64_t>(s.get("original_max_position_embeddings",
+            c.get("original_max_position_embeddings", c.need<double>("max_position_embeddings")))));
   if (type == "yarn") {
-    if (rope.factor != static_cast<float>(1 + 0.1 * std::log(factor))) w.number("rope.scaling.attn_factor", rope.factor / (1 + 0.1 * std::log(factor)));
+    if (rope.factor != static_cast<float>(1 + 0.1 * std::log(factor))) w.number("rope.scaling.attn_factor",
+        rope.factor / (1 + 0.1 * std::log(factor)));
     if (scaling.find("beta_fast")) w.number("rope.scaling.yarn_beta_fast", s.need<double>("beta_fast"));
     if (scaling.find("beta_slow")) w.number("rope.scaling.yarn_beta_slow", s.need<double>("beta_slow"));
   } else if (type == "longrope") {
@@ -158,7 +162,8 @@ void attention(Writer& w, const Config& c) {
   if (c.root.find("query_pre_attn_scalar")) {
     const bool largest = c.need<int>("num_hidden_layers") == (w.architecture() == "gemma2" ? 46 : 62);
     const int scale = largest ? width / heads : head_dim;
-    expect(c.need<double>("query_pre_attn_scalar") == scale, c.file, ": query_pre_attn_scalar: llama.cpp knows only ", scale, ", found ", c.need<double>("query_pre_attn_scalar"));
+    expect(c.need<double>("query_pre_attn_scalar") == scale, c.file, ": query_pre_attn_scalar: llama.cpp knows only ", scale, ", found ",
+        c.need<double>("query_pre_attn_scalar"));
   }
   if (w.architecture() == "gemma3") {
     const Value* p = c.root.find("rope_parameters");
@@ -168,7 +173,8 @@ void attention(Writer& w, const Config& c) {
   if (const int64_t period = w.architecture() == "gemma3" ? 6 : w.architecture() == "gemma2" ? 2 : 0; period && c.root.find("layer_types")) {
     const auto kinds = c.need<std::vector<std::string>>("layer_types");
     for (size_t l = 0; l < kinds.size(); ++l)
-      expect((kinds[l] == "sliding_attention") == ((l + 1) % period != 0), c.file, ": layer_types: llama.cpp knows only a full layer after each ", period - 1, " with a window");
+      expect((kinds[l] == "sliding_attention") == ((l + 1) % period != 0), c.file, ": layer_types: llama.cpp knows only a full layer after each ",
+          period - 1, " with a window");
   }
   if (w.architecture() == "smollm3" && c.root.find("no_rope_layers")) {
     const auto turned = c.need<std::vector<int>>("no_rope_layers");
@@ -273,7 +279,8 @@ void by_table(Writer& w, const Config& c, const TensorFile& tensors, const GgufA
     const std::string suffix = p.stem.ends_with(".dt_bias") ? ".bias" : p.suffix;
     add_tensor(w, c, r->from, (p.block.empty() ? "" : "blk." + p.block + ".") + r->from + suffix, t);
   }
-  if (!spare.empty()) fail(c.file, ": tensors without a name in GGUF's ", w.architecture(), ": ", shown(spare[0]), spare.size() > 1 ? text(" and ", spare.size() - 1, " more") : "");
+  if (!spare.empty()) fail(c.file, ": tensors without a name in GGUF's ", w.architecture(), ": ", shown(spare[0]), spare.size() > 1
+      ? text(" and ", spare.size() - 1, " more") : "");
 }
 
 // ---- RWKV-6 and 7, from their official names ----
@@ -294,7 +301,8 @@ void rwkv(Writer& w, const Config& c, RwkvWriter writer, const std::function<Ten
     const int64_t n = parts[0].count();
     return {std::move(name), DType::f32, {static_cast<int64_t>(parts.size()), 1, 1, n}, [parts, n] {
       Tensor y = Tensor::empty({static_cast<int64_t>(parts.size()), 1, 1, n});
-      for (size_t i = 0; i < parts.size(); ++i) std::memcpy(y.f32() + static_cast<int64_t>(i) * n, as_f32(parts[i]).f32(), static_cast<size_t>(n) * 4);
+      for (size_t i = 0; i < parts.size(); ++i) std::memcpy(y.f32() + static_cast<int64_t>(i) * n, as_f32(parts[i]).f32(),
+          static_cast<size_t>(n) * 4);
       return y;
     }};
   };

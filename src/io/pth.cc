@@ -15,7 +15,8 @@ namespace {
 constexpr size_t largest_pickle = size_t{4} << 20, most_items = size_t{1} << 20;   // a model of 14B parameters has 400 KB, 30,000
 
 struct Item {
-  enum Kind : uint8_t { none, boolean, integer, real, string, tuple, list, dict, ordered_dict_name, tensor_name, parameter_name, storage_name, storage, tensor };
+  enum Kind : uint8_t { none, boolean, integer, real, string, tuple, list, dict, ordered_dict_name, tensor_name, parameter_name, storage_name,
+      storage, tensor };
   Kind kind = none;
   DType dtype = DType::f32;                        // of a storage, and of the name of its class
   int64_t number = 0;                              // an integer, a boolean, the place of a tensor
@@ -24,14 +25,16 @@ struct Item {
   std::vector<uint32_t> items;                     // of a tuple, list or dict (key, value, key, value ...)
 };
 const char* name(Item::Kind k) {
-  static constexpr const char* names[] = {"None", "a boolean", "an integer", "a float", "a string", "a tuple", "a list", "a dict", "a class", "a function",
+  static constexpr const char* names[] = {"None", "a boolean", "an integer", "a float", "a string", "a tuple", "a list", "a dict", "a class",
+      "a function",
                                           "a function", "a class", "a storage", "a tensor"};
   return names[k];
 }
 
 class Unpickler {
  public:
-  Unpickler(std::span<const std::byte> pickle, const std::string& file, const std::unordered_map<std::string_view, std::span<const std::byte>>& storages,
+  Unpickler(std::span<const std::byte> pickle, const std::string& file,
+      const std::unordered_map<std::string_view, std::span<const std::byte>>& storages,
             std::shared_ptr<const void> owner)
       : file_(file), r_{pickle, file}, storages_(storages), owner_(std::move(owner)) {}
 
@@ -118,8 +121,10 @@ class Unpickler {
     if (module == "torch._utils" && what == "_rebuild_tensor_v2") return {.kind = Item::tensor_name};
     if (module == "torch._utils" && what == "_rebuild_parameter") return {.kind = Item::parameter_name};
     static constexpr std::pair<std::string_view, DType> storage_classes[] = {
-        {"FloatStorage", DType::f32}, {"HalfStorage", DType::f16}, {"BFloat16Storage", DType::bf16}, {"DoubleStorage", DType::f64}, {"CharStorage", DType::i8},
-        {"ByteStorage", DType::u8}, {"ShortStorage", DType::i16}, {"IntStorage", DType::i32}, {"LongStorage", DType::i64}, {"BoolStorage", DType::boolean}};
+        {"FloatStorage", DType::f32}, {"HalfStorage", DType::f16}, {"BFloat16Storage", DType::bf16}, {"DoubleStorage", DType::f64},
+            {"CharStorage", DType::i8},
+        {"ByteStorage", DType::u8}, {"ShortStorage", DType::i16}, {"IntStorage", DType::i32}, {"LongStorage", DType::i64},
+            {"BoolStorage", DType::boolean}};
     if (module == "torch")
       for (auto [storage, dtype] : storage_classes)
         if (what == storage) return {.kind = Item::storage_name, .dtype = dtype};
@@ -134,7 +139,8 @@ class Unpickler {
   // ('storage', its class, key, device, number of elements)
   Item storage(const Item& id) {
     const char* of = "storage";
-    expect(argument(id, 0, Item::string, of).text == "storage", file_, ": data.pkl: wanted a storage, found ", shown(argument(id, 0, Item::string, of).text));
+    expect(argument(id, 0, Item::string, of).text == "storage", file_, ": data.pkl: wanted a storage, found ",
+        shown(argument(id, 0, Item::string, of).text));
     const DType dtype = argument(id, 1, Item::storage_name, of).dtype;
     const std::string_view key = argument(id, 2, Item::string, of).text;
     const int64_t count = argument(id, 4, Item::integer, of).number;
@@ -144,12 +150,14 @@ class Unpickler {
     const std::string where = headrace::text(file_, ": storage ", shown(key));
     const size_t bytes = checked_bytes(dtype, std::span(&count, 1), where);
     expect(bytes == data.size(), where, ": wanted ", count, " ", dtype, ", found ", data.size(), " bytes");
-    expect(bytes == 0 || reinterpret_cast<uintptr_t>(data.data()) % static_cast<size_t>(info(dtype).block_bytes) == 0, where, ": is not aligned to its elements");
+    expect(bytes == 0 || reinterpret_cast<uintptr_t>(data.data()) % static_cast<size_t>(info(dtype).block_bytes) == 0, where,
+        ": is not aligned to its elements");
     return {.kind = Item::storage, .dtype = dtype, .number = count, .data = data};
   }
   std::vector<int64_t> integers(const Item& tuple, const char* of) {
     std::vector<int64_t> all;
-    expect(tuple.items.size() <= Shape::max_rank, file_, ": data.pkl: ", of, ": wanted at most ", Shape::max_rank, " numbers, found ", tuple.items.size());
+    expect(tuple.items.size() <= Shape::max_rank, file_, ": data.pkl: ", of, ": wanted at most ", Shape::max_rank, " numbers, found ",
+        tuple.items.size());
     for (size_t i = 0; i < tuple.items.size(); ++i) all.push_back(argument(tuple, i, Item::integer, of).number);
     return all;
   }
@@ -158,15 +166,18 @@ class Unpickler {
     const char* of = "tensor";
     const Item& s = argument(arguments, 0, Item::storage, of);
     const int64_t offset = argument(arguments, 1, Item::integer, of).number;
-    const auto shape = integers(argument(arguments, 2, Item::tuple, of), "shape"), strides = integers(argument(arguments, 3, Item::tuple, of), "strides");
+    const auto shape = integers(argument(arguments, 2, Item::tuple, of), "shape"),
+        strides = integers(argument(arguments, 3, Item::tuple, of), "strides");
     const std::string where = headrace::text(file_, ": tensor ", tensors_.size());
     expect(strides.size() == shape.size(), where, ": shape ", shape, " with strides ", strides);
     const size_t bytes = checked_bytes(s.dtype, shape, where), step = static_cast<size_t>(info(s.dtype).block_bytes);
-    expect(offset >= 0 && offset <= s.number && bytes / step <= static_cast<size_t>(s.number - offset), where, ": wanted ", shape, " from element ", offset,
+    expect(offset >= 0 && offset <= s.number && bytes / step <= static_cast<size_t>(s.number - offset), where, ": wanted ", shape,
+        " from element ", offset,
            ", found a storage of ", s.number);
     int64_t adjacent = 1;
     for (size_t i = shape.size(); i-- > 0; adjacent *= shape[i])
-      expect(shape[i] <= 1 || strides[i] == adjacent || bytes == 0, where, ": shape ", shape, " with strides ", strides, "; only adjacent elements are read");
+      expect(shape[i] <= 1 || strides[i] == adjacent || bytes == 0, where, ": shape ", shape, " with strides ", strides,
+          "; only adjacent elements are read");
     tensors_.push_back(Tensor::view_of(s.data.data() + static_cast<size_t>(offset) * step, s.dtype, Shape(shape), owner_));
     return {.kind = Item::tensor, .number = static_cast<int64_t>(tensors_.size() - 1)};
   }

@@ -34,10 +34,12 @@ std::string_view stem_of(std::string_view name) {
   return name;
 }
 bool is_small(std::string_view stem) {
-  static constexpr std::string_view exact[] = {"ssm_conv1d", "shortconv.conv", "ssm_dt", "ffn_gate_inp", "position_embd", "token_types", "attn_rel_b"};
+  static constexpr std::string_view exact[] = {"ssm_conv1d", "shortconv.conv", "ssm_dt", "ffn_gate_inp", "position_embd", "token_types",
+      "attn_rel_b"};
   if (stem.empty() || stem.find("norm") != stem.npos || stem.starts_with("rope_")) return true;
   if (stem.starts_with("time_mix_"))
-    return stem != "time_mix_key" && stem != "time_mix_value" && stem != "time_mix_receptance" && stem != "time_mix_gate" && stem != "time_mix_output";
+    return stem != "time_mix_key" && stem != "time_mix_value" && stem != "time_mix_receptance" && stem != "time_mix_gate"
+        && stem != "time_mix_output";
   if (stem.starts_with("channel_mix_")) return stem.find("lerp") != stem.npos;
   return std::find(std::begin(exact), std::end(exact), stem) != std::end(exact);
 }
@@ -67,7 +69,8 @@ Tensor converted(const Tensor& t, DType to, const std::string& where) {
       dequantise_row(t.dtype(), t.data<std::byte>() + bytes_of(t.dtype(), first), values.data(), count);
       for (int64_t i = 0; i < count; ++i) {
         expect(std::isfinite(values[i]), where, ": value ", first + i, " is not finite");
-        expect(to != DType::f16 || std::abs(values[i]) < 65520.f, where, ": value ", first + i, " = ", double{values[i]}, " is too large for f16; use bf16");
+        expect(to != DType::f16 || std::abs(values[i]) < 65520.f, where, ": value ", first + i, " = ", double{values[i]},
+            " is too large for f16; use bf16");
       }
       quantise_row(to, values.data(), out.data<std::byte>() + bytes_of(to, first), count);
     }

@@ -152,8 +152,10 @@ SafetensorsFile::SafetensorsFile(std::span<const std::byte> bytes, const std::st
     const size_t size = checked_bytes(dtype, e.shape, where);
     expect(first <= last && static_cast<size_t>(last - first) == size, where, ": ", dtype, " ", Shape(e.shape), ": wanted ", size,
            " bytes, found data_offsets ", e.offsets);
-    expect(static_cast<size_t>(last) <= data.size(), where, ": data_offsets ", e.offsets, ": wanted at most ", data.size(), " bytes of data (is the file cut off?)");
-    expect(first == covered, where, ": data_offsets ", e.offsets, ": wanted a start at ", covered, ", ", first < covered ? "they overlap" : "they leave a hole");
+    expect(static_cast<size_t>(last) <= data.size(), where, ": data_offsets ", e.offsets, ": wanted at most ", data.size(),
+        " bytes of data (is the file cut off?)");
+    expect(first == covered, where, ": data_offsets ", e.offsets, ": wanted a start at ", covered, ", ", first < covered ? "they overlap"
+        : "they leave a hole");
     covered = last;
     tensors_.add(std::move(e.name), tensor_in(data.subspan(static_cast<size_t>(first), size), dtype, e.shape, owner));
   }
@@ -175,7 +177,8 @@ TensorFile read_safetensors_folder(const std::string& folder) {
   for (const auto& [name, shard] : j["weight_map"].items()) {
     expect(shard.is_string(), index, ": weight_map ", shown(name), ": wanted a file name");
     const std::string file = shard.get<std::string>();
-    expect(!file.empty() && file.find('/') == std::string::npos && file.find('\0') == std::string::npos && file != "..", index, ": weight_map ", shown(name),
+    expect(!file.empty() && file.find('/') == std::string::npos && file.find('\0') == std::string::npos && file != "..", index, ": weight_map ",
+        shown(name),
            ": wanted a file of this folder, found ", shown(file));
     shards[file].push_back(name);
   }
@@ -189,7 +192,8 @@ TensorFile read_safetensors_folder(const std::string& folder) {
 
 void write_safetensors(const std::string& path, std::vector<TensorSource> tensors, const SafetensorsFile::Metadata& metadata) {
   auto rank = [](DType t) {
-    static constexpr DType order[] = {DType::i64, DType::f64, DType::f32, DType::i32, DType::bf16, DType::f16, DType::i16, DType::i8, DType::u8, DType::boolean};
+    static constexpr DType order[] = {DType::i64, DType::f64, DType::f32, DType::i32, DType::bf16, DType::f16, DType::i16, DType::i8, DType::u8,
+        DType::boolean};
     return std::find(std::begin(order), std::end(order), t) - std::begin(order);
   };
   std::sort(tensors.begin(), tensors.end(), [&](const auto& a, const auto& b) {

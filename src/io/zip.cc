@@ -57,7 +57,8 @@ Directory find_directory(std::span<const std::byte> archive, const std::string& 
     end64.take(28, "ZIP64 end");                   // its size, versions, disks, entries on this disk
     d.entries = end64.read<uint64_t>("entries"), d.bytes = end64.read<uint64_t>("size of the directory"), d.at = end64.read<uint64_t>("directory");
   }
-  expect(d.at <= end && d.bytes <= end - d.at, file, ": wanted a directory of ", d.bytes, " bytes at offset ", d.at, ", found ", end, " bytes before the end record");
+  expect(d.at <= end && d.bytes <= end - d.at, file, ": wanted a directory of ", d.bytes, " bytes at offset ", d.at, ", found ", end,
+      " bytes before the end record");
   expect(d.entries <= d.bytes / least_entry, file, ": wanted ", d.entries, " members, found a directory of ", d.bytes, " bytes");
   return d;
 }

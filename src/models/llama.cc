@@ -63,7 +63,8 @@ Model llama(const Value& config, const Scope& root, const std::string& file) {
     Scope f = b / "mlp";
     GatedMlp mlp{Linear::bind(f / "gate_proj", D, c.intermediate_size, c.mlp_bias), Linear::bind(f / "up_proj", D, c.intermediate_size, c.mlp_bias),
                  Linear::bind(f / "down_proj", c.intermediate_size, D, c.mlp_bias), gate_from_name(c.hidden_act, file)};
-    d.layers.push_back(std::move(attend) + residual("swiglu", Norm::rms(b / "post_attention_layernorm", D, c.rms_norm_eps), sublayer(std::move(mlp))));
+    d.layers.push_back(std::move(attend)
+        + residual("swiglu", Norm::rms(b / "post_attention_layernorm", D, c.rms_norm_eps), sublayer(std::move(mlp))));
   }
   d.norm = Norm::rms(s / "norm", D, c.rms_norm_eps);
   d.head.weight = tied_head(root, "lm_head.weight", c.tie_word_embeddings, d.embed);

@@ -48,7 +48,8 @@ Rope read_rope(const Value& config, int head_dim, const std::string& file, const
     for (double& x : f) x /= factor;
   } else if (type == "llama3") {
     double low = number(scaling, "low_freq_factor", 1.0), high = number(scaling, "high_freq_factor", 4.0);
-    expect(factor > 0 && original > 0 && high > low, file, ": rope_type llama3 needs factor, original_max_position_embeddings, low and high frequency factors");
+    expect(factor > 0 && original > 0 && high > low, file,
+        ": rope_type llama3 needs factor, original_max_position_embeddings, low and high frequency factors");
     for (double& x : f) {
       double wave = 2 * M_PI / x;
       if (wave < original / high) continue;
@@ -74,7 +75,8 @@ Rope read_rope(const Value& config, int head_dim, const std::string& file, const
   } else if (type == "longrope" || type == "su") {   // su: longrope's first name
     std::vector<double> divisor;
     const Value* list = scaling.find(context > original ? "long_factor" : "short_factor");
-    expect(list && read_value(*list, divisor) && static_cast<int>(divisor.size()) == d / 2, file, ": rope_type longrope needs lists of ", d / 2, " factors");
+    expect(list && read_value(*list, divisor) && static_cast<int>(divisor.size()) == d / 2, file, ": rope_type longrope needs lists of ", d / 2,
+        " factors");
     for (int i = 0; i < d / 2; ++i) f[i] /= divisor[i];
     double s = number(scaling, "factor", context / original);
     r.factor = static_cast<float>(number(scaling, "attention_factor", s <= 1 ? 1.0 : std::sqrt(1 + std::log(s) / std::log(original))));

@@ -13,7 +13,8 @@ Gate gate_from_name(const std::string& a, const std::string& file) {
 
 Tensor GatedMlp::operator()(const Tensor& x) const {
   auto h = linear(x, {{gate.weight, gate.bias}, {up.weight, up.bias}});
-  Binary f = activation == Gate::silu ? Binary::silu_multiply : activation == Gate::gelu_tanh ? Binary::gelu_tanh_multiply : Binary::gelu_erf_multiply;
+  Binary f = activation == Gate::silu ? Binary::silu_multiply : activation == Gate::gelu_tanh ? Binary::gelu_tanh_multiply
+      : Binary::gelu_erf_multiply;
   return down(binary(f, h[0], h[1]));
 }
 

@@ -179,7 +179,8 @@ Tensor selective_scan(const Tensor& x, const Tensor& dt, const Tensor& A, const 
 Tensor rwkv4_scan(const Tensor& w, const Tensor& u, const Tensor& k, const Tensor& v, const Slot& slot) {
   check_rows("rwkv4_scan", v, slot);
   const int64_t C = v.dim(1);
-  expect(k.shape() == v.shape() && w.count() == C && u.count() == C, "rwkv4_scan: w ", w.shape(), " u ", u.shape(), " k ", k.shape(), " v ", v.shape());
+  expect(k.shape() == v.shape() && w.count() == C && u.count() == C, "rwkv4_scan: w ", w.shape(), " u ", u.shape(), " k ", k.shape(), " v ",
+      v.shape());
   std::vector<bool> fresh;
   for (const SlotValue* s : slot.values) fresh.push_back(!s->value);
   States s = states(slot, {3, C}, v.device(), "rwkv4_scan");

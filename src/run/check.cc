@@ -72,7 +72,8 @@ std::vector<Checked> check_model(const Decoder& model, const ModelIdentity& iden
   Prover p{model, {}, o.quantised ? block_tolerance : f32_tolerance};
   Philox random{.seed = o.seed};
   std::vector<int32_t> ids;
-  for (int64_t i = 0; i < tokens; ++i) ids.push_back(static_cast<int32_t>(random.bits(static_cast<uint64_t>(i)) % static_cast<uint32_t>(model.vocab)));
+  for (int64_t i = 0; i < tokens; ++i)
+    ids.push_back(static_cast<int32_t>(random.bits(static_cast<uint64_t>(i)) % static_cast<uint32_t>(model.vocab)));
   const std::span<const int32_t> all(ids);
   const int laws = 6;
   int done = 0;

@@ -15,7 +15,8 @@ Render template_of(const Loaded& model) {
   return [t, chat = ChatTemplate(source, model.path + ": chat template")](const std::vector<Turn>& turns) {
     std::vector<Message> messages;
     for (const Turn& turn : turns) messages.push_back({turn.role, turn.content, ""});
-    return chat.render(messages, {.bos = t.bos() ? t.piece(*t.bos()) : "", .eos = t.eos() ? t.piece(*t.eos()) : "", .add_generation_prompt = true}).text;
+    return chat.render(messages,
+        {.bos = t.bos() ? t.piece(*t.bos()) : "", .eos = t.eos() ? t.piece(*t.eos()) : "", .add_generation_prompt = true}).text;
   };
 }
 
@@ -63,7 +64,8 @@ Generated Conversation::say(const std::string& content, Sampler& sampler, Genera
     prompt = render_(turns_);
     ids = tokens_of(prompt);
     if (o.context > 0)
-      expect(static_cast<int64_t>(ids.size()) < o.context, "the conversation has ", ids.size(), " tokens, the model was made for ", o.context, "; /undo or /reset");
+      expect(static_cast<int64_t>(ids.size()) < o.context, "the conversation has ", ids.size(), " tokens, the model was made for ", o.context,
+          "; /undo or /reset");
     change_ = session_.become(ids, [&](int64_t done) {
       if (reading) reading(done, static_cast<int64_t>(ids.size()));
       return !(o.interrupted && o.interrupted());
@@ -125,7 +127,8 @@ void Conversation::load(const std::string& path) {
     expect(all, path, ": chat: wanted a list of turns");
     for (const Value& t : *all) {
       const Array* pair = t.get<Array>();
-      expect(pair && pair->size() == 2 && (*pair)[0].get<std::string>() && (*pair)[1].get<std::string>(), path, ": chat: wanted pairs of role and text");
+      expect(pair && pair->size() == 2 && (*pair)[0].get<std::string>() && (*pair)[1].get<std::string>(), path,
+          ": chat: wanted pairs of role and text");
       turns.push_back({*(*pair)[0].get<std::string>(), *(*pair)[1].get<std::string>()});
     }
   }

@@ -78,7 +78,8 @@ struct Call {
   int64_t window(const char* key) const {
     const Value* v = parameters.find(key);
     int64_t n = 0;
-    expect(v && read_value(*v, n) && n >= 0 && n < (int64_t{1} << 40), "op ", name, ": parameter ", key, v ? text(" = ", to_json(*v).substr(0, 80)) : " is missing",
+    expect(v && read_value(*v, n) && n >= 0 && n < (int64_t{1} << 40), "op ", name, ": parameter ", key,
+           v ? text(" = ", to_json(*v).substr(0, 80)) : " is missing",
            ", wanted a count of tokens");
     return n;
   }
@@ -94,7 +95,8 @@ struct Call {
   Tensor over_time(const std::vector<Tensor>& x, const std::function<Tensor(const std::vector<Tensor>&, const Slot&)>& f, const Tensor& first = {},
                    bool with_state = true) {
     states.assign(static_cast<size_t>(B), {});
-    expect(!first || (first.rank() >= 1 && first.dim(0) == B), "op ", name, ": a state of shape ", first ? first.shape() : Shape{}, " for ", B, " sequences");
+    expect(!first || (first.rank() >= 1 && first.dim(0) == B), "op ", name, ": a state of shape ", first ? first.shape() : Shape{}, " for ", B,
+        " sequences");
     for (int64_t b = 0; first && b < B; ++b) states[static_cast<size_t>(b)].value = copy_to(first[b].contiguous_copy(), device);
     const bool whole = form == OpForm::naive || form == OpForm::whole || !with_state;
     if (whole) {                                         // one ragged batch
@@ -173,7 +175,8 @@ struct Policy {
   Tensor log_decay = {}, a = {}, b = {}, beta = {};      // [B*T,...]
   Tensor constant_decay = {}, bonus = {};                // [H] or [1,H,K]; [H,K]
 };
-void scan(Call& c, const Tensor& q, const Tensor& k, const Tensor& v, const Policy& p, double default_scale, const Tensor& first, bool report = true) {
+void scan(Call& c, const Tensor& q, const Tensor& k, const Tensor& v, const Policy& p, double default_scale, const Tensor& first,
+    bool report = true) {
   const float scale = static_cast<float>(c.number("scale", default_scale));
   std::vector<Tensor> x{q, k, v};
   for (const Tensor* t : {&p.log_decay, &p.a, &p.b, &p.beta})
@@ -234,7 +237,8 @@ void lightning_attention(Call& c) {
 void hgrn2(Call& c) {
   c.sizes_of("q");
   Tensor f = c.raw("f");
-  scan(c, c.timed("q"), c.flat(each(f, [](double x) { return 1 - x; })), c.timed("v"), {.log_decay = c.flat(each(f, [](double x) { return std::log(x); }))},
+  scan(c, c.timed("q"), c.flat(each(f, [](double x) { return 1 - x; })), c.timed("v"),
+      {.log_decay = c.flat(each(f, [](double x) { return std::log(x); }))},
        1, first_state(c));
 }
 // The normaliser is one more column of values, all 1.
@@ -265,7 +269,8 @@ void gated_delta_product(Call& c) {
     for (int64_t i = 0; i < x.dim(0) * x.dim(1); ++i) std::copy_n(x.f32() + i * width, width, y.f32() + (i * steps + at) * width);
     return y;
   };
-  scan(c, c.flat(spread(q, steps - 1)), c.timed("k"), c.timed("v"), {.log_decay = c.flat(spread(g, 0)), .beta = c.timed("beta")}, root_of_key(c), first_state(c));
+  scan(c, c.flat(spread(q, steps - 1)), c.timed("k"), c.timed("v"), {.log_decay = c.flat(spread(g, 0)), .beta = c.timed("beta")}, root_of_key(c),
+      first_state(c));
   Tensor all = c.out.at("o");
   const int64_t width = all.dim(2) * all.dim(3);
   Tensor o = Tensor::empty({c.B, c.T / steps, all.dim(2), all.dim(3)});
@@ -345,7 +350,8 @@ void mamba_selective_scan(Call& c) {
   expect(!soft || read_value(*soft, softened), "op mamba_selective_scan: parameter delta_softplus: wanted true or false");
   if (softened) dt = softplus(dt);
   Tensor y = c.over_time({u, dt, c.timed("B"), c.timed("C")},
-                         [&](const std::vector<Tensor>& x, const Slot& slot) { return selective_scan(x[0], x[1], A, x[2], x[3], slot); }, first_state(c));
+                         [&](const std::vector<Tensor>& x, const Slot& slot) { return selective_scan(x[0], x[1], A, x[2], x[3], slot); },
+                         first_state(c));
   if (c.has("D")) y = y + u * c.weight("D").view({u.dim(1)});
   if (c.has("z")) y = binary(Binary::silu_multiply, c.timed("z"), y);
   c.give("o", y);
@@ -381,7 +387,8 @@ const Entry table[] = {
     {{"attn_softcap_sink_alibi", "q [B,T,H,K]; k [B,T,Hkv,K]; v [B,T,Hkv,V]; (sinks [H])", "scale = K^-1/2; cap = 0; alibi = false", "o [B,T,H,V]",
       "scores cap tanh(scale q.k / cap) - 2^(-8(h+1)/H) (i - j), a sink logit in the denominator"}, attn_softcap_sink_alibi},
     {{"linear_attn", "q; k; v; (h0 [B,H,K,V])", root, by_key, "S += k v^T; o = scale q S"}, linear_attn},
-    {{"linear_transformer_elu", "q; k; v", "eps = 1e-6", "o [B,T,H,V]", "phi(q) sum phi(k) v^T / (phi(q) sum phi(k) + eps), phi = elu + 1"}, linear_transformer_elu},
+    {{"linear_transformer_elu", "q; k; v", "eps = 1e-6", "o [B,T,H,V]", "phi(q) sum phi(k) v^T / (phi(q) sum phi(k) + eps), phi = elu + 1"},
+        linear_transformer_elu},
     {{"retention", "q; k; v", root, "o [B,T,H,V]", "S = (1 - 2^(-5-h)) S + k v^T"}, retention},
     {{"lightning_attention", "q; k; v; (h0)", "slopes = 2^(-8(h+1)/H); scale = 1", by_key, "S = exp(-slope_h) S + k v^T"}, lightning_attention},
     {{"simple_gla", "q; k; v; g [B,T,H]; (h0)", root, by_key, "S = exp(g) S + k v^T"}, simple_gla},
@@ -395,17 +402,20 @@ const Entry table[] = {
       "n delta steps a token, one decay"}, gated_delta_product},
     {{"rwkv5", "q; k; v; w [H,K]; u [H,K]; (h0)", "scale = 1", by_key, "o = q (S + diag(u) k v^T); S = diag(exp(w)) S + k v^T"}, rwkv5},
     {{"rwkv6", "q; k; v; w [B,T,H,K]; u [H,K]; (h0)", "scale = 1", by_key, "o = q (S + diag(u) k v^T); S = diag(exp(w)) S + k v^T"}, rwkv6},
-    {{"rwkv7", "r; w [B,T,H,K]; k; v; a [B,T,H,K]; b [B,T,H,K]; (h0)", "scale = 1", by_key, "S = diag(exp(w)) S + b (a^T S) + k v^T; o = r S"}, rwkv7},
+    {{"rwkv7", "r; w [B,T,H,K]; k; v; a [B,T,H,K]; b [B,T,H,K]; (h0)", "scale = 1", by_key, "S = diag(exp(w)) S + b (a^T S) + k v^T; o = r S"},
+        rwkv7},
     {{"mamba2_ssd", "x [B,T,H,P]; dt [B,T,H]; A [H]; B [B,T,H,N]; C [B,T,H,N]; (h0 [B,H,P,N])", "", "o [B,T,H,P]; final_state [B,H,P,N]",
       "h = exp(dt A) h + dt x B^T; o = h C"}, mamba2_ssd},
     {{"mamba_selective_scan", "u [B,T,C]; delta [B,T,C]; A [C,N]; B [B,T,N]; C [B,T,N]; (D [C]; z [B,T,C]; delta_bias [C]; h0 [B,C,N])",
       "delta_softplus = false", "o [B,T,C]; final_state [B,C,N]", "h = exp(dt A) h + dt B u; o = (C.h + D u) silu(z)"}, mamba_selective_scan},
     {{"hgrn", "x [B,T,C]; g [B,T,C]; (h0 [B,C])", "", "o [B,T,C]; final_state [B,C]", "h = exp(g) h + x"}, hgrn},
     {{"rg_lru", "x [B,T,C]; recurrent_param [C]; input_gate_weight [H,C/H,C/H]; input_gate_bias [H,C/H]; recurrent_gate_weight [H,C/H,C/H]; "
-      "recurrent_gate_bias [H,C/H]", "", "o [B,T,C]; final_state [B,C]", "a = exp(-8 softplus(p) r); h = a h + sqrt(1 - a^2) i x, 1 for the root at the start"}, rg_lru},
+      "recurrent_gate_bias [H,C/H]", "", "o [B,T,C]; final_state [B,C]",
+          "a = exp(-8 softplus(p) r); h = a h + sqrt(1 - a^2) i x, 1 for the root at the start"}, rg_lru},
     {{"lru", "u [B,T,D]; nu_log [S]; theta_log [S]; gamma_log [S]; B_re [S,D]; B_im [S,D]; C_re [D,S]; C_im [D,S]; D [D]", "",
       "o [B,T,D]; h_re [B,S]; h_im [B,S]", "h = exp(-exp(nu_log) + i exp(theta_log)) h + exp(gamma_log) B u; o = Re(C h) + D u"}, lru},
-    {{"rwkv4_wkv", "w [C]; u [C]; k [B,T,C]; v [B,T,C]", "", "o [B,T,C]; num, den, maxexp [B,C]", "means of v under weights exp(k), decay exp(-exp(w)), bonus u"}, rwkv4_wkv},
+    {{"rwkv4_wkv", "w [C]; u [C]; k [B,T,C]; v [B,T,C]", "", "o [B,T,C]; num, den, maxexp [B,C]",
+        "means of v under weights exp(k), decay exp(-exp(w)), bonus u"}, rwkv4_wkv},
     {{"causal_conv1d", "x [B,T,C]; weight [C,1,taps]; (bias [C]; init [B,taps-1,C])", "", "o [B,T,C]; no_act [B,T,C]",
       "depthwise, the last tap meets the newest token; o with SiLU"}, causal_conv1d},
 };
@@ -447,7 +457,8 @@ OpForm op_form_from_name(const std::string& name) {
   fail("form '", name, "' is not known; known: naive, step, chunk, whole");
 }
 
-std::map<std::string, Tensor> run_op(const std::string& name, const std::map<std::string, Tensor>& in, const Value& parameters, OpForm form, Device device) {
+std::map<std::string, Tensor> run_op(const std::string& name, const std::map<std::string, Tensor>& in, const Value& parameters,
+                                     OpForm form, Device device) {
   std::string known;
   for (const Entry& e : table) {
     known += std::string(known.empty() ? "" : ", ") + e.info.name;

@@ -57,7 +57,8 @@ Plan plan_memory(const Loaded& model, int64_t context, int64_t chunk) {
       if (!full.layers[l].names[i]) continue;
       size_t kept = 0;
       for (const Tensor& page : v.pages) kept += static_cast<bool>(page);
-      p.slots.push_back({static_cast<int>(l), full.layers[l].names[i], v.value ? text(v.value.shape()) : text(kept, " pages of ", page_tokens, " tokens"), v.bytes()});
+      p.slots.push_back({static_cast<int>(l), full.layers[l].names[i], v.value ? text(v.value.shape())
+          : text(kept, " pages of ", page_tokens, " tokens"), v.bytes()});
       if (v.value) p.state_fixed += v.bytes();
     }
   p.state_per_token = static_cast<double>(p.state - p.state_fixed) / static_cast<double>(context);

@@ -33,7 +33,8 @@ const char* interned(const std::string& name, const std::string& where) {
 }
 
 bool plain_name(std::string_view s) {
-  return !s.empty() && s.size() <= 32 && std::all_of(s.begin(), s.end(), [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_'; });
+  return !s.empty() && s.size() <= 32
+      && std::all_of(s.begin(), s.end(), [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_'; });
 }
 bool read_number(std::string_view s, int64_t& out) {
   auto [end, error] = std::from_chars(s.data(), s.data() + s.size(), out);
@@ -71,7 +72,8 @@ std::vector<NamedTensor> tensors_of(const State& state, std::span<const int32_t>
       const int64_t kept = static_cast<int64_t>(v.pages.size()) - first, numbers = kept ? v.pages.back().count() : 0;
       Tensor pages = Tensor::empty({kept, numbers});
       for (int64_t p = 0; p < kept; ++p)
-        copy_bytes(pages.f32() + p * numbers, Device::cpu, v.pages[first + p].raw(), v.pages[first + p].device(), static_cast<size_t>(numbers) * sizeof(float));
+        copy_bytes(pages.f32() + p * numbers, Device::cpu, v.pages[first + p].raw(), v.pages[first + p].device(),
+            static_cast<size_t>(numbers) * sizeof(float));
       all.emplace_back(key + ".pages", pages);
       const int64_t span[] = {v.length, first};
       all.emplace_back(key + ".span", Tensor::from(std::span<const int64_t>(span), {2}));
@@ -106,7 +108,8 @@ std::string taken(SafetensorsFile::Metadata& m, const char* key, const std::stri
   return v;
 }
 
-void read_slot(State& state, const SlotName& n, const TensorFile& tensors, const std::string& name, const Tensor& t, const std::string& file, int64_t& missing) {
+void read_slot(State& state, const SlotName& n, const TensorFile& tensors, const std::string& name, const Tensor& t, const std::string& file,
+    int64_t& missing) {
   const std::string where = text(file, ": tensor ", shown(name));
   expect(n.layer < most_layers, where, ": wanted a layer below ", most_layers);
   if (n.part == "span") {
@@ -203,7 +206,8 @@ uint64_t hash_bytes(const void* data, size_t bytes, uint64_t seed) {
 
 void save_state(const std::string& path, const State& state, const ModelIdentity& model, std::span<const int32_t> history,
                 const std::map<std::string, std::string>& notes) {
-  expect(history.empty() || static_cast<int64_t>(history.size()) == state.tokens, path, ": a history of ", history.size(), " tokens for a state of ", state.tokens);
+  expect(history.empty() || static_cast<int64_t>(history.size()) == state.tokens, path, ": a history of ", history.size(),
+      " tokens for a state of ", state.tokens);
   SafetensorsFile::Metadata m = notes;
   m["format"] = format_name, m["model"] = model.name, m["family"] = model.family, m["hash"] = model.hash, m["blueprint"] = model.blueprint;
   m["tokens"] = text(state.tokens), m["dtype"] = "f32";
@@ -214,10 +218,13 @@ void save_state(const std::string& path, const State& state, const ModelIdentity
 }
 
 SavedState read_state(const std::string& path) { return read(SafetensorsFile(path), path, true); }
-SavedState read_state(std::span<const std::byte> bytes, const std::string& name, bool verify) { return read(SafetensorsFile(bytes, name), name, verify); }
+SavedState read_state(std::span<const std::byte> bytes, const std::string& name, bool verify) {
+  return read(SafetensorsFile(bytes, name), name, verify);
+}
 
 void bind_state(SavedState& saved, const ModelIdentity& model, const Decoder& decoder, const std::string& file) {
-  expect(saved.model.hash == model.hash, file, ": this state belongs to ", shown(saved.model.name), " (", shown(saved.model.family), ", hash ", shown(saved.model.hash),
+  expect(saved.model.hash == model.hash, file, ": this state belongs to ", shown(saved.model.name), " (", shown(saved.model.family), ", hash ",
+      shown(saved.model.hash),
          "), not to ", model.name, " (", model.family, ", hash ", model.hash, ")");
   if (saved.state.tokens == 0) {
     saved.state = {};
@@ -228,7 +235,8 @@ void bind_state(SavedState& saved, const ModelIdentity& model, const Decoder& de
   feed(decoder, {&token, 1}, wanted);
   State& s = saved.state;
   expect(s.layers.size() == wanted.layers.size(), file, ": wanted the state of ", wanted.layers.size(), " layers, found ", s.layers.size());
-  expect(!s.last_logits || s.last_logits.count() == decoder.vocab, file, ": last_logits: wanted ", decoder.vocab, " numbers, found ", s.last_logits ? s.last_logits.count() : 0);
+  expect(!s.last_logits || s.last_logits.count() == decoder.vocab, file, ": last_logits: wanted ", decoder.vocab, " numbers, found ", s.last_logits
+      ? s.last_logits.count() : 0);
   check_tokens(saved.history, decoder.vocab);
   for (size_t l = 0; l < s.layers.size(); ++l) {
     State::Layer ordered;                          // slots in the model's order, under its own names
@@ -245,7 +253,8 @@ void bind_state(SavedState& saved, const ModelIdentity& model, const Decoder& de
     }
     for (const char* name : s.layers[l].names) {
       auto same = [name](const char* n) { return n && std::strcmp(n, name) == 0; };
-      if (name && std::none_of(ordered.names.begin(), ordered.names.end(), same)) fail(file, ": layers.", l, ".", name, ": the model has no such slot");
+      if (name && std::none_of(ordered.names.begin(), ordered.names.end(), same)) fail(file, ": layers.", l, ".", name,
+          ": the model has no such slot");
     }
     s.layers[l] = std::move(ordered);
   }

@@ -274,7 +274,8 @@ void transpose(const std::byte* from, std::byte* to, int64_t rows, int64_t cols)
 
 Tensor Tensor::transposed_copy() const {
   const size_t size = bytes_of(dtype_, 1);
-  expect(rank() >= 2 && !is_block(dtype_) && device() == Device::cpu && (size == 1 || size == 2 || size == 4 || size == 8), "transpose: ", dtype_, " ", shape_);
+  expect(rank() >= 2 && !is_block(dtype_) && device() == Device::cpu && (size == 1 || size == 2 || size == 4 || size == 8), "transpose: ", dtype_,
+      " ", shape_);
   const Tensor x = contiguous_or_copy();
   const int64_t rows = shape_[-2], cols = shape_[-1], whole = rows * cols;
   Shape s = shape_;

@@ -74,7 +74,9 @@ class Tensor {
   static Tensor view_of(const void* data, DType dtype, const Shape& shape, std::shared_ptr<const void> owner);
   static Tensor from(std::span<const float> values, const Shape& shape);
   static Tensor from(std::span<const int64_t> values, const Shape& shape);
-  static Tensor from(std::initializer_list<float> values) { return from(std::span(values.begin(), values.size()), {static_cast<int64_t>(values.size())}); }
+  static Tensor from(std::initializer_list<float> values) {
+    return from(std::span(values.begin(), values.size()), {static_cast<int64_t>(values.size())});
+  }
 
   explicit operator bool() const { return storage_ != nullptr; }
   const Shape& shape() const { return shape_; }

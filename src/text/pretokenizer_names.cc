@@ -77,7 +77,9 @@ NamedPretokenizer pretokenizer_by_name(std::string_view name) {
 
 std::string pretokenizer_name(const std::vector<std::string>& patterns, bool ignore_merges, bool nfc) {
   for (const Known& k : known())
-    if (k.ignore_merges == ignore_merges && k.nfc == nfc && std::equal(patterns.begin(), patterns.end(), k.patterns.begin(), k.patterns.end())) return k.names[0];
+    if (k.ignore_merges == ignore_merges && k.nfc == nfc &&
+        std::equal(patterns.begin(), patterns.end(), k.patterns.begin(), k.patterns.end()))
+      return k.names[0];
   return "";
 }
 

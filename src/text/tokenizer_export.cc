@@ -64,7 +64,8 @@ void byte_level(const Parts& p, Vocabulary& v) {
   const auto patterns = patterns_of(p.pretokenizer);
   const std::string none = "tokenizer: its pre-tokenizer has no name in GGUF";
   expect(patterns.has_value(), none);
-  v.pre = patterns->empty() && p.merge.merges.size() == 0 ? "gpt-2" : pretokenizer_name(*patterns, p.merge.ignore_merges, nfc);   // without merges, cuts are no matter
+  // without merges, cuts are no matter
+  v.pre = patterns->empty() && p.merge.merges.size() == 0 ? "gpt-2" : pretokenizer_name(*patterns, p.merge.ignore_merges, nfc);
   expect(!v.pre.empty(), none);
   for (int id = 0; id < p.vocab.size(); ++id) v.tokens.push_back(letters(p.vocab[id]));
   for (const Merge& m : merges_by_rank(p.merge.merges)) v.merges.push_back(letters(p.vocab[m.left]) + " " + letters(p.vocab[m.right]));
@@ -75,7 +76,8 @@ void sentencepiece(const Parts& p, Vocabulary& v, const Unknown& unknown) {
   for (int id = 0; id < n; ++id) v.tokens.emplace_back(p.vocab[id]);
   v.scores.assign(static_cast<size_t>(n), 0.f);
   if (p.model == Parts::score_bpe) v.scores = p.score.scores;
-  if (p.model == Parts::unigram_model) std::transform(p.unigram.scores.begin(), p.unigram.scores.end(), v.scores.begin(), [](double s) { return s == s ? static_cast<float>(s) : 0.f; });
+  if (p.model == Parts::unigram_model) std::transform(p.unigram.scores.begin(), p.unigram.scores.end(), v.scores.begin(),
+      [](double s) { return s == s ? static_cast<float>(s) : 0.f; });
   if (p.model == Parts::merge_bpe) {               // the pair of lowest rank is that of highest score
     std::vector<bool> seen(static_cast<size_t>(n));
     for (const Merge& m : merges_by_rank(p.merge.merges))
@@ -89,7 +91,8 @@ void sentencepiece(const Parts& p, Vocabulary& v, const Unknown& unknown) {
   for (const NormalizerStep& s : p.normalizer) {
     if (s.kind == NormalizerStep::prepend || (s.kind == NormalizerStep::sentencepiece && s.space_in_front)) v.add_space_prefix = true;
     if (s.kind == NormalizerStep::sentencepiece) v.remove_extra_whitespaces = s.collapse;
-    const bool ours = s.kind == NormalizerStep::prepend || s.kind == NormalizerStep::sentencepiece || (s.kind == NormalizerStep::replace && s.content == visible_space && s.pattern == " ");
+    const bool ours = s.kind == NormalizerStep::prepend || s.kind == NormalizerStep::sentencepiece
+        || (s.kind == NormalizerStep::replace && s.content == visible_space && s.pattern == " ");
     expect(ours && s.map.empty(), "tokenizer: its normaliser has no form in GGUF");
   }
   for (const PretokenizerStep& s : p.pretokenizer)
@@ -119,7 +122,8 @@ Vocabulary Tokenizer::vocabulary() const {
     if (id < p.special.size() && p.special[id] && v.types[id] == normal) v.types[id] = control;
     if (v.tokens[id].empty() && v.types[id] == normal) v.types[id] = unused, v.tokens[id] = text("[UNUSED", id, "]");
   }
-  if (p.model == Parts::longest_match && !p.special.empty() && p.special[0]) v.tokens[0] = "<s>", v.types[0] = control;   // RWKV's end of text has no bytes
+  // RWKV's end of text has no bytes
+  if (p.model == Parts::longest_match && !p.special.empty() && p.special[0]) v.tokens[0] = "<s>", v.types[0] = control;
   v.bos = p.bos, v.eos = p.eos, v.pad = p.pad;
   if (!v.unk) v.unk = p.unk;
   for (int id : p.end_of_turn)

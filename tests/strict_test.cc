@@ -106,6 +106,18 @@ TEST(Spelling, Gemma3OfTransformers4HasItsTwoBasesApart) {
   EXPECT_TRUE(same_bits(logits(t, then), logits(t, now)));
 }
 
+TEST(Spelling, Gemma3HasNoCapOnItsScoresWhateverTheKeySays) {
+  const Tensors t = tensors("models/gemma3_text");
+  const Value now = config_of("gemma3_text");
+  EXPECT_TRUE(same_bits(logits(t, with(now, {{"attn_logit_softcapping", 1.0}})), logits(t, now)));
+}
+
+TEST(Spelling, AnOddNumberOfRotaryDimensionsIsRefused) {
+  const Value odd = Object{{"rope_theta", 10000.0}, {"rope_type", "default"}, {"partial_rotary_factor", 0.4}};
+  EXPECT_EQ(error_of(tensors("models/griffin"), with(config_of("griffin"), {{"rope_parameters", odd}})),
+            "memory: partial_rotary_factor = 0.4 of 8 is 3 dimensions, but they turn in pairs");
+}
+
 TEST(Spelling, Gemma2WithoutLayerTypesAlternatesAndNullIsNoCap) {
   const Tensors t = tensors("models/gemma2");
   const Value now = config_of("gemma2");

@@ -77,7 +77,7 @@ Model gemma(const Value& config, const Scope& root, const std::string& file) {
                                .qkv_bias = c.attention_bias, .out_bias = c.attention_bias, .qk_norm = third, .norm_eps = c.rms_norm_eps,
                                .norm_offset = 1};
   if (!first) wide.attend.scale = 1 / std::sqrt(c.query_pre_attn_scalar.value_or(256));
-  wide.attend.cap = cap("attn_logit_softcapping", c.attn_logit_softcapping, 50);
+  if (c.model_type == "gemma2") wide.attend.cap = cap("attn_logit_softcapping", c.attn_logit_softcapping, 50);   // 3 has the key, not the cap
   AttentionMixer::Options narrow = wide;
   narrow.attend.window = c.sliding_window.value_or(first ? 0 : 4096);
   if (third) narrow.rope = local_rope(c, config, file);

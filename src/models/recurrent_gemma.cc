@@ -1,5 +1,6 @@
 // RecurrentGemma, the published Griffin (De et al. 2024, 2402.19427; Botev et al. 2024, 2404.07839): recurrent blocks and
 // local attention in turn, each followed by a gated MLP. Hawk is the same without attention.
+#include <algorithm>
 #include <cmath>
 
 #include "mixers/attention.h"
@@ -49,8 +50,8 @@ Model recurrent_gemma(const Value& config, const Scope& root, const std::string&
 
   RgLru::Options recur{.width = D, .lru = lru, .heads = heads, .taps = c.conv1d_width};
   AttentionMixer::Options attend{.width = D, .heads = heads, .kv_heads = kv_heads, .head_dim = D / heads,
-                                 .attend = {.window = c.attention_window_size}, .rope = read_rope(config, D / heads, file, nullptr, 0.5f),
-                                 .qkv_bias = c.attention_bias, .out_bias = true};
+                                 .attend = {.window = c.attention_window_size}, .qkv_bias = c.attention_bias, .out_bias = true};
+  if (std::count(c.block_types.begin(), c.block_types.end(), "attention") > 0) attend.rope = read_rope(config, D / heads, file, nullptr, 0.5f);
   Scope s = root / "model";
   Model m;
   Decoder& d = m.decoder;

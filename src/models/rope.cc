@@ -34,7 +34,8 @@ Rope read_rope(const Value& config, int head_dim, const std::string& file, const
 
   Rope r;
   r.interleaved = number(config, "rope_interleaved", false);   // our key: GGUF's llama has its rows permuted for it
-  r.rotary = static_cast<int>(head_dim * fraction) / 2 * 2;
+  r.rotary = static_cast<int>(head_dim * fraction);
+  expect(r.rotary % 2 == 0, file, ": partial_rotary_factor = ", fraction, " of ", head_dim, " is ", r.rotary, " dimensions, but they turn in pairs");
   const int d = r.rotary;
   std::vector<double> f(static_cast<size_t>(d / 2));
   for (int i = 0; i < d / 2; ++i) f[i] = std::pow(theta, -2.0 * i / d);

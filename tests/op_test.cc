@@ -40,7 +40,7 @@ TEST_P(Op, GivesWhatTheReferenceGivesInEveryForm) {
     const auto got = run_op(name, in, parameters, op_form_from_name(form));
     for (const auto& [output, tensor] : want) {
       ASSERT_TRUE(got.contains(output)) << output << " is missing";
-      EXPECT_TRUE(close(got.at(output), tensor, c == "rwkv4_wkv@large_keys" ? 1e-4 : 3e-5)) << output << ", form " << form;
+      EXPECT_TRUE(close(got.at(output), tensor, 3e-5)) << output << ", form " << form;
     }
     EXPECT_EQ(got.size(), want.size()) << form;
   }

@@ -13,7 +13,7 @@ template <class Isa, PanelFormat f, int M>
 void blocks_tile(const uint8_t* panel, int64_t K, const QuantisedRows& x, int64_t first, float* const* y, const float* bias, int valid) {
   using F = typename Isa::F;
   using I = typename Isa::I;
-  constexpr int per_half = 8 / f.halves;
+  constexpr int per_half = 8 / f.halves, ahead = 8192;
   F sum[M];
   for (int m = 0; m < M; ++m) sum[m] = Isa::zero();
   const int8_t* q[M];
@@ -36,7 +36,8 @@ void blocks_tile(const uint8_t* panel, int64_t K, const QuantisedRows& x, int64_
     for (int b = 0; b < f.blocks; ++b, ++block) {
       const uint8_t* p = panel + f.header + b * f.block_bytes();
       const uint8_t* quants = p + f.scales;
-      Isa::prefetch(p + 2048);
+      if constexpr (M == 1)                                  // decode reads memory: every line, some blocks ahead
+        for (int line = 0; line < f.block_bytes(); line += 64) Isa::prefetch(p + ahead + line);
       for (int h = 0; h < f.halves; ++h) {
         I part[M];
         for (int m = 0; m < M; ++m)

@@ -155,7 +155,7 @@ Tensor pack(const Tensor& w) {
   const PanelFormat* f = panel_format(t);
   if (!f && t != DType::f32 && t != DType::f16 && t != DType::bf16) fail("linear: a weight of dtype ", t);
   size_t total = panel_bytes(t, N, K);
-  Tensor p = Tensor::of(allocate(total, w.device()), 0, t, w.shape(), Layout::panel);
+  Tensor p = Tensor::of(w.device() == Device::cpu ? allocate_lasting(total) : allocate(total, w.device()), 0, t, w.shape(), Layout::panel);
   if (w.device() == Device::meta) return p;
   const uint8_t* from = w.data<uint8_t>();
   uint8_t* to = p.data<uint8_t>();

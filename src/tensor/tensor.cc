@@ -11,6 +11,10 @@
 
 #include "base/error.h"
 
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
 namespace headrace {
 
 const char* name(Device d) { return d == Device::cpu ? "cpu" : d == Device::cuda ? "cuda" : "meta"; }
@@ -95,6 +99,24 @@ void plan(size_t bytes, bool made) {
   planned.most[c] = std::max(planned.most[c], planned.count[c]);
   planned.largest[c] = std::max(planned.largest[c], bytes);
 }
+void release_lasting(Storage& s) { live[0] -= s.bytes; }
+
+// Chunks of memory in huge pages where the system gives them; a chunk lives as long as the last tensor in it.
+struct Chunk {
+  static constexpr size_t bytes = size_t{32} << 20, huge = size_t{2} << 20;
+  std::byte* data;
+  size_t used = 0, size;
+  explicit Chunk(size_t n) : size(std::max(bytes, (n + huge - 1) / huge * huge)) {
+    data = static_cast<std::byte*>(std::aligned_alloc(huge, size));
+    expect(data != nullptr, "out of memory: ", size, " bytes");
+#ifdef MADV_HUGEPAGE
+    madvise(data, size, MADV_HUGEPAGE);
+#endif
+  }
+  ~Chunk() { std::free(data); }
+  Chunk(const Chunk&) = delete;
+};
+
 void release_meta(Storage& s) {
   live[2] -= s.bytes;
   plan(s.bytes, false);
@@ -131,6 +153,22 @@ std::shared_ptr<Storage> allocate(size_t bytes, Device device) {
     const std::vector<std::byte> ones(bytes, std::byte{0xff});
     copy_bytes(s->data, device, ones.data(), Device::cpu, bytes);
   }
+  return s;
+}
+std::shared_ptr<Storage> allocate_lasting(size_t bytes) {
+  static std::mutex mutex;
+  static std::weak_ptr<Chunk> current;
+  auto s = std::make_shared<Storage>();
+  const size_t rounded = (bytes + 63) / 64 * 64;
+  std::lock_guard lock(mutex);
+  std::shared_ptr<Chunk> chunk = current.lock();
+  if (!chunk || chunk->used + rounded > chunk->size) current = chunk = std::make_shared<Chunk>(rounded);
+  s->bytes = bytes;
+  s->data = chunk->data + chunk->used;
+  chunk->used += rounded;
+  s->owner = std::move(chunk);
+  s->release = release_lasting;
+  live[0] += bytes;
   return s;
 }
 void begin_memory_plan() {

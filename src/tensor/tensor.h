@@ -53,6 +53,9 @@ struct Storage {
 };
 // Each device hands out storage here; cuda registers its memory when kernels(Device::cuda) opens it (fails by name before).
 std::shared_ptr<Storage> allocate(size_t bytes, Device device);
+// Memory of the CPU for what stays, weights: side by side in huge pages, so that reading all of them misses few of the
+// processor's page translations.
+std::shared_ptr<Storage> allocate_lasting(size_t bytes);
 void set_allocator(Device device, void* (*allocate)(size_t bytes), void (*release)(void* data));
 // Tests: fresh memory is filled with NaN (every byte 0xFF), so that nothing is read before it is written.
 void poison_new_memory(bool on);

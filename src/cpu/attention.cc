@@ -88,7 +88,9 @@ void Attend(const AttentionArgs& a, const AttentionTask& t, float* partials) {
     const int64_t first = page * page_tokens, stored = std::min<int64_t>(page_tokens, keys.length - first);
     const float* k = keys.pages[page] + int64_t{t.kv_head} * K * page_tokens;
     const float* v = keys.pages[page] + int64_t{a.kv_heads} * page_tokens * K + int64_t{t.kv_head} * page_tokens * W;
-    product<false>(M, page_tokens, {q, K, 1, k, page_tokens, score, page_tokens, K});
+    const bool more = page + 1 < t.end && keys.pages[page + 1];
+    const float* next = more ? keys.pages[page + 1] + (k - keys.pages[page]) : nullptr;
+    product<false>(M, page_tokens, {q, K, 1, k, page_tokens, score, page_tokens, K, next});
     for (int64_t m = 0; m < M; ++m) {
       const int64_t i = past + t.first + m / G;
       const int64_t low = a.window_left > 0 ? std::max<int64_t>(0, i - a.window_left + 1) : 0;
@@ -96,7 +98,7 @@ void Attend(const AttentionArgs& a, const AttentionTask& t, float* partials) {
       weigh(a, static_cast<int>(t.kv_head * G + m % G), i, first, std::clamp<int64_t>(low - first, 0, stored),
             std::clamp<int64_t>(high - first, 0, stored), score + m * page_tokens, rows[static_cast<size_t>(m)], out + m * W);
     }
-    product<true>(M, W, {score, page_tokens, 1, v, W, out, W, stored});
+    product<true>(M, W, {score, page_tokens, 1, v, W, out, W, stored, more ? keys.pages[page + 1] + (v - keys.pages[page]) : nullptr});
   }
   for (int64_t m = 0; m < M; ++m) {
     const Row r = rows[static_cast<size_t>(m)];

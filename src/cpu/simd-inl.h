@@ -88,6 +88,7 @@ struct Product {
   const float* B; int64_t B_row;
   float* C; int64_t C_row;
   int64_t K;
+  const float* next = nullptr;           // the B of the following product: fetched meanwhile
 };
 template <int M, int W, bool add>
 HWY_INLINE void product_tile(const Product& p, int64_t m, int64_t n) {
@@ -99,6 +100,8 @@ HWY_INLINE void product_tile(const Product& p, int64_t m, int64_t n) {
   const float* a = p.A + m * p.A_row;
   const float* b = p.B + n;
   for (int64_t k = 0; k < p.K; ++k, a += p.A_col, b += p.B_row) {
+    if (p.next && m == 0)
+      for (int w = 0; w < W; ++w) hwy::Prefetch(p.next + k * p.B_row + n + w * L);
     V row[W];
     for (int w = 0; w < W; ++w) row[w] = hn::LoadU(d, b + w * L);
     for (int i = 0; i < M; ++i) {

@@ -101,16 +101,17 @@ void plan(size_t bytes, bool made) {
 }
 void release_lasting(Storage& s) { live[0] -= s.bytes; }
 
-// Chunks of memory in huge pages where the system gives them; a chunk lives as long as the last tensor in it.
+// Chunks of memory, from the second on in huge pages where the system gives them (a small model would pay for the rest of
+// a page that it does not use); a chunk lives as long as the last tensor in it.
 struct Chunk {
   static constexpr size_t bytes = size_t{32} << 20, huge = size_t{2} << 20;
   std::byte* data;
   size_t used = 0, size;
-  explicit Chunk(size_t n) : size(std::max(bytes, (n + huge - 1) / huge * huge)) {
+  Chunk(size_t n, bool in_huge_pages) : size(std::max(bytes, (n + huge - 1) / huge * huge)) {
     data = static_cast<std::byte*>(std::aligned_alloc(huge, size));
     expect(data != nullptr, "out of memory: ", size, " bytes");
 #ifdef MADV_HUGEPAGE
-    madvise(data, size, MADV_HUGEPAGE);
+    if (in_huge_pages) madvise(data, size, MADV_HUGEPAGE);
 #endif
   }
   ~Chunk() { std::free(data); }
@@ -162,7 +163,7 @@ std::shared_ptr<Storage> allocate_lasting(size_t bytes) {
   const size_t rounded = (bytes + 63) / 64 * 64;
   std::lock_guard lock(mutex);
   std::shared_ptr<Chunk> chunk = current.lock();
-  if (!chunk || chunk->used + rounded > chunk->size) current = chunk = std::make_shared<Chunk>(rounded);
+  if (!chunk || chunk->used + rounded > chunk->size) current = chunk = std::make_shared<Chunk>(rounded, chunk != nullptr);
   s->bytes = bytes;
   s->data = chunk->data + chunk->used;
   chunk->used += rounded;

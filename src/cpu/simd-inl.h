@@ -101,7 +101,7 @@ HWY_INLINE void product_tile(const Product& p, int64_t m, int64_t n) {
   const float* b = p.B + n;
   for (int64_t k = 0; k < p.K; ++k, a += p.A_col, b += p.B_row) {
     if (p.next && m == 0)
-      for (int w = 0; w < W; ++w) hwy::Prefetch(p.next + k * p.B_row + n + w * L);
+      for (int w = 0; w < W; ++w) __builtin_prefetch(p.next + k * p.B_row + n + w * L);
     V row[W];
     for (int w = 0; w < W; ++w) row[w] = hn::LoadU(d, b + w * L);
     for (int i = 0; i < M; ++i) {

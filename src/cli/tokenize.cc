@@ -54,7 +54,7 @@ void one(const Tokenizer& t, const Options& o, const std::string& in) {
     for (int id : ids) fmt::print("{}\t{}\n", id, to_json(t.decode(std::span(&id, 1))));
   } else {
     std::string line;
-    for (int id : ids) fmt::format_to(std::back_inserter(line), "{}{}", line.empty() ? "" : " ", id);
+    for (int id : ids) line += text(line.empty() ? "" : " ", id);
     fmt::print("{}\n", line);
   }
 }

@@ -187,6 +187,7 @@ void gpt2(Writer& w, const Config& c) {
   w.whole("context_length", c.need<int64_t>("n_positions"));
   w.whole("embedding_length", width);
   w.whole("block_count", c.need<int64_t>("n_layer"));
+  w.whole("vocab_size", c.need<int64_t>("vocab_size"));
   w.whole("feed_forward_length", c.get("n_inner", 4 * width));
   w.whole("attention.head_count", c.need<int64_t>("n_head"));
   w.number("attention.layer_norm_epsilon", c.get("layer_norm_epsilon", 1e-5));

@@ -148,6 +148,7 @@ std::string sentencepiece(const NormalizerStep& step, const std::string& text) {
       out += lower_block;
     }
   }
+  while (step.collapse && out.ends_with(lower_block)) out.resize(out.size() - lower_block.size());  // U+2581 in the text goes too
   return out;
 }
 

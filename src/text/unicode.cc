@@ -122,7 +122,11 @@ bool is_word(int32_t c) {
          (c >= 0x1F170 && c <= 0x1F189);
 }
 
-bool is_mark(int32_t c) { return c >= 0x80 && utf8proc_category(c) == UTF8PROC_CATEGORY_MN; }
+bool is_mark(int32_t c) {
+  if (c < 0x80) return false;
+  auto k = utf8proc_category(c);
+  return k >= UTF8PROC_CATEGORY_MN && k <= UTF8PROC_CATEGORY_ME;
+}
 
 bool is_letter(int32_t c) {
   auto k = utf8proc_category(c);

@@ -28,7 +28,7 @@ bool is_whitespace(int32_t code);   // White_Space
 bool is_numeric(int32_t code);      // Nd, Nl, No
 bool is_punctuation(int32_t code);  // P*, and all ASCII punctuation
 bool is_word(int32_t code);         // \w: Alphabetic, marks, digits, connectors, joiners
-bool is_mark(int32_t code);         // Mn
+bool is_mark(int32_t code);         // M*
 bool is_letter(int32_t code);       // L*
 bool is_printable(int32_t code);    // as Python's repr() understands it: all but C*, Zl, Zp, and Zs other than a space
 void append_lower(std::string& out, int32_t code);

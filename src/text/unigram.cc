@@ -16,7 +16,7 @@ void Unigram::finish() {
     lowest = any ? std::min(lowest, s) : s;
     any = true;
   }
-  unknown_score_ = lowest - 10;
+  unknown_score_ = f32_sums ? static_cast<float>(lowest - 10) : lowest - 10;
 }
 
 void Unigram::encode(std::string_view piece, std::vector<int>& out) const {
@@ -32,9 +32,9 @@ void Unigram::encode(std::string_view piece, std::vector<int>& out) const {
     const size_t bytes = character_at(piece, i).bytes;
     bool covered = false;
     trie.each(piece, i, [&](size_t length, int id) {
-      const double score = best[i].score + scores[id];
+      const double score = stored(best[i].score + scores[id]);
       Best& b = best[i + length];
-      if (b.id == -2 || score > b.score) b = {stored(score), static_cast<uint32_t>(i), id};
+      if (b.id == -2 || score > b.score) b = {score, static_cast<uint32_t>(i), id};
       covered |= length == bytes;
     });
     if (!covered) {

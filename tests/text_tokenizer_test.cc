@@ -2,9 +2,11 @@
 
 #include <chrono>
 #include <iterator>
+#include <map>
 #include <sstream>
 
 #include "base/error.h"
+#include "run/open_tokenizer.h"
 #include "text/tokenizer.h"
 #include "text_assets.h"
 
@@ -13,6 +15,19 @@ namespace {
 
 using testing::fixture;
 using Ids = std::vector<int>;
+
+std::string from_base64(const std::string& in) {
+  const std::string_view alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  std::string out;
+  uint32_t bits = 0;
+  int held = 0;
+  for (char c : in) {
+    if (c == '=') break;
+    bits = bits << 6 | static_cast<uint32_t>(alphabet.find(c));
+    if ((held += 6) >= 8) out += static_cast<char>(bits >> (held -= 8));
+  }
+  return out;
+}
 
 TEST(Tokenizer, GivesTheReferenceIdsOfFourVocabularies) {
   const nlohmann::json reference = nlohmann::json::parse(fixture("reference_tokens.json"));
@@ -41,6 +56,33 @@ TEST(Tokenizer, GivesTheGpt2IdsThatLlamaCppTestsWith) {
     at = end + separator.size();
   }
   EXPECT_GT(n, 40u);
+}
+
+// Mixed scripts, emoji, code, white space and broken UTF-8, in base64 because JSON holds no broken text.
+TEST(Tokenizer, RandomLinesOfEverythingGiveTheReferenceIds) {
+  const nlohmann::json stored = nlohmann::json::parse(fixture("tokenizer_lines.json.zst"));
+  const auto trained = [](const char* name) { return open_tokenizer(std::string(HEADRACE_ROOT "/tests/fixtures/text/") + name); };
+  const std::map<std::string, Tokenizer> tokenizers = {
+      {"gpt2", testing::gpt2()},
+      {"gpt-neox-20b", testing::gpt_neox()},
+      {"smollm2 as GGUF", testing::smollm2()},
+      {"stories260K .model", open_tokenizer(HEADRACE_ROOT "/assets/stories260K")},
+      {"rwkv world", testing::rwkv_world()},
+      {"unigram", trained("unigram.json.zst")},
+      {"llama 3 style", trained("llama3_style.json.zst")},
+      {"qwen style", trained("qwen_style.json.zst")},
+      {"words", trained("words.json.zst")},
+      {"sentencepiece unigram, few rules", trained("sentencepiece_unigram.model.zst")},
+  };
+  EXPECT_EQ(stored["ids"].size(), tokenizers.size());
+  for (const auto& [name, reference] : stored["ids"].items()) {
+    const bool plain = reference["plain"];
+    for (size_t i = 0; i < stored["lines"].size(); ++i) {
+      const std::string line = from_base64(stored["lines"][i]);
+      EXPECT_EQ(tokenizers.at(name).encode(line, {.add_special = !plain, .parse_special = !plain}), reference["ids"][i].get<Ids>())
+          << name << ", line " << i;
+    }
+  }
 }
 
 TEST(Tokenizer, Llama2cStartsWithTokenOneAndDropsTheFirstSpace) {

@@ -17,6 +17,8 @@
 #include "io/pth.h"
 #include "io/safetensors.h"
 #include "models/model.h"
+#include "run/gguf_vocabulary.h"
+#include "text/chat.h"
 
 namespace headrace::fuzz {
 
@@ -50,16 +52,60 @@ inline void config(std::string_view s) {
   build(parse_json(s, "file"), [](const std::string&) { return Tensor{}; }, [] { return std::vector<std::string>{}; });
 }
 
+// A tokenizer that was made must work: what it makes of a text are ids of its own, and they have a text again.
+inline void use(const Tokenizer& t, std::string_view given) {
+  const std::string sample = "Hello  wo\u0301rld, don't 12345 \t\n\u4f60\u597d \U0001F642 <|im_end|></s> \u2581a\uFB01\xff\xe2\x82 ==== ";
+  for (const std::string& text : {sample, std::string(given.substr(0, 512))})
+    for (const bool plain : {false, true}) {
+      const std::vector<int> ids = t.encode(text, {.add_special = !plain, .parse_special = !plain, .keep_broken_bytes = plain});
+      (void)t.decode(ids, {.skip_special = plain});
+      StreamDecoder stream(t);
+      for (int id : ids) (void)stream.next(id);
+      (void)stream.flush();
+    }
+}
+inline void tokenizer_json(std::string_view s) { use(Tokenizer::from_tokenizer_json(s, "file"), s); }
+inline void tokenizer_gguf(std::string_view s) {
+  const GgufFile file(bytes_of(s), "file");
+  if (const auto vocabulary = gguf_vocabulary(file.metadata())) use(Tokenizer::from_vocabulary(*vocabulary), s);
+}
+inline void sentencepiece(std::string_view s) { use(Tokenizer::from_sentencepiece_model(s), s); }
+inline void rwkv_vocabulary(std::string_view s) { use(Tokenizer::from_rwkv_world(s, "file"), s); }
+inline void llama2c(std::string_view s) { use(Tokenizer::from_llama2c(s), s); }
+inline void chat_template(std::string_view s) {
+  const Message messages[] = {
+      {"system", "Be brief."},
+      {"user", " caf\u00e9 <b> \n"},
+      {"assistant", "", R"({"content": null, "tool_calls": [{"function": {"name": "f", "arguments": {"x": [1, 2.5, null, true]}}}]})"},
+      {"tool", "42"},
+      {"user", "", R"({"content": [{"type": "text", "text": "part"}]})"}};
+  const ChatOptions options{.bos = "<s>",
+                            .eos = "</s>",
+                            .add_generation_prompt = true,
+                            .tools = R"([{"type": "function", "function": {"name": "f", "parameters": {"properties": {"x": {"type": "array"}}}}}])",
+                            .variables = R"({"n": 7, "l": [3, 1, 2], "d": {"b": 1, "a": [1]}, "s": "Hello, W\u00f6rld"})",
+                            .now = 1700000000,
+                            .max_steps = 500'000,
+                            .max_bytes = 32 << 20};
+  (void)ChatTemplate(s).render(messages, options);
+}
+
 struct Target {
   const char* name;
   void (*read)(std::string_view bytes);
 };
 inline constexpr Target targets[] = {
+    {"chat_template", chat_template},
     {"config", config},
     {"gguf", gguf},
     {"gguf_model", gguf_model},
+    {"llama2c", llama2c},
     {"pth", pth},
+    {"rwkv_vocabulary", rwkv_vocabulary},
     {"safetensors", safetensors},
+    {"sentencepiece", sentencepiece},
+    {"tokenizer_gguf", tokenizer_gguf},
+    {"tokenizer_json", tokenizer_json},
 };
 
 inline int run(std::string_view name, const uint8_t* data, size_t size) {

@@ -10,4 +10,12 @@ void append(std::string& s, double v) {
   s += buffer;
 }
 
+std::string quoted(std::string_view s) {
+  std::string out(s.substr(0, 400));
+  for (char& c : out)
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7F) c = ' ';
+  if (s.size() > out.size()) out += "...";
+  return out;
+}
+
 }  // namespace headrace

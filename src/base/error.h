@@ -39,6 +39,8 @@ std::string text(const Parts&... parts) {
   (append(s, parts), ...);
   return s;
 }
+// What a file says, fit to be quoted in an error: one line, without control characters, at most 400 bytes.
+std::string quoted(std::string_view s);
 template <class... Parts>
 [[noreturn]] void fail(const Parts&... parts) { throw Error(text(parts...)); }
 template <class... Parts>

@@ -19,7 +19,7 @@ ChatTemplate::ChatTemplate(std::string_view source, std::string name) {
   parsed->name = std::move(name);
   try {
     parsed->body = parse(replace_broken(source));
-  } catch (const Error& e) { fail(parsed->name, ":", e.what()); }
+  } catch (const Error& e) { fail(parsed->name, ":", quoted(e.what())); }
   parsed_ = std::move(parsed);
 }
 
@@ -59,7 +59,7 @@ RenderedChat ChatTemplate::render(std::span<const Message> messages, const ChatO
   try {
     Rendered out = jinja::render(parsed_->body, std::move(run));
     return {std::move(out.text), std::move(out.generated)};
-  } catch (const Error& e) { fail(parsed_->name, ":", e.what()); }
+  } catch (const Error& e) { fail(parsed_->name, ":", quoted(e.what())); }
 }
 
 std::string chat_template_of(const Tokenizer& tokenizer) {

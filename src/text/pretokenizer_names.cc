@@ -72,7 +72,7 @@ NamedPretokenizer pretokenizer_by_name(std::string_view name) {
       out.steps.push_back({.kind = PretokenizerStep::regex, .pattern = Regex(pattern)});
     return out;
   }
-  fail("tokenizer.ggml.pre: ", name, " is not a known pre-tokenizer");
+  fail("tokenizer.ggml.pre: ", quoted(name), " is not a known pre-tokenizer");
 }
 
 std::string pretokenizer_name(const std::vector<std::string>& patterns, bool ignore_merges, bool nfc) {

@@ -108,7 +108,7 @@ Regex::Regex(std::string_view pattern) {
   if (!made->code) {
     PCRE2_UCHAR message[200];
     pcre2_get_error_message(error, message, sizeof message);
-    fail("regular expression ", pattern, ": ", reinterpret_cast<const char*>(message), " near byte ", where);
+    fail("regular expression ", quoted(pattern), ": ", reinterpret_cast<const char*>(message), " near byte ", where);
   }
   pcre2_jit_compile(made->code, PCRE2_JIT_COMPLETE);  // without JIT the same matches, slower
   compiled_ = std::move(made);
@@ -128,12 +128,12 @@ bool Regex::find(std::string_view text, size_t from, size_t& begin, size_t& end)
   if (n < 0) {
     PCRE2_UCHAR message[200];
     pcre2_get_error_message(n, message, sizeof message);
-    fail("regular expression ", compiled_->pattern, ": ", reinterpret_cast<const char*>(message));
+    fail("regular expression ", quoted(compiled_->pattern), ": ", reinterpret_cast<const char*>(message));
   }
   const size_t* offsets = pcre2_get_ovector_pointer(scratch.data);
   begin = offsets[0];
   end = offsets[1];
-  expect(begin <= end, "regular expression ", compiled_->pattern, ": a match that ends before it begins");
+  if (begin > end) fail("regular expression ", quoted(compiled_->pattern), ": a match that ends before it begins");
   return true;
 }
 

@@ -17,7 +17,7 @@ void find_byte_tokens(const Vocab& vocab, Unknown& unknown) {
 }
 
 void Parts::add(AddedToken token) {
-  expect(token.id >= 0 && token.id < max_token_id, "added token ", token.content, ": id ", token.id);
+  if (token.id < 0 || token.id >= max_token_id) fail("added token ", quoted(token.content), ": id ", token.id);
   const bool known = token.id < vocab.size() && vocab[token.id] == token.content;
   if (!known) vocab.set(token.id, token.content);
   const size_t n = static_cast<size_t>(vocab.size());

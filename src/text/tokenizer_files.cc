@@ -117,7 +117,9 @@ Tokenizer Tokenizer::bytes() {
   return Tokenizer(p);
 }
 
-Tokenizer Tokenizer::from_rwkv_world(std::string_view vocab_text, std::string_view name) {
+namespace {
+
+std::vector<std::pair<int, std::string>> rwkv_tokens(std::string_view vocab_text, std::string_view name) {
   std::vector<std::pair<int, std::string>> tokens;
   std::vector<bool> seen;
   for (int n = 1; !vocab_text.empty(); ++n) {
@@ -139,7 +141,16 @@ Tokenizer Tokenizer::from_rwkv_world(std::string_view vocab_text, std::string_vi
     tokens.emplace_back(id, std::move(bytes));
   }
   expect(!tokens.empty(), name, ": no tokens");
-  auto p = longest_match(tokens);
+  return tokens;
+}
+
+}  // namespace
+
+Tokenizer Tokenizer::from_rwkv_world(std::string_view vocab_text, std::string_view name) {
+  std::shared_ptr<Parts> p;
+  try {
+    p = longest_match(rwkv_tokens(vocab_text, name));
+  } catch (const Error& e) { fail(quoted(e.what())); }
   // Id 0 ends a text and has no bytes of its own.
   p->special.resize(static_cast<size_t>(p->vocab.size()));
   p->special[0] = true;

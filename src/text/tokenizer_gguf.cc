@@ -113,7 +113,7 @@ std::string unescape(std::string_view s) {
       case 'x': {
         const std::string name = i + 2 < s.size() ? text("<0x", s.substr(i + 1, 2), ">") : "";
         const int byte = byte_of_name(name);
-        expect(byte >= 0, "tokenizer: bad escape in token ", s);
+        if (byte < 0) fail("tokenizer: bad escape in token ", quoted(s));
         out += static_cast<char>(byte);
         i += 2;
         break;
@@ -152,7 +152,7 @@ Tokenizer Tokenizer::from_vocabulary(const Vocabulary& v) {
   } else if (v.model == "rwkv") {
     rwkv(v, *p);
   } else {
-    fail("tokenizer.ggml.model: ", v.model, " is not supported; gpt2, llama, t5 and rwkv are");
+    fail("tokenizer.ggml.model: ", quoted(v.model), " is not supported; gpt2, llama, t5 and rwkv are");
   }
   for (int id = 0; id < n; ++id) {
     const int32_t type = type_of(v, static_cast<size_t>(id));

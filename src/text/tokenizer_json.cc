@@ -378,7 +378,7 @@ json parse(std::string_view text, const std::string& file) {
   };
   try {
     return json::parse(text, shallow);
-  } catch (const json::exception& e) { fail(file, ": ", e.what()); } catch (const Error& e) {
+  } catch (const json::exception& e) { fail(file, ": ", quoted(e.what())); } catch (const Error& e) {
     fail(file, ": ", e.what());
   }
 }
@@ -411,7 +411,9 @@ Tokenizer Tokenizer::from_tokenizer_json(std::string_view text, std::string_view
       if (!p->eos && id >= 0 && p->special[id]) p->eos = id;
     }
     p->finish();
-  } catch (const json::exception& e) { fail(reader.file, ": ", e.what()); }
+  } catch (const json::exception& e) { fail(reader.file, ": ", quoted(e.what())); } catch (const Error& e) {
+    fail(quoted(e.what()));
+  }
   return Tokenizer(p);
 }
 

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "base/parallel.h"
 #include "tensor/blocks.h"
 #include "tensor/half.h"
@@ -160,9 +161,12 @@ Tensor pack(const Tensor& w) {
   const uint8_t* from = w.data<uint8_t>();
   uint8_t* to = p.data<uint8_t>();
   const size_t each = panels ? total / static_cast<size_t>(panels) : 0, row_bytes = bytes_of(t, K);
+  // What was read of a mapped file is let go every megabyte, so that an embedding is not in memory twice.
+  const bool mapped = w.storage()->owner != nullptr;
+  const int64_t strip = std::max<int64_t>(1, (int64_t{1} << 20) / std::max<int64_t>(1, static_cast<int64_t>(row_bytes) * panel_rows));
   parallel(panels, 1, [&](int64_t begin, int64_t end, int) {
     std::memset(to + begin * each, 0, static_cast<size_t>(end - begin) * each);
-    for (int64_t panel = begin; panel < end; ++panel)
+    for (int64_t panel = begin; panel < end; ++panel) {
       for (int r = 0; r < panel_rows && panel * panel_rows + r < N; ++r) {
         const uint8_t* row = from + static_cast<size_t>(panel * panel_rows + r) * row_bytes;
         uint8_t* out = to + panel * each;
@@ -180,6 +184,9 @@ Tensor pack(const Tensor& w) {
           pack_super(*f, out + b * f->super_bytes(), r, s);
         }
       }
+      if (mapped && (panel + 1 - begin) % strip == 0)
+        release_pages(from + static_cast<size_t>(panel + 1 - strip) * panel_rows * row_bytes, static_cast<size_t>(strip) * panel_rows * row_bytes);
+    }
   });
   return p;
 }

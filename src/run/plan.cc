@@ -26,8 +26,8 @@ Plan plan_memory(const Loaded& model, int64_t context, int64_t chunk) {
   Plan p{.file_bytes = model.file_bytes, .context = context, .chunk = chunk};
   p.program = resident_bytes() + code_of_kernels;
   for (const Parameter& w : model.source->parameters) {
-    // While a matrix is packed, the pages of the file under it are resident too.
-    p.load_peak = std::max(p.load_peak, p.weights + w.bytes + bytes_of(w.dtype, w.shape.count()));
+    // While a matrix is packed, some pages of the file under it are resident too, a strip for each thread.
+    p.load_peak = std::max(p.load_peak, p.weights + w.bytes + std::min(bytes_of(w.dtype, w.shape.count()), size_t{4} << 20));
     p.weights += w.bytes;
     p.weights_by_dtype[name(w.dtype)] += w.bytes;
     p.parameters += w.shape.count();

@@ -96,6 +96,8 @@ int Vocab::find(std::string_view piece) const {
 // Level by level, so that the children of a node are neighbours.
 Trie::Trie(std::vector<Entry> entries) {
   std::erase_if(entries, [](const Entry& e) { return e.key.empty(); });
+  for (const Entry& e : entries)  // matching walks from every place of a text, so length is time
+    expect(e.key.size() <= 1024, "vocabulary: token ", e.value, " has ", e.key.size(), " bytes, at most 1024");
   if (entries.empty()) return;
   std::stable_sort(entries.begin(), entries.end(), [](const Entry& a, const Entry& b) { return a.key < b.key; });
   struct Range {

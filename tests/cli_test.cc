@@ -78,6 +78,20 @@ std::vector<std::string> verbs_of(const std::string& help) {
   return found;
 }
 
+TEST_F(Cli, TokenizeGivesIdsOfTextAndTextOfIds) {
+  const std::string neox = HEADRACE_ROOT "/assets/tokenizers/gpt_neox_20b_tokenizer.json.zst";
+  EXPECT_EQ(run("tokenize " + neox, "Hello  world").out, "12092 50276 10186\n");
+  EXPECT_EQ(run("tokenize stories260K -p 'Once upon'").out, "1 403 407\n");
+  EXPECT_EQ(run("tokenize stories260K --plain -p 'Once upon'").out, "403 407\n");
+  EXPECT_EQ(run("tokenize " + neox + " --decode", "12092 50276 10186").out, "Hello  world\n");
+  EXPECT_EQ(run("tokenize " + neox + " --count --each line", "Hello\n\nHello  world\n").out, "1\n0\n3\n");
+  EXPECT_EQ(run("tokenize " + neox + " --pieces -p Hello").out, "12092\t\"Hello\"\n");
+  EXPECT_EQ(to_json(json("tokenize " + neox + " --json --pieces -p Hello")), R"({"pieces":["Hello"],"tokens":[12092]})");
+  one_line(run("tokenize " + neox + " --decode", "12x"), 1, "a word that is no id");
+  one_line(run("tokenize " + neox + " --decode", "99999999"), 1, "an id outside the vocabulary");
+  one_line(run("tokenize nothing.json"), 1, "no such file");
+}
+
 TEST_F(Cli, EveryVerbHasHelpWithAnExampleAndJson) {
   std::vector<std::string> verbs = verbs_of(run("--help").out);
   EXPECT_GE(verbs.size(), 14u);

@@ -7,7 +7,7 @@
 // depth and memory are bounded, it reads nothing but what is given here, and what goes wrong is an Error that names
 // the line. The language is what transformers gives to templates: jinja2's statements, expressions, filters and tests
 // under trim_blocks and lstrip_blocks with break and continue, generation blocks, raise_exception and strftime_now;
-// without inheritance, imports and recursive loops.
+// without inheritance, imports and recursive loops. | safe does nothing: in jinja2 it would HTML-escape what is added to it.
 #pragma once
 #include <cstdint>
 #include <memory>

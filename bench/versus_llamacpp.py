@@ -1,0 +1,69 @@
+#!/usr/bin/env python3
+"""Is headrace faster than llama.cpp on the same file? Prefill and decode, alternating, medians and their ratio.
+
+    python3 bench/versus_llamacpp.py --llama-bench PATH [--reps 5] [--threads 2] MODEL.gguf ...
+    python3 bench/versus_llamacpp.py --against OTHER MODEL [--prompt 8192]      two models, both in headrace
+
+llama-bench is llama.cpp's own program, built natively (GGML_NATIVE=ON). Both decode --gen tokens from an empty context and
+prefill --prompt tokens. The floors: bytes of weights over the measured read bandwidth, and two operations per weight of the
+products over the measured int8 peak (`headrace doctor --json`). Exit 1 if a program fails.
+"""
+import argparse, json, os, statistics, subprocess, sys
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+
+
+def output(command):
+    done = subprocess.run([str(c) for c in command], capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"{' '.join(map(str, command))}: exit {done.returncode}: {done.stderr.strip()[-300:]}")
+    return json.loads(done.stdout)
+
+
+def ours(a, model):
+    base = [a.headrace, "bench", model, "--threads", a.threads, "--reps", 1, "--json"]
+    prefill = output(base + ["--prompt", a.prompt, "--gen", 1])
+    decode = output(base + ["--prompt", 1, "--gen", a.gen])
+    return prefill["prefill_tps"], decode["decode_tps"], prefill["file_bytes"]
+
+
+def theirs(a, model):
+    if a.against:
+        return ours(a, a.against)[:2]
+    rows = output([a.llama_bench, "-m", model, "-t", a.threads, "-p", a.prompt, "-n", a.gen, "-r", 1, "-o", "json"])
+    return rows[0]["avg_ts"], rows[1]["avg_ts"]
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("models", nargs="+")
+    p.add_argument("--headrace", default=os.path.join(HERE, "..", "build", "headrace"))
+    p.add_argument("--llama-bench")
+    p.add_argument("--against")
+    p.add_argument("--prompt", type=int, default=512)
+    p.add_argument("--gen", type=int, default=128)
+    p.add_argument("--threads", type=int, default=2)
+    p.add_argument("--reps", type=int, default=5)
+    a = p.parse_args()
+    if not (a.llama_bench or a.against):
+        p.error("--llama-bench or --against is needed")
+    floor = output([a.headrace, "doctor", "--threads", a.threads, "--json"])
+    read = floor["read_bytes_per_second"]
+    print(f"read {read / 1e9:.1f} GB/s, {a.threads} threads, medians of {a.reps} (lowest to highest), {a.prompt} prompt, {a.gen} generated")
+    print("| model | prefill: ours | other | ratio | decode: ours | other | ratio | decode, share of read bound |\n|---|---|---|---|---|---|---|---|")
+    for model in a.models:
+        mine, other = [], []
+        for _ in range(a.reps):
+            mine.append(ours(a, model))
+            other.append(theirs(a, model))
+        def cell(rows, i):
+            v = sorted(r[i] for r in rows)
+            return f"{statistics.median(v):.0f} ({v[0]:.0f}-{v[-1]:.0f})"
+        def ratio(i):
+            return statistics.median(m[i] / o[i] for m, o in zip(mine, other))
+        share = statistics.median(m[1] for m in mine) * mine[0][2] / read
+        print(f"| {os.path.basename(model)} | {cell(mine, 0)} | {cell(other, 0)} | {ratio(0):.2f} | {cell(mine, 1)} | {cell(other, 1)} | "
+              f"{ratio(1):.2f} | {share:.0%} |", flush=True)
+
+
+main()

@@ -1,5 +1,6 @@
 // y = x W^T + b for packed weights: the input is quantised once a call for block dtypes, panels are cut among threads.
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 #include <vector>
 
@@ -66,6 +67,19 @@ struct Work {
   int64_t first;                                   // number of its first panel among all parts'
 };
 
+// One panel times rows [m0, m0 + rows).
+void multiply(const Work& w, int64_t panel, const DotTable& table, int64_t K, int64_t m0, int rows, const float* const* in, float** y) {
+  const int64_t row = panel * panel_rows;
+  const int valid = static_cast<int>(std::min<int64_t>(panel_rows, w.part->weight->dim(0) - row));
+  const float* bias = w.part->bias ? w.part->bias + row : nullptr;
+  for (int m = 0; m < rows; ++m) y[m] = w.part->y[m0 + m] + row;
+  const uint8_t* data = w.data + panel * w.panel_bytes;
+  if (!w.format) return table.plain[static_cast<int>(w.part->weight->dtype())](data, K, in, rows, y, bias, valid);
+  QuantisedRows r = w.rows;
+  r.quants += m0 * K, r.scales += m0 * (K / 32), r.sums += m0 * (K / 16), r.starts += m0 * (K / 16);
+  table.blocks[static_cast<int>(w.format->dtype)](data, K, r, rows, y, bias, valid);
+}
+
 }  // namespace
 
 void linear(Rows x, std::span<const LinearPart> parts) {
@@ -92,27 +106,24 @@ void linear(Rows x, std::span<const LinearPart> parts) {
   }
   // Rows are taken in strips whose quants stay in the second-level cache while the panels stream by.
   const int64_t strip = std::max<int64_t>(8, std::min<int64_t>(M, (int64_t{384} << 10) / std::max<int64_t>(K, 1) / 8 * 8));
-  parallel(panels, 1, [&](int64_t begin, int64_t end, int) {
+  // Runs of panels go to whichever thread is free: a panel's sums do not depend on who makes them, and one core may be slower.
+  const int64_t run = std::max<int64_t>(1, panels / (16 * thread_count())), runs = (panels + run - 1) / run;
+  const int64_t pieces = std::min<int64_t>(runs, thread_count());
+  std::atomic<int64_t> taken{0};
+  parallel(pieces, 1, [&](int64_t, int64_t, int) {
     std::vector<float*> y(static_cast<size_t>(strip));
     std::vector<const float*> in(static_cast<size_t>(strip));
-    for (int64_t m0 = 0; m0 < M; m0 += strip) {
-      const int rows = static_cast<int>(std::min(strip, M - m0));
-      for (int m = 0; m < rows; ++m) in[m] = x[m0 + m];
-      size_t i = 0;
-      for (int64_t panel = begin; panel < end; ++panel) {
-        while (i + 1 < parts.size() && panel >= works[i + 1].first) ++i;
-        const Work& w = works[i];
-        const int64_t at = panel - w.first, row = at * panel_rows;
-        const int valid = static_cast<int>(std::min<int64_t>(panel_rows, w.part->weight->dim(0) - row));
-        const float* bias = w.part->bias ? w.part->bias + row : nullptr;
-        for (int m = 0; m < rows; ++m) y[m] = w.part->y[m0 + m] + row;
-        const uint8_t* data = w.data + at * w.panel_bytes;
-        if (!w.format) {
-          table.plain[static_cast<int>(w.part->weight->dtype())](data, K, in.data(), rows, y.data(), bias, valid);
-        } else {
-          QuantisedRows r = w.rows;
-          r.quants += m0 * K, r.scales += m0 * (K / 32), r.sums += m0 * (K / 16), r.starts += m0 * (K / 16);
-          table.blocks[static_cast<int>(w.format->dtype)](data, K, r, rows, y.data(), bias, valid);
+    for (int64_t r = taken++; r < runs; r = taken++) {
+      const int64_t begin = r * run, end = std::min(panels, begin + run);
+      size_t first = 0;
+      while (first + 1 < parts.size() && begin >= works[first + 1].first) ++first;
+      for (int64_t m0 = 0; m0 < M; m0 += strip) {
+        const int rows = static_cast<int>(std::min(strip, M - m0));
+        for (int m = 0; m < rows; ++m) in[m] = x[m0 + m];
+        size_t i = first;
+        for (int64_t panel = begin; panel < end; ++panel) {
+          while (i + 1 < parts.size() && panel >= works[i + 1].first) ++i;
+          multiply(works[i], panel - works[i].first, table, K, m0, rows, in.data(), y.data());
         }
       }
     }

@@ -106,15 +106,23 @@ void linear(Rows x, std::span<const LinearPart> parts) {
   }
   // Rows are taken in strips whose quants stay in the second-level cache while the panels stream by.
   const int64_t strip = std::max<int64_t>(8, std::min<int64_t>(M, (int64_t{384} << 10) / std::max<int64_t>(K, 1) / 8 * 8));
-  // Runs of panels go to whichever thread is free: a panel's sums do not depend on who makes them, and one core may be slower.
-  const int64_t run = std::max<int64_t>(1, panels / (16 * thread_count())), runs = (panels + run - 1) / run;
-  const int64_t pieces = std::min<int64_t>(runs, thread_count());
-  std::atomic<int64_t> taken{0};
-  parallel(pieces, 1, [&](int64_t, int64_t, int) {
+  // Each thread has its own stretch of panels, read in order; one that is done takes runs of the others'. A panel's sums do not
+  // depend on who makes them.
+  constexpr int most = 64;
+  struct alignas(64) Stretch { std::atomic<int64_t> next; int64_t end; };
+  Stretch stretches[most];
+  const int64_t pieces = std::clamp<int64_t>(panels, 1, thread_count()), run = std::max<int64_t>(1, panels / (16 * pieces));
+  for (int64_t p = 0; p < pieces; ++p) stretches[p].next = panels * p / pieces, stretches[p].end = panels * (p + 1) / pieces;
+  parallel(pieces, 1, [&](int64_t piece, int64_t, int) {
     std::vector<float*> y(static_cast<size_t>(strip));
     std::vector<const float*> in(static_cast<size_t>(strip));
-    for (int64_t r = taken++; r < runs; r = taken++) {
-      const int64_t begin = r * run, end = std::min(panels, begin + run);
+    for (int64_t p = 0; p < pieces;) {
+      Stretch& s = stretches[(piece + p) % pieces];
+      const int64_t begin = s.next.fetch_add(run, std::memory_order_relaxed), end = std::min(s.end, begin + run);
+      if (begin >= s.end) {
+        ++p;
+        continue;
+      }
       size_t first = 0;
       while (first + 1 < parts.size() && begin >= works[first + 1].first) ++first;
       for (int64_t m0 = 0; m0 < M; m0 += strip) {

@@ -33,7 +33,7 @@ struct Job {
 
 class Pool {
  public:
-  explicit Pool(int threads) : threads_(threads), done_(static_cast<size_t>(threads)) {
+  explicit Pool(int threads) : threads_(threads), slots_(static_cast<size_t>(threads)) {
     for (int w = 1; w < threads; ++w) workers_.emplace_back([this, w] { work(w); });
   }
   ~Pool() {
@@ -50,8 +50,12 @@ class Pool {
     if (sleepers_.load(std::memory_order_seq_cst) > 0) epoch_.notify_all();
     piece(0);
     for (int w = 1; w < threads_; ++w) {
+      if (claim(w, epoch)) {               // its thread has not come to it: another program may have the core
+        piece(w);
+        continue;
+      }
       int spins = 0;
-      while (done_[w].epoch.load(std::memory_order_acquire) != epoch)
+      while (slots_[w].done.load(std::memory_order_acquire) != epoch)
         if (++spins < 20000) pause_briefly(); else std::this_thread::yield();
     }
     if (error_) {
@@ -73,11 +77,17 @@ class Pool {
     }
   }
   void work(int w);
+  // Who claims a piece of an epoch runs it. Every piece of an epoch is claimed before the next begins, so the claim stood at
+  // the epoch before.
+  bool claim(int w, uint32_t epoch) {
+    uint32_t before = epoch - 1;
+    return slots_[w].claimed.compare_exchange_strong(before, epoch, std::memory_order_acq_rel);
+  }
 
-  struct alignas(64) Done { std::atomic<uint32_t> epoch{0}; };
+  struct alignas(64) Slot { std::atomic<uint32_t> claimed{0}, done{0}; };
   int threads_;
   std::vector<std::thread> workers_;
-  std::vector<Done> done_;
+  std::vector<Slot> slots_;
   alignas(64) std::atomic<uint32_t> epoch_{0};
   alignas(64) std::atomic<int> sleepers_{0};
   std::atomic<bool> stop_{false};
@@ -103,10 +113,11 @@ void Pool::work(int w) {
         spins = 0;
       }
     }
-    ++seen;
+    seen = epoch_.load(std::memory_order_acquire);
     if (stop_) return;
+    if (!claim(w, seen)) continue;
     piece(w);
-    done_[w].epoch.store(seen, std::memory_order_release);
+    slots_[w].done.store(seen, std::memory_order_release);
   }
 }
 

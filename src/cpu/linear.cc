@@ -111,7 +111,10 @@ void linear(Rows x, std::span<const LinearPart> parts) {
   constexpr int most = 64;
   struct alignas(64) Stretch { std::atomic<int64_t> next; int64_t end; };
   Stretch stretches[most];
-  const int64_t pieces = std::clamp<int64_t>(panels, 1, thread_count()), run = std::max<int64_t>(1, panels / (16 * pieces));
+  constexpr int64_t worth = 48 << 10;                        // bytes of weights below which a second thread comes too late
+  int64_t bytes = 0;
+  for (size_t i = 0; i < parts.size(); ++i) bytes += static_cast<int64_t>(works[i].panel_bytes) * ((parts[i].weight->dim(0) + panel_rows - 1) / panel_rows);
+  const int64_t pieces = bytes * M < worth ? 1 : std::clamp<int64_t>(panels, 1, thread_count()), run = std::max<int64_t>(1, panels / (16 * pieces));
   for (int64_t p = 0; p < pieces; ++p) stretches[p].next = panels * p / pieces, stretches[p].end = panels * (p + 1) / pieces;
   parallel(pieces, 1, [&](int64_t piece, int64_t, int) {
     std::vector<float*> y(static_cast<size_t>(strip));

@@ -2,10 +2,10 @@
 """Is headrace faster than llama.cpp on the same file? Prefill and decode, alternating, medians and their ratio.
 
     python3 bench/versus_llamacpp.py --llama-bench PATH [--reps 5] [--threads 2] MODEL.gguf ...
-    python3 bench/versus_llamacpp.py --against OTHER MODEL [--prompt 8192]      two models, both in headrace
+    python3 bench/versus_llamacpp.py --against OTHER MODEL [--prompt 8192]      two models, both in headrace, decoding after the prompt
 
 llama-bench is llama.cpp's own program, built natively (GGML_NATIVE=ON). Both decode --gen tokens from an empty context and
-prefill --prompt tokens. The floors: bytes of weights over the measured read bandwidth, and two operations per weight of the
+prefill --prompt tokens (as llama-bench does). The floors: bytes of weights over the measured read bandwidth, and two operations per weight of the
 products over the measured int8 peak (`headrace doctor --json`). Exit 1 if a program fails.
 """
 import argparse, json, os, statistics, subprocess, sys
@@ -22,8 +22,8 @@ def output(command):
 
 def ours(a, model):
     base = [a.headrace, "bench", model, "--threads", a.threads, "--reps", 1, "--json"]
-    prefill = output(base + ["--prompt", a.prompt, "--gen", 1])
-    decode = output(base + ["--prompt", 1, "--gen", a.gen])
+    prefill = output(base + ["--prompt", a.prompt, "--gen", a.gen if a.against else 1])
+    decode = prefill if a.against else output(base + ["--prompt", 1, "--gen", a.gen])
     return prefill["prefill_tps"], decode["decode_tps"], prefill["file_bytes"]
 
 

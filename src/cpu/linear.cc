@@ -113,7 +113,7 @@ void linear(Rows x, std::span<const LinearPart> parts) {
   Stretch stretches[most];
   constexpr int64_t worth = 48 << 10;                        // bytes of weights below which a second thread comes too late
   int64_t bytes = 0;
-  for (size_t i = 0; i < parts.size(); ++i) bytes += static_cast<int64_t>(works[i].panel_bytes) * ((parts[i].weight->dim(0) + panel_rows - 1) / panel_rows);
+  for (const LinearPart& p : parts) bytes += static_cast<int64_t>(cpu::panel_bytes(p.weight->dtype(), p.weight->dim(0), K));
   const int64_t pieces = bytes * M < worth ? 1 : std::clamp<int64_t>(panels, 1, thread_count()), run = std::max<int64_t>(1, panels / (16 * pieces));
   for (int64_t p = 0; p < pieces; ++p) stretches[p].next = panels * p / pieces, stretches[p].end = panels * (p + 1) / pieces;
   parallel(pieces, 1, [&](int64_t piece, int64_t, int) {

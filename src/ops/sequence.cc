@@ -75,6 +75,10 @@ Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, const Attent
   expect(k.dim(0) == q.dim(0) && v.dim(0) == q.dim(0) && k.dim(2) == K && v.dim(1) == G && G > 0 && H % G == 0, "attention: q ", q.shape(),
          " k ", k.shape(), " v ", v.shape());
   expect(o.causal || slot.values.empty(), "attention: state cannot be carried where later keys are seen");
+  for (const Tensor* t : {&o.sinks, &o.slopes})
+    expect(!*t || (t->dtype() == DType::f32 && t->contiguous() && t->count() == H && t->device() == q.device()), "attention: ",
+           t == &o.sinks ? "sinks" : "slopes", ": wanted f32 [", H, "], one for each head, in one piece on ", q.device(), ", found ",
+           *t ? text(t->dtype(), " ", t->shape(), " on ", t->device()) : "");
   Tensor y = Tensor::empty({q.dim(0), H, V}, DType::f32, q.device());
   const int64_t page_floats = int64_t{G} * page_tokens * (K + V);
 

@@ -51,25 +51,81 @@ INSTANTIATE_TEST_SUITE_P(All, Op, testing::ValuesIn(cases()), [](const auto& inf
   return n;
 });
 
+std::string message(const std::function<void()>& f) {
+  try {
+    f();
+  } catch (const Error& e) {
+    return e.what();
+  }
+  return "no error";
+}
+
 TEST(Ops, EveryFixtureHasAnOperatorAndErrorsNameWhatIsWrong) {
   EXPECT_GE(op_infos().size(), 25u);
-  auto message = [](const std::function<void()>& f) {
-    try {
-      f();
-    } catch (const Error& e) {
-      return std::string(e.what());
-    }
-    return std::string("no error");
-  };
   EXPECT_NE(message([] { run_op("glaa", {}, {}); }).find("known: attn_causal"), std::string::npos);
   EXPECT_NE(message([] { run_op("gla", {{"q", Tensor::zeros({1, 2, 1, 4})}}, {}); }).find("missing inputs: k, v, gk"), std::string::npos);
   const Tensor x = Tensor::zeros({1, 2, 1, 4});
-  EXPECT_NE(message([&] { run_op("linear_attn", {{"q", x}, {"k", x}, {"v", Tensor::zeros({1, 3, 1, 4})}}, {}); }).find("[1,3,1,4]"),
+  EXPECT_NE(message([&] { run_op("linear_attn", {{"q", x}, {"k", x}, {"v", Tensor::zeros({1, 3, 1, 4})}}, {}); }).find(
+                "op linear_attn: input v: wanted [B,T,H,V] = [1,2,1,V], found [1,3,1,4]"),
       std::string::npos);
   EXPECT_NE(message([&] { run_op("attn_sliding_window", {{"q", x}, {"k", x}, {"v", x}}, {}); }).find("parameter window is missing"),
       std::string::npos);
   EXPECT_NE(message([&] { run_op("linear_attn", {{"q", x}, {"k", x}, {"v", x}}, Object{{"scale", "big"}}); }).find("parameter scale"),
       std::string::npos);
+}
+
+TEST(Ops, AnInputOfAnotherShapeIsNamedWithWhatIsWantedAndFound) {
+  const Tensor q = Tensor::zeros({1, 2, 1, 4}), v = Tensor::zeros({1, 2, 1, 3, 50});
+  EXPECT_EQ(message([&] { run_op("linear_transformer_elu", {{"q", q}, {"k", q}, {"v", v}}, {}); }),
+            "op linear_transformer_elu: input v: wanted [B,T,H,V] = [1,2,1,V], found [1,2,1,3,50]");
+  auto lru = tensors_of(folder + "lru.in.safetensors");
+  lru["theta_log"] = Tensor::zeros({3});
+  EXPECT_EQ(message([&] { run_op("lru", lru, {}); }), "op lru: input theta_log: wanted [S] = [12], found [3]");
+  auto ssd = tensors_of(folder + "mamba2_ssd.in.safetensors");
+  ssd["x"] = Tensor::zeros({2, 64, 9, 2, 8});
+  EXPECT_EQ(message([&] { run_op("mamba2_ssd", ssd, {}); }), "op mamba2_ssd: input x: wanted [B,T,H,P], found [2,64,9,2,8]");
+  auto gates = tensors_of(folder + "rg_lru.in.safetensors");
+  gates["input_gate_weight"] = Tensor::zeros({3, 8, 8});
+  EXPECT_NE(message([&] { run_op("rg_lru", gates, {}); }).find("input_gate_weight: wanted [H,C/H,C/H] with C/H whole, found [3,8,8]"),
+            std::string::npos);
+  gates["input_gate_weight"] = Tensor::zeros({32});
+  EXPECT_NE(message([&] { run_op("rg_lru", gates, {}); }).find("input_gate_weight: wanted [H,C/H,C/H]"), std::string::npos);
+}
+// A file of a few bytes may say any number of sequences of no tokens.
+TEST(Ops, OfNothingAreAnError) {
+  for (const Shape& none : {Shape{2, 0, 1, 4}, Shape{0, 2, 1, 4}, Shape{int64_t{1} << 50, 0, 1, 4}, Shape{1, 2, 0, 4}, Shape{1, 2, 1, 0}})
+    for (const OpInfo& op : op_infos()) {
+      std::map<std::string, Tensor> in;
+      for (const char* name : {"q", "r", "x", "u"})
+        if (std::string(op.inputs).starts_with(name)) in[name] = Tensor::zeros(none);
+      for (const char* name : {"k", "v"}) in[name] = Tensor::zeros(none);
+      for (const char* name : {"beta", "g"}) in[name] = Tensor::zeros({none[0], none[1], none[2]});
+      EXPECT_NE(message([&] { run_op(op.name, in, Object{{"num_householder", 2}, {"window", 1}, {"half_window", 1}}); }), "no error") << op.name;
+    }
+  const Tensor x = Tensor::zeros({int64_t{1} << 50, 0, 1, 4});
+  EXPECT_EQ(message([&] { run_op("attn_causal", {{"q", x}, {"k", x}, {"v", x}}, {}); }),
+            "op attn_causal: input q: wanted [B,T,H,K] with B in 1..1073741824, found [1125899906842624,0,1,4]");
+}
+TEST(Ops, InputsThatNothingReadsAreAnError) {
+  const Tensor x = Tensor::zeros({1, 2, 1, 4});
+  const std::map<std::string, Tensor> in{{"q", x}, {"k", x}, {"v", x}};
+  auto with = [&](const char* name) {
+    auto more = in;
+    more[name] = x;
+    return message([&] { run_op("attn_causal", more, {}); });
+  };
+  EXPECT_EQ(message([&] { run_op("attn_causal", in, {}); }), "no error");
+  EXPECT_NE(with("d_o").find("op attn_causal: input d_o: gradients are not computed by this version"), std::string::npos);
+  EXPECT_NE(with("h0").find("op attn_causal: input h0 is not known; it takes q [B,T,H,K]"), std::string::npos);
+}
+TEST(Ops, AttentionWantsOneSinkAndOneSlopeForEachHead) {
+  const Tensor x = Tensor::zeros({3, 2, 4});
+  const std::vector<int64_t> offsets{0, 3};
+  auto run = [&](Attention o) { return message([&] { (void)attention(x, x, x, o, {.sequences = {offsets}, .values = {}, .form = Form::whole}); }); };
+  EXPECT_EQ(run({.sinks = Tensor::zeros({2}), .slopes = Tensor::zeros({2})}), "no error");
+  EXPECT_EQ(run({.sinks = Tensor::zeros({1})}), "attention: sinks: wanted f32 [2], one for each head, in one piece on cpu, found f32 [1] on cpu");
+  EXPECT_NE(run({.slopes = Tensor::zeros({2}, DType::bf16)}).find("slopes: wanted f32 [2]"), std::string::npos);
+  EXPECT_NE(run({.slopes = Tensor::zeros({2, 2}).slice(1, 0, 1)}).find("slopes: wanted f32 [2]"), std::string::npos);
 }
 
 TEST(Ops, GatedDeltaProductWithOneStepIsTheGatedDeltaRule) {

@@ -40,17 +40,12 @@ int act(const Options& o, const Command& c) {
   if (o.name.empty() || o.in.empty() || o.out.empty()) return usage(c, "wanted NAME, --in and --out, or --list");
   const Device device = o.common.apply();
   std::map<std::string, Tensor> in;
-  std::string unread;
   SafetensorsFile file(o.in);
-  for (const auto& [name, t] : file.tensors()) {
-    if (name.starts_with("d_")) unread += (unread.empty() ? "" : ", ") + name;
-    in[name] = as_f32(t);
-  }
+  for (const auto& [name, t] : file.tensors()) in[name] = as_f32(t);
   const Value params = o.params.empty() ? Value(Object{}) : parse_json(read_text(o.params, size_t{16} << 20), o.params);
   Clock clock;
   const auto result = run_op(o.name, in, params, op_form_from_name(o.form), device);
   const double seconds = clock.seconds();
-  if (!unread.empty()) fmt::print(stderr, "headrace op: {} not read: this version computes no gradients\n", unread);
   std::vector<NamedTensor> tensors(result.begin(), result.end());
   write_safetensors(o.out, tensors);
   if (o.common.json) {

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "nn/config.h"
+#include "run/op_shapes.h"
 #include "tensor/blocks.h"
 
 namespace headrace {
@@ -43,7 +44,7 @@ struct Call {
   const Value& parameters;
   OpForm form;
   Device device;
-  int64_t B = 0, T = 0;
+  int64_t B, T;                                          // of the tensors that run over time; inputs have the entry's shapes
   Named out = {};
 
   bool has(const char* key) const { return in.contains(key); }
@@ -58,17 +59,11 @@ struct Call {
   Tensor weight(const char* key) const { return has(key) ? copy_to(raw(key), device) : Tensor{}; }
   // [B,T,...] -> [B*T,...]
   Tensor flat(const Tensor& x) const {
-    expect(x.rank() >= 2 && x.dim(0) == B && x.dim(1) == T, "op ", name, ": an input of shape ", x.shape(), " where B = ", B, ", T = ", T);
     Shape s(x.shape().dims().subspan(1));
     s[0] = B * T;
     return copy_to(x.view(s), device);
   }
   Tensor timed(const char* key) const { return flat(raw(key)); }
-  void sizes_of(const char* key) {
-    const Tensor& x = in.at(key);
-    expect(x.rank() >= 2, "op ", name, ": ", key, " ", x.shape(), " must begin with [B,T]");
-    B = x.dim(0), T = x.dim(1);
-  }
   double number(const char* key, double otherwise) const {
     const Value* v = parameters.find(key);
     double d = otherwise;
@@ -95,8 +90,6 @@ struct Call {
   Tensor over_time(const std::vector<Tensor>& x, const std::function<Tensor(const std::vector<Tensor>&, const Slot&)>& f, const Tensor& first = {},
                    bool with_state = true) {
     states.assign(static_cast<size_t>(B), {});
-    expect(!first || (first.rank() >= 1 && first.dim(0) == B), "op ", name, ": a state of shape ", first ? first.shape() : Shape{}, " for ", B,
-        " sequences");
     for (int64_t b = 0; first && b < B; ++b) states[static_cast<size_t>(b)].value = copy_to(first[b].contiguous_copy(), device);
     const bool whole = form == OpForm::naive || form == OpForm::whole || !with_state;
     if (whole) {                                         // one ragged batch
@@ -142,7 +135,6 @@ struct Call {
 // ---- attention
 
 void attend(Call& c, Attention o) {
-  c.sizes_of("q");
   o.scale = static_cast<float>(c.number("scale", 0));
   Tensor y = c.over_time({c.timed("q"), c.timed("k"), c.timed("v")},
                          [&](const std::vector<Tensor>& x, const Slot& slot) { return attention(x[0], x[1], x[2], o, slot); }, {}, o.causal);
@@ -197,35 +189,29 @@ Tensor first_state(const Call& c) { return c.has("h0") ? c.raw("h0") : Tensor{};
 void qkv(Call& c, const Policy& p, double scale) { scan(c, c.timed("q"), c.timed("k"), c.timed("v"), p, scale, first_state(c)); }
 
 void linear_attn(Call& c) {
-  c.sizes_of("q");
   const Value* n = c.parameters.find("normalize");
   bool normalise = false;
   expect(!n || (read_value(*n, normalise) && !normalise), "op linear_attn: parameter normalize: only false is known");
   qkv(c, {}, root_of_key(c));
 }
-void simple_gla(Call& c) { c.sizes_of("q"), qkv(c, {.log_decay = c.timed("g")}, root_of_key(c)); }
-void gla(Call& c) { c.sizes_of("q"), qkv(c, {.log_decay = c.timed("gk")}, root_of_key(c)); }
-void delta_rule(Call& c) { c.sizes_of("q"), qkv(c, {.beta = c.timed("beta")}, root_of_key(c)); }
-void gated_delta_rule(Call& c) { c.sizes_of("q"), qkv(c, {.log_decay = c.timed("g"), .beta = c.timed("beta")}, root_of_key(c)); }
-void rwkv6(Call& c) { c.sizes_of("q"), qkv(c, {.log_decay = c.timed("w"), .bonus = c.weight("u")}, 1); }
+void simple_gla(Call& c) { qkv(c, {.log_decay = c.timed("g")}, root_of_key(c)); }
+void gla(Call& c) { qkv(c, {.log_decay = c.timed("gk")}, root_of_key(c)); }
+void delta_rule(Call& c) { qkv(c, {.beta = c.timed("beta")}, root_of_key(c)); }
+void gated_delta_rule(Call& c) { qkv(c, {.log_decay = c.timed("g"), .beta = c.timed("beta")}, root_of_key(c)); }
+void rwkv6(Call& c) { qkv(c, {.log_decay = c.timed("w"), .bonus = c.weight("u")}, 1); }
 void rwkv5(Call& c) {
-  c.sizes_of("q");
   Tensor w = c.raw("w");
-  expect(w.rank() == 2, "op rwkv5: w ", w.shape(), ", wanted [H,K]");
   qkv(c, {.constant_decay = copy_to(w.view({1, w.dim(0), w.dim(1)}), c.device), .bonus = c.weight("u")}, 1);
 }
 void rwkv7(Call& c) {
-  c.sizes_of("r");
   scan(c, c.timed("r"), c.timed("k"), c.timed("v"), {.log_decay = c.timed("w"), .a = c.timed("a"), .b = c.timed("b")}, 1, first_state(c));
 }
 void retention(Call& c) {
-  c.sizes_of("q");
   Tensor g = Tensor::empty({c.in.at("q").dim(-2)});
   for (int64_t h = 0; h < g.count(); ++h) g.f32()[h] = static_cast<float>(std::log1p(-std::exp2(-5.0 - static_cast<double>(h))));
   scan(c, c.timed("q"), c.timed("k"), c.timed("v"), {.constant_decay = copy_to(g, c.device)}, root_of_key(c), {}, false);
 }
 void lightning_attention(Call& c) {
-  c.sizes_of("q");
   const int64_t H = c.in.at("q").dim(-2);
   std::vector<float> slopes;
   for (int64_t h = 0; h < H; ++h) slopes.push_back(static_cast<float>(std::exp2(-8.0 * static_cast<double>(h + 1) / static_cast<double>(H))));
@@ -235,7 +221,6 @@ void lightning_attention(Call& c) {
   qkv(c, {.constant_decay = copy_to(Tensor::from(slopes, {H}), c.device)}, 1);
 }
 void hgrn2(Call& c) {
-  c.sizes_of("q");
   Tensor f = c.raw("f");
   scan(c, c.timed("q"), c.flat(each(f, [](double x) { return 1 - x; })), c.timed("v"),
       {.log_decay = c.flat(each(f, [](double x) { return std::log(x); }))},
@@ -243,7 +228,6 @@ void hgrn2(Call& c) {
 }
 // The normaliser is one more column of values, all 1.
 void linear_transformer_elu(Call& c) {
-  c.sizes_of("q");
   auto phi = [](double x) { return x > 0 ? x + 1 : std::exp(x); };
   const double eps = c.number("eps", 1e-6);
   Tensor v = c.raw("v"), ones = Tensor::empty({v.dim(0), v.dim(1), v.dim(2), v.dim(3) + 1});
@@ -257,8 +241,7 @@ void linear_transformer_elu(Call& c) {
 }
 void gated_delta_product(Call& c) {
   const int64_t steps = c.window("num_householder");
-  c.sizes_of("k");
-  expect(steps >= 1 && c.T % steps == 0, "op gated_delta_product: ", c.T, " keys in steps of ", steps);
+  c.T *= steps;
   Tensor q = c.raw("q"), g = c.raw("g");
   // Every token becomes `steps` tokens: the decay comes with the first, the answer of the last is read.
   auto spread = [&](const Tensor& x, int64_t at) {
@@ -279,10 +262,8 @@ void gated_delta_product(Call& c) {
 }
 // State [P,N] where ours is [key N, value P].
 void mamba2_ssd(Call& c) {
-  c.sizes_of("x");
   Tensor x = c.raw("x"), dt = c.raw("dt"), A = c.raw("A"), v = x.contiguous_copy(), g = dt.contiguous_copy();
   const int64_t H = x.dim(-2), P = x.dim(-1);
-  expect(dt.count() == c.B * c.T * H && A.count() == H, "op mamba2_ssd: x ", x.shape(), " dt ", dt.shape(), " A ", A.shape());
   for (int64_t i = 0; i < v.count(); ++i) v.f32()[i] *= dt.f32()[i / P];
   for (int64_t i = 0; i < g.count(); ++i) g.f32()[i] *= A.f32()[i % H];
   scan(c, c.timed("C"), c.timed("B"), c.flat(v), {.log_decay = c.flat(g)}, 1, c.has("h0") ? last_two_swapped(c.raw("h0")) : Tensor{});
@@ -295,7 +276,6 @@ Tensor scan_rows(Call& c, const Tensor& log_decay, const Tensor& input, const Te
   return c.over_time({log_decay, input}, [](const std::vector<Tensor>& x, const Slot& slot) { return diag_scan(x[0], x[1], slot); }, first);
 }
 void hgrn(Call& c) {
-  c.sizes_of("x");
   c.give("o", scan_rows(c, c.timed("g"), c.timed("x"), first_state(c)));
   if (Tensor s = c.state()) c.out["final_state"] = s;
 }
@@ -305,7 +285,6 @@ std::vector<int32_t> positions(const Call& c) {
   return p;
 }
 void rg_lru(Call& c) {
-  c.sizes_of("x");
   Tensor x = c.timed("x");
   Tensor forget = sigmoid(block_linear(x, c.weight("recurrent_gate_weight"), c.weight("recurrent_gate_bias")));
   Tensor admit = sigmoid(block_linear(x, c.weight("input_gate_weight"), c.weight("input_gate_bias")));
@@ -316,7 +295,6 @@ void rg_lru(Call& c) {
 }
 // Complex: turned back by the angle of its position, an input meets a real decay; the state is turned forth again.
 void lru(Call& c) {
-  c.sizes_of("u");
   Tensor u = c.timed("u"), nu = c.raw("nu_log"), theta = c.raw("theta_log");
   const int64_t N = c.B * c.T, S = nu.count();
   Rope forth{.rotary = static_cast<int>(2 * S)}, back{.rotary = static_cast<int>(2 * S)};
@@ -342,7 +320,6 @@ void lru(Call& c) {
   c.out["h_re"] = h_re, c.out["h_im"] = h_im;
 }
 void mamba_selective_scan(Call& c) {
-  c.sizes_of("u");
   Tensor u = c.timed("u"), dt = c.timed("delta"), A = c.weight("A");
   if (c.has("delta_bias")) dt = dt + c.weight("delta_bias").view({u.dim(1)});
   const Value* soft = c.parameters.find("delta_softplus");
@@ -358,7 +335,6 @@ void mamba_selective_scan(Call& c) {
   if (Tensor s = c.state()) c.out["final_state"] = s;
 }
 void rwkv4_wkv(Call& c) {
-  c.sizes_of("k");
   Tensor w = copy_to(each(c.raw("w"), [](double x) { return -std::exp(x); }), c.device), u = c.weight("u");
   c.give("o", c.over_time({c.timed("k"), c.timed("v")},
                           [&](const std::vector<Tensor>& x, const Slot& slot) { return rwkv4_scan(w, u, x[0], x[1], slot); }));
@@ -367,7 +343,6 @@ void rwkv4_wkv(Call& c) {
   for (int i = 0; s && i < 3; ++i) c.out[names[i]] = s.slice(1, i, 1).contiguous_copy().view({c.B, s.dim(2)});
 }
 void causal_conv1d(Call& c) {
-  c.sizes_of("x");
   Tensor w = c.raw("weight"), taps = copy_to(w.view({w.dim(0), w.dim(-1)}), c.device), bias = c.weight("bias");
   auto convolve = [&](bool silu) {
     return c.over_time({c.timed("x")}, [&](const std::vector<Tensor>& x, const Slot& slot) { return short_conv(x[0], taps, bias, silu, slot); },
@@ -386,23 +361,32 @@ const Entry table[] = {
     {{"attn_window_bidir", qkv_in, "half_window; scale = K^-1/2", "o [B,T,H,V]", "over |i - j| <= half_window"}, attn_window_bidir},
     {{"attn_softcap_sink_alibi", "q [B,T,H,K]; k [B,T,Hkv,K]; v [B,T,Hkv,V]; (sinks [H])", "scale = K^-1/2; cap = 0; alibi = false", "o [B,T,H,V]",
       "scores cap tanh(scale q.k / cap) - 2^(-8(h+1)/H) (i - j), a sink logit in the denominator"}, attn_softcap_sink_alibi},
-    {{"linear_attn", "q; k; v; (h0 [B,H,K,V])", root, by_key, "S += k v^T; o = scale q S"}, linear_attn},
-    {{"linear_transformer_elu", "q; k; v", "eps = 1e-6", "o [B,T,H,V]", "phi(q) sum phi(k) v^T / (phi(q) sum phi(k) + eps), phi = elu + 1"},
+    {{"linear_attn", "q [B,T,H,K]; k [B,T,H,K]; v [B,T,H,V]; (h0 [B,H,K,V])", root, by_key, "S += k v^T; o = scale q S"}, linear_attn},
+    {{"linear_transformer_elu", "q [B,T,H,K]; k [B,T,H,K]; v [B,T,H,V]",
+      "eps = 1e-6", "o [B,T,H,V]", "phi(q) sum phi(k) v^T / (phi(q) sum phi(k) + eps), phi = elu + 1"},
         linear_transformer_elu},
-    {{"retention", "q; k; v", root, "o [B,T,H,V]", "S = (1 - 2^(-5-h)) S + k v^T"}, retention},
-    {{"lightning_attention", "q; k; v; (h0)", "slopes = 2^(-8(h+1)/H); scale = 1", by_key, "S = exp(-slope_h) S + k v^T"}, lightning_attention},
-    {{"simple_gla", "q; k; v; g [B,T,H]; (h0)", root, by_key, "S = exp(g) S + k v^T"}, simple_gla},
-    {{"gla", "q; k; v; gk [B,T,H,K]; (h0)", root, by_key, "S = diag(exp(gk)) S + k v^T"}, gla},
-    {{"hgrn2", "q; f [B,T,H,K]; v; (h0)", "scale = 1", by_key, "S = diag(f) S + (1 - f) v^T"}, hgrn2},
-    {{"delta_rule", "q; k; v; beta [B,T,H]; (h0)", root, by_key, "S += k (beta (v - k^T S))^T"}, delta_rule},
-    {{"delta_rule_neg_eigval", "q; k; v; beta [B,T,H]; (h0)", root, by_key, "as delta_rule, beta in (0,2)"}, delta_rule},
-    {{"gated_delta_rule", "q; k; v; beta [B,T,H]; g [B,T,H]; (h0)", root, by_key, "S = exp(g) S, then the delta rule"}, gated_delta_rule},
-    {{"kda", "q; k; v; beta [B,T,H]; g [B,T,H,K]; (h0)", root, by_key, "S = diag(exp(g)) S, then the delta rule"}, gated_delta_rule},
-    {{"gated_delta_product", "q; k [B,nT,H,K]; v [B,nT,H,V]; beta [B,nT,H]; g [B,T,H]; (h0)", "num_householder; scale = K^-1/2", by_key,
+    {{"retention", "q [B,T,H,K]; k [B,T,H,K]; v [B,T,H,V]", root, "o [B,T,H,V]", "S = (1 - 2^(-5-h)) S + k v^T"}, retention},
+    {{"lightning_attention", "q [B,T,H,K]; k [B,T,H,K]; v [B,T,H,V]; (h0 [B,H,K,V])",
+      "slopes = 2^(-8(h+1)/H); scale = 1", by_key, "S = exp(-slope_h) S + k v^T"}, lightning_attention},
+    {{"simple_gla", "q [B,T,H,K]; k [B,T,H,K]; v [B,T,H,V]; g [B,T,H]; (h0 [B,H,K,V])", root, by_key, "S = exp(g) S + k v^T"}, simple_gla},
+    {{"gla", "q [B,T,H,K]; k [B,T,H,K]; v [B,T,H,V]; gk [B,T,H,K]; (h0 [B,H,K,V])", root, by_key, "S = diag(exp(gk)) S + k v^T"}, gla},
+    {{"hgrn2", "q [B,T,H,K]; f [B,T,H,K]; v [B,T,H,V]; (h0 [B,H,K,V])", "scale = 1", by_key, "S = diag(f) S + (1 - f) v^T"}, hgrn2},
+    {{"delta_rule", "q [B,T,H,K]; k [B,T,H,K]; v [B,T,H,V]; beta [B,T,H]; (h0 [B,H,K,V])", root, by_key, "S += k (beta (v - k^T S))^T"}, delta_rule},
+    {{"delta_rule_neg_eigval", "q [B,T,H,K]; k [B,T,H,K]; v [B,T,H,V]; beta [B,T,H]; (h0 [B,H,K,V])",
+      root, by_key, "as delta_rule, beta in (0,2)"}, delta_rule},
+    {{"gated_delta_rule", "q [B,T,H,K]; k [B,T,H,K]; v [B,T,H,V]; beta [B,T,H]; g [B,T,H]; (h0 [B,H,K,V])",
+      root, by_key, "S = exp(g) S, then the delta rule"}, gated_delta_rule},
+    {{"kda", "q [B,T,H,K]; k [B,T,H,K]; v [B,T,H,V]; beta [B,T,H]; g [B,T,H,K]; (h0 [B,H,K,V])",
+      root, by_key, "S = diag(exp(g)) S, then the delta rule"}, gated_delta_rule},
+    {{"gated_delta_product", "q [B,T,H,K]; k [B,nT,H,K]; v [B,nT,H,V]; beta [B,nT,H]; g [B,T,H]; (h0 [B,H,K,V])",
+      "num_householder; scale = K^-1/2", by_key,
       "n delta steps a token, one decay"}, gated_delta_product},
-    {{"rwkv5", "q; k; v; w [H,K]; u [H,K]; (h0)", "scale = 1", by_key, "o = q (S + diag(u) k v^T); S = diag(exp(w)) S + k v^T"}, rwkv5},
-    {{"rwkv6", "q; k; v; w [B,T,H,K]; u [H,K]; (h0)", "scale = 1", by_key, "o = q (S + diag(u) k v^T); S = diag(exp(w)) S + k v^T"}, rwkv6},
-    {{"rwkv7", "r; w [B,T,H,K]; k; v; a [B,T,H,K]; b [B,T,H,K]; (h0)", "scale = 1", by_key, "S = diag(exp(w)) S + b (a^T S) + k v^T; o = r S"},
+    {{"rwkv5", "q [B,T,H,K]; k [B,T,H,K]; v [B,T,H,V]; w [H,K]; u [H,K]; (h0 [B,H,K,V])",
+      "scale = 1", by_key, "o = q (S + diag(u) k v^T); S = diag(exp(w)) S + k v^T"}, rwkv5},
+    {{"rwkv6", "q [B,T,H,K]; k [B,T,H,K]; v [B,T,H,V]; w [B,T,H,K]; u [H,K]; (h0 [B,H,K,V])",
+      "scale = 1", by_key, "o = q (S + diag(u) k v^T); S = diag(exp(w)) S + k v^T"}, rwkv6},
+    {{"rwkv7", "r [B,T,H,K]; w [B,T,H,K]; k [B,T,H,K]; v [B,T,H,V]; a [B,T,H,K]; b [B,T,H,K]; (h0 [B,H,K,V])",
+      "scale = 1", by_key, "S = diag(exp(w)) S + b (a^T S) + k v^T; o = r S"},
         rwkv7},
     {{"mamba2_ssd", "x [B,T,H,P]; dt [B,T,H]; A [H]; B [B,T,H,N]; C [B,T,H,N]; (h0 [B,H,P,N])", "", "o [B,T,H,P]; final_state [B,H,P,N]",
       "h = exp(dt A) h + dt x B^T; o = h C"}, mamba2_ssd},
@@ -419,24 +403,6 @@ const Entry table[] = {
     {{"causal_conv1d", "x [B,T,C]; weight [C,1,taps]; (bias [C]; init [B,taps-1,C])", "", "o [B,T,C]; no_act [B,T,C]",
       "depthwise, the last tap meets the newest token; o with SiLU"}, causal_conv1d},
 };
-
-// The inputs that an entry needs: the names outside of parentheses.
-std::vector<std::string> needed(const char* inputs) {
-  std::vector<std::string> all;
-  std::string part;
-  int depth = 0;
-  for (const char* p = inputs;; ++p) {
-    if (*p == '(') ++depth;
-    if (depth == 0 && *p && *p != ';') part += *p;
-    if (*p == ')') --depth;
-    if ((*p == ';' && depth == 0) || !*p) {
-      const size_t begin = part.find_first_not_of(' ');
-      if (begin != part.npos) all.push_back(part.substr(begin, part.find(' ', begin) - begin));
-      part.clear();
-      if (!*p) return all;
-    }
-  }
-}
 
 }  // namespace
 
@@ -463,11 +429,14 @@ std::map<std::string, Tensor> run_op(const std::string& name, const std::map<std
   for (const Entry& e : table) {
     known += std::string(known.empty() ? "" : ", ") + e.info.name;
     if (name != e.info.name) continue;
-    std::string missing;
-    for (const std::string& n : needed(e.info.inputs))
-      if (!in.contains(n)) missing += (missing.empty() ? "" : ", ") + n;
-    expect(missing.empty(), "op ", name, ": missing inputs: ", missing, "; it takes ", e.info.inputs);
-    Call c{.name = name, .in = in, .parameters = parameters, .form = form, .device = device};
+    Sizes known;
+    if (const Value* n = parameters.find("num_householder")) {
+      int64_t& steps = known["n"];
+      expect(read_value(*n, steps) && steps >= 1 && steps <= (1 << 20), "op ", name, ": parameter num_householder = ", to_json(*n).substr(0, 80),
+             ", wanted a count of 1 to ", 1 << 20);
+    }
+    const Sizes sizes = check_inputs(name, e.info.inputs, in, known);
+    Call c{.name = name, .in = in, .parameters = parameters, .form = form, .device = device, .B = sizes.at("B"), .T = sizes.at("T")};
     if (form == OpForm::naive) {
       expect(device == Device::cpu, "op ", name, ": the definitions run on the cpu, not on ", device);
       UseNaive definitions;

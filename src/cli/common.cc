@@ -59,7 +59,9 @@ std::string model_path(const std::string& given) {
   fail(name, ": no such file or folder, and no model of that name ships (", known.empty() ? "there are none in " + assets_folder() : "there are: "
       + known, ")");
 }
-Loaded open(const std::string& given, const Common& common) { return open_model(model_path(given), {.device = common.apply()}); }
+Loaded open(const std::string& given, const Common& common, bool pack) {
+  return open_model(model_path(given), {.device = common.apply(), .pack = pack});
+}
 
 int usage(const Command& c, const std::string& message) {
   fmt::print(stderr, "{}: {} (see {} --help)\n", c.path(), message, c.path());

@@ -25,7 +25,7 @@ constexpr const char* model_help = "a folder (Hugging Face), a .gguf, an RWKV .p
 std::string assets_folder();                                        // env HEADRACE_ASSETS, beside the binary, or of the build
 std::vector<std::string> shipped_models();
 std::string model_path(const std::string& given);                   // throws Error that names the models that ship
-Loaded open(const std::string& given, const Common& common);
+Loaded open(const std::string& given, const Common& common, bool pack = true);   // pack: as LoadOptions
 
 int usage(const Command& c, const std::string& message);            // one line on stderr; gives exit code 2
 void print_json(const Value& v);                                    // one line on stdout

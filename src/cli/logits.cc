@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cstring>
+#include <optional>
 
 #include "base/error.h"
 #include "cli/common.h"
@@ -15,11 +16,15 @@ struct Options {
   Common common;
   std::string model, tokens, out, form = "whole";
   int64_t chunk = 32;
+  bool naive = false;
 };
 
 int act(const Options& o) {
   const TokenRows in = read_token_rows(o.tokens, "input_ids");
-  Loaded loaded = open(o.model, o.common);
+  if (o.naive && o.common.device != "cpu") fail("--naive: the definitions run on the cpu, not on ", o.common.device);
+  Loaded loaded = open(o.model, o.common, !o.naive);
+  std::optional<UseNaive> definitions;
+  if (o.naive) definitions.emplace();
   const Decoder& d = loaded.model.decoder;
   const int64_t B = in.rows(), T = in.length();
   Tensor logits = Tensor::empty({B, T, d.vocab});
@@ -58,6 +63,7 @@ void add_logits(Command& root) {
   c.option("--out", o->out, "FILE", "safetensors to write").required("--out");
   c.choice("--form", o->form, {"whole", "chunk", "step"}, "all at once without state, in chunks with it, or token by token");
   c.option("--chunk", o->chunk, "N", "tokens in a chunk").range("--chunk", 1, 1 << 20);
+  c.flag("--naive", o->naive, "by the definitions, in double precision and slowly: what the kernels are held to");
   o->common.add(c);
   c.example("headrace logits MODEL --tokens in.safetensors --out out.safetensors", "the logits of a whole sequence");
   c.action([o] { return act(*o); });

@@ -200,6 +200,9 @@ TEST_F(Cli, StateContinuesForksAndDiffers) {
   EXPECT_EQ(run("state diff s copy").code, 0);
   EXPECT_EQ(first + run("run -p '' -n 12 --temp 0 --state s").out, whole);
   EXPECT_EQ(run("state diff s copy").code, 1);
+  const Ran lengths = run("state diff s copy --json");
+  EXPECT_NE(lengths.out.find("\"relative\":null"), std::string::npos) << lengths.out;   // 25 and 13 tokens: no page is full in both
+  EXPECT_NE(run("state diff s copy").out.find("not compared"), std::string::npos);
   EXPECT_EQ(number(json("state info copy --json"), "tokens"), 13);
   EXPECT_EQ(run("state save stories260K -p 'Once' --out t").code, 0);
   EXPECT_EQ(json("state load stories260K t --json").find("next")->get<Array>()->size(), 5u);

@@ -77,6 +77,31 @@ TEST(StateFile, WithTheRightHashButWrongSlotsIsRefused) {
   }
 }
 
+TEST(StateDifference, OfKeysOfDifferentLengthsIsThatOfThePagesFullInBoth) {
+  Loaded m = fixture("llama");
+  State a, b, c, d;
+  feed(m.model.decoder, tokens(150), a);
+  feed(m.model.decoder, tokens(100), b);
+  auto other = tokens(100);
+  other[5] ^= 1;
+  feed(m.model.decoder, other, c);
+  feed(m.model.decoder, tokens(20), d);
+  int slots = 0;
+  for (const auto& x : differences(a, b))
+    if (x.layer >= 0) {
+      ++slots;
+      EXPECT_FALSE(x.equal);
+      EXPECT_GT(x.compared, 0);
+      EXPECT_LT(x.worst, 1e-4);                    // the same tokens, read in other pieces
+      EXPECT_NE(x.note.find("of 150 tokens"), std::string::npos) << x.note;
+    }
+  EXPECT_GT(slots, 0);
+  for (const auto& x : differences(a, c))
+    if (x.layer >= 0) EXPECT_GT(x.worst, 1e-3);
+  for (const auto& x : differences(a, d))
+    if (x.layer >= 0) EXPECT_EQ(x.compared, 0);    // no page is full in both
+}
+
 TEST(StateFile, CutOffAnywhereIsAnError) {
   const std::string bytes = saved_bytes(fixture("rwkv7"), 3);
   for (size_t n = 0; n < bytes.size(); n += n < 3000 ? 13 : 997) EXPECT_THROW(read(bytes.substr(0, n)), Error) << n;

@@ -83,19 +83,23 @@ int diff(const Options& o) {
   const SavedState a = read_state(o.file), b = read_state(o.other);
   bool same = a.state.tokens == b.state.tokens && a.model.hash == b.model.hash;
   double worst = 0;
+  bool any = false;
   Array list;
   if (!o.common.json && a.model.hash != b.model.hash)
     fmt::print("of different models: {} ({}) and {} ({})\n", a.model.name, a.model.hash, b.model.name, b.model.hash);
   if (!o.common.json && a.state.tokens != b.state.tokens) fmt::print("{} tokens and {}\n", a.state.tokens, b.state.tokens);
   for (const SlotDifference& d : differences(a.state, b.state)) {
     same = same && d.equal;
+    const bool compared = d.compared > 0;
+    any = any || compared;
     worst = std::max(worst, d.relative);
-    list.push_back(Object{{"layer", d.layer}, {"slot", d.slot}, {"equal", d.equal}, {"worst", d.worst}, {"relative", d.relative}, {"note", d.note}});
-    if (!o.common.json && !d.equal)
-      fmt::print("{:>10} {:12} worst {:.3e}  relative {:.3e}  {}\n", d.layer < 0 ? "" : fmt::format("layer {}", d.layer), d.slot, d.worst,
-          d.relative, d.note);
+    list.push_back(Object{{"layer", d.layer}, {"slot", d.slot}, {"equal", d.equal}, {"compared", d.compared},
+        {"worst", compared ? Value(d.worst) : Value()}, {"relative", compared ? Value(d.relative) : Value()}, {"note", d.note}});
+    if (o.common.json || d.equal) continue;
+    const std::string figures = compared ? fmt::format("worst {:.3e}  relative {:.3e}", d.worst, d.relative) : "not compared";
+    fmt::print("{:>10} {:12} {}  {}\n", d.layer < 0 ? "" : fmt::format("layer {}", d.layer), d.slot, figures, d.note);
   }
-  if (o.common.json) print_json(Object{{"equal", same}, {"relative", worst}, {"slots", list}});
+  if (o.common.json) print_json(Object{{"equal", same}, {"relative", any ? Value(worst) : Value()}, {"slots", list}});
   else if (same) fmt::print("equal, bit for bit\n");
   std::fflush(stdout);
   expect(same, o.file, " and ", o.other, " differ");

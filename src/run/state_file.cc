@@ -264,6 +264,7 @@ namespace {
 void compare(const Tensor& a, const Tensor& b, SlotDifference& d, double& squares, double& norm) {
   Tensor x = copy_to(a, Device::cpu).contiguous_or_copy(), y = copy_to(b, Device::cpu).contiguous_or_copy();
   d.equal = d.equal && std::memcmp(x.raw(), y.raw(), x.bytes()) == 0;
+  d.compared += x.count();
   for (int64_t i = 0; i < x.count(); ++i) {
     const double e = std::abs(static_cast<double>(x.f32()[i]) - y.f32()[i]);
     d.worst = std::max(d.worst, e);
@@ -272,16 +273,16 @@ void compare(const Tensor& a, const Tensor& b, SlotDifference& d, double& square
   }
 }
 SlotDifference difference(int layer, std::string name, const SlotValue& a, const SlotValue& b) {
-  SlotDifference d{layer, std::move(name), true, 0, 0, ""};
-  if (described(a) != described(b) || a.length != b.length) {
-    d.equal = false;
-    d.note = text(described(a), " of ", a.length, " tokens and ", described(b), " of ", b.length);
-    return d;
-  }
+  SlotDifference d{layer, std::move(name), described(a) == described(b) && a.length == b.length, 0, 0, 0, ""};
+  if (!d.equal) d.note = text(described(a), " of ", a.length, " tokens and ", described(b), " of ", b.length);
+  if (described(a) != described(b)) return d;
   double squares = 0, norm = 0;
   if (a.value) compare(a.value, b.value, d, squares, norm);
-  for (size_t p = 0; p < a.pages.size(); ++p)
+  const size_t pages = d.equal ? a.pages.size() : static_cast<size_t>(std::min(a.length, b.length) / page_tokens);
+  for (size_t p = 0; p < std::min({pages, a.pages.size(), b.pages.size()}); ++p) {
+    d.equal = d.equal && static_cast<bool>(a.pages[p]) == static_cast<bool>(b.pages[p]);
     if (a.pages[p] && b.pages[p]) compare(a.pages[p], b.pages[p], d, squares, norm);
+  }
   d.relative = squares == 0 ? 0 : std::sqrt(squares / std::max(norm, 1e-300));
   return d;
 }

@@ -41,10 +41,12 @@ uint64_t hash_bytes(const void* data, size_t bytes, uint64_t seed = 0);
 struct SlotDifference {
   int layer;
   std::string slot;
-  bool equal;                            // bit for bit
-  double worst, relative;                // largest difference; norm of the difference over the norm of the first
-  std::string note;                      // "shapes [4] and [5]", "only in the first"
+  bool equal;                            // bit for bit, all of it
+  int64_t compared;                      // numbers held against each other; 0: the slots are too different for that
+  double worst, relative;                // of those: largest difference; norm of the difference over the norm of the first
+  std::string note;                      // why not all were compared
 };
+// Of keys and values of different lengths, the pages that are full in both are compared.
 // Slots of both, layer by layer; `last_logits` as layer -1.
 std::vector<SlotDifference> differences(const State& a, const State& b);
 

@@ -17,16 +17,24 @@
 #include "io/pth.h"
 #include "io/safetensors.h"
 #include "models/model.h"
+#include "nn/value.h"
 #include "run/gguf_vocabulary.h"
+#include "run/load.h"
+#include "run/op.h"
+#include "run/session.h"
+#include "run/state_file.h"
 #include "text/chat.h"
 
 namespace headrace::fuzz {
 
 // Reads every byte of every tensor, so that the address sanitizer sees a view that leaves its file.
-inline void touch(const TensorFile& file) {
+inline void touch(const Tensor& t) {
   volatile uint8_t seen = 0;
-  for (const auto& [name, t] : file)
-    for (size_t i = 0; i < t.bytes(); ++i) seen = seen ^ static_cast<uint8_t>(t.data<std::byte>()[i]);
+  for (size_t i = 0; i < t.bytes(); ++i) seen = seen ^ static_cast<uint8_t>(t.data<std::byte>()[i]);
+}
+template <class Tensors>
+void touch(const Tensors& file) {
+  for (const auto& [name, t] : file) touch(t);
 }
 inline std::span<const std::byte> bytes_of(std::string_view s) { return std::as_bytes(std::span(s.data(), s.size())); }
 
@@ -90,6 +98,32 @@ inline void chat_template(std::string_view s) {
   (void)ChatTemplate(s).render(messages, options);
 }
 
+// A line "NAME FORM PARAMETERS", and the inputs as safetensors.
+inline void op(std::string_view s) {
+  const std::string_view line = s.substr(0, s.find('\n'));
+  const size_t name = std::min(line.find(' '), line.size()), form = std::min(line.find(' ', name + 1), line.size());
+  expect(form < line.size() && line.size() < s.size(), "file: wanted a line of name, form and parameters");
+  const SafetensorsFile file(bytes_of(s.substr(line.size() + 1)), "file");
+  touch(run_op(std::string(line.substr(0, name)), {file.tensors().begin(), file.tensors().end()}, parse_json(line.substr(form + 1), "file"),
+               op_form_from_name(std::string(line.substr(name + 1, form - name - 1)))));
+}
+// A saved state, its checksum aside, in models that it may say it belongs to: described, compared, bound, and continued.
+inline void state(std::string_view s) {
+  static const Loaded models[] = {open_model(HEADRACE_ROOT "/tests/fixtures/models/llama"), open_model(HEADRACE_ROOT "/tests/fixtures/models/rwkv7")};
+  const SavedState saved = read_state(bytes_of(s), "file", false);
+  (void)differences(saved.state, State{});
+  for (const Loaded& m : models) try {
+    SavedState bound = saved;
+    bound.model.hash = m.hash;
+    bind_state(bound, identity(m), m.model.decoder, "file");
+    (void)differences(saved.state, bound.state);
+    const int32_t token = 1;
+    feed(m.model.decoder, {&token, 1}, bound.state);
+  } catch (const Error&) {
+    if (&m == &models[1]) throw;
+  }
+}
+
 struct Target {
   const char* name;
   void (*read)(std::string_view bytes);
@@ -100,10 +134,12 @@ inline constexpr Target targets[] = {
     {"gguf", gguf},
     {"gguf_model", gguf_model},
     {"llama2c", llama2c},
+    {"op", op},
     {"pth", pth},
     {"rwkv_vocabulary", rwkv_vocabulary},
     {"safetensors", safetensors},
     {"sentencepiece", sentencepiece},
+    {"state", state},
     {"tokenizer_gguf", tokenizer_gguf},
     {"tokenizer_json", tokenizer_json},
 };

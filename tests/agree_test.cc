@@ -76,8 +76,8 @@ TEST(Agree, EveryKernelOfTheTableHasACase) {
 
 TEST(Agree, AProductOfManyTokensIsTheProductOfEachAloneToTheBit) {
   for (DType t : {DType::f32, DType::bf16, DType::q4_0, DType::q8_0, DType::q4_k, DType::q6_k})
-    for (const char* set : {"best", "avx2"}) {
-      ForceDots forced(std::string(set) == "avx2" ? set : nullptr);
+    for (const char* set : {"best", "avx512", "avx2"}) {
+      ForceDots forced(std::string(set) == "best" ? nullptr : set);
       Random r(3);
       Tensor w = packed(weight(r, t, 37, 512)), x = r.rows({19, 512});
       Tensor together = linear(x, w);

@@ -19,7 +19,7 @@ bool has_avx2() { return __builtin_cpu_supports("avx2") && __builtin_cpu_support
 }  // namespace
 
 const DotTable& dots() {
-  static const DotTable* best = has_avx512() ? &dot_avx512 : has_avx2() ? &dot_avx2 : nullptr;
+  static const DotTable* best = has_avx512() ? (has_amx() ? &dot_amx() : &dot_avx512) : has_avx2() ? &dot_avx2 : nullptr;
   if (forced) return *forced;
   expect(best != nullptr, "cpu: this machine has neither AVX-512 VNNI nor AVX2");
   return *best;

@@ -28,7 +28,9 @@ struct DotTable {
   void (*plain[3])(const void* panel, int64_t K, const float* const* x, int M, float* const* y, const float* bias, int valid);   // f32 f16 bf16
 };
 extern const DotTable dot_avx512, dot_avx2;
+const DotTable& dot_amx();
+bool has_amx();                          // the machine has it and the system gives it
 const DotTable& dots();                  // the best this machine has; throws Error where it has neither
-void force_dots(const char* name);       // "avx2" for tests; null: the best again
+void force_dots(const char* name);       // "avx2" or "avx512" for tests and timings; null: the best again
 
 }  // namespace headrace::cpu

@@ -13,6 +13,12 @@ struct QuantisedRows {
   // [M][K/16] for each half block, or for whole blocks at every other place where the format has no halves:
   const float* sums;                     // scale times the sum of the quants
   const int32_t* starts;                 // -zero times the sum of the quants
+  // The same for sixteen rows side by side, [M/16][K/32][16] and [M/16][K/16][16]; whole sixteens only.
+  const float* tile_scales;
+  const float* tile_sums;
+  QuantisedRows from(int64_t m, int64_t K) const {           // m: a multiple of 16 where tiles are read
+    return {quants + m * K, scales + m * (K / 32), sums + m * (K / 16), starts + m * (K / 16), tile_scales + m * (K / 32), tile_sums + m * (K / 16)};
+  }
 };
 
 struct DotTable {

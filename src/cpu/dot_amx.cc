@@ -36,10 +36,11 @@ void set_shapes() {
 }
 template <int tile>
 void zero() { asm volatile("tilezero %%tmm%c0" : : "i"(tile)); }
+// What a load reads was written before `tile_of_rows` began; a store names what it writes, so that sums can stay in registers.
 template <int tile>
-void load(const void* p, int64_t stride) { asm volatile("tileloadd (%0,%1,1), %%tmm%c2" : : "r"(p), "r"(stride), "i"(tile) : "memory"); }
+void load(const void* p, int64_t stride) { asm volatile("tileloadd (%0,%1,1), %%tmm%c2" : : "r"(p), "r"(stride), "i"(tile)); }
 template <int tile>
-void store(void* p) { asm volatile("tilestored %%tmm%c2, (%0,%1,1)" : : "r"(p), "r"(int64_t{64}), "i"(tile) : "memory"); }
+void store(int32_t (&p)[rows * 16]) { asm volatile("tilestored %%tmm%c3, (%1,%2,1)" : "=m"(p) : "r"(p), "r"(int64_t{64}), "i"(tile)); }
 template <int sum, int input, int weight>
 void multiply() { asm volatile("tdpbssd %%tmm%c2, %%tmm%c1, %%tmm%c0" : : "i"(sum), "i"(input), "i"(weight)); }
 
@@ -87,42 +88,44 @@ void unpack(const uint8_t* panel, int64_t K, Unpacked& u) {
 }
 
 template <PanelFormat f>
-void tile_of_rows(const Unpacked& u, int64_t K, const QuantisedRows& x, int first, float* const* y, const float* bias, int valid) {
-  constexpr int width = 32 / f.halves;
-  alignas(64) int32_t part[2][rows * 16];
-  __m512 sum[rows];
-  for (auto& s : sum) s = _mm512_setzero_ps();
+void tile_of_rows(const Unpacked& u, int64_t K, const QuantisedRows& x, float* const* y, const float* bias, int valid) {
+  constexpr int width = 32 / f.halves, input = f.halves == 1 ? 2 : 3, weight = f.halves == 1 ? 4 : 5;
+  alignas(64) int32_t even[rows * 16], odd[rows * 16];
   const int64_t steps = K / width;
-  const int8_t* in = x.quants + first * K;
-  auto products = [&]<int which>(int64_t s) {
+  const int8_t *in = x.quants, *quants = u.quants.data();
+  const float *scale = u.scales.data(), *minimum = u.minima.data(), *row_scales = x.tile_scales, *row_sums = x.tile_sums;
+  asm volatile("" : : : "memory");                           // all of that is in memory before the tiles read it
+  __m512 s0{}, s1{}, s2{}, s3{}, s4{}, s5{}, s6{}, s7{}, s8{}, s9{}, s10{}, s11{}, s12{}, s13{}, s14{}, s15{};
+  auto products = [&]<int which>(int64_t s, int32_t (&part)[rows * 16]) {
     zero<which>();
-    load<f.halves == 1 ? 2 : 3>(in + s * width, K);
-    load<f.halves == 1 ? 4 : 5>(u.quants.data() + s * width * 16, 64);
-    multiply<which, f.halves == 1 ? 2 : 3, f.halves == 1 ? 4 : 5>();
-    store<which>(part[which]);
+    load<input>(in + s * width, K);
+    load<weight>(quants + s * width * 16, 64);
+    multiply<which, input, weight>();
+    store<which>(part);
   };
-  auto add = [&](int which, int64_t s) {
-    const int64_t block = s / f.halves, half = 2 * block + s % f.halves;
-    const __m512 scale = _mm512_loadu_ps(u.scales.data() + s * 16);
-    const __m512 minimum = f.minimum ? _mm512_loadu_ps(u.minima.data() + s * 16) : __m512{};
-    const float *scales = x.scales + first * (K / 32) + block, *sums = x.sums + first * (K / 16) + half;
-    for (int m = 0; m < rows; ++m) {
-      __m512 p = _mm512_cvtepi32_ps(_mm512_load_si512(part[which] + 16 * m));
-      sum[m] = _mm512_fmadd_ps(p, _mm512_mul_ps(scale, _mm512_set1_ps(scales[m * (K / 32)])), sum[m]);
-      if constexpr (f.minimum) sum[m] = _mm512_fmadd_ps(minimum, _mm512_set1_ps(sums[m * (K / 16)]), sum[m]);
-    }
+  auto add = [&](const int32_t* part, int64_t s) {
+    const float *scales = row_scales + s / f.halves * 16, *sums = row_sums + (f.halves == 2 ? s : 2 * s) * 16;
+    const __m512 d = _mm512_loadu_ps(scale + s * 16), least = f.minimum ? _mm512_loadu_ps(minimum + s * 16) : __m512{};
+    auto one = [&](__m512& sum, int m) {
+      __m512 p = _mm512_cvtepi32_ps(_mm512_load_si512(part + 16 * m));
+      sum = _mm512_fmadd_ps(p, _mm512_mul_ps(d, _mm512_set1_ps(scales[m])), sum);
+      if constexpr (f.minimum) sum = _mm512_fmadd_ps(least, _mm512_set1_ps(sums[m]), sum);
+    };
+    one(s0, 0), one(s1, 1), one(s2, 2), one(s3, 3), one(s4, 4), one(s5, 5), one(s6, 6), one(s7, 7);
+    one(s8, 8), one(s9, 9), one(s10, 10), one(s11, 11), one(s12, 12), one(s13, 13), one(s14, 14), one(s15, 15);
   };
-  products.template operator()<0>(0);
+  products.template operator()<0>(0, even);
   for (int64_t s = 0; s < steps; s += 2) {                   // the tile unit works on a step while the sums of the one before are added
-    if (s + 1 < steps) products.template operator()<1>(s + 1);
-    add(0, s);
+    if (s + 1 < steps) products.template operator()<1>(s + 1, odd);
+    add(even, s);
     if (s + 1 >= steps) break;
-    if (s + 2 < steps) products.template operator()<0>(s + 2);
-    add(1, s + 1);
+    if (s + 2 < steps) products.template operator()<0>(s + 2, even);
+    add(odd, s + 1);
   }
   const __mmask16 lanes = static_cast<__mmask16>((1u << valid) - 1);
+  const __m512 sum[rows] = {s0, s1, s2, s3, s4, s5, s6, s7, s8, s9, s10, s11, s12, s13, s14, s15};
   for (int m = 0; m < rows; ++m)
-    _mm512_mask_storeu_ps(y[first + m], lanes, bias ? _mm512_add_ps(sum[m], _mm512_maskz_loadu_ps(lanes, bias)) : sum[m]);
+    _mm512_mask_storeu_ps(y[m], lanes, bias ? _mm512_add_ps(sum[m], _mm512_maskz_loadu_ps(lanes, bias)) : sum[m]);
 }
 
 template <PanelFormat f>
@@ -131,11 +134,10 @@ void blocks_product(const uint8_t* panel, int64_t K, const QuantisedRows& x, int
   if (M >= rows) {
     set_shapes();
     unpack<f>(panel, K, unpacked);
-    for (; m + rows <= M; m += rows) tile_of_rows<f>(unpacked, K, x, m, y, bias, valid);
+    for (; m + rows <= M; m += rows) tile_of_rows<f>(unpacked, K, x.from(m, K), y + m, bias, valid);
   }
   if (m == M) return;
-  const QuantisedRows rest{x.quants + m * K, x.scales + m * (K / 32), x.sums + m * (K / 16), x.starts + m * (K / 16)};
-  dot_avx512.blocks[static_cast<int>(f.dtype)](panel, K, rest, M - m, y + m, bias, valid);
+  dot_avx512.blocks[static_cast<int>(f.dtype)](panel, K, x.from(m, K), M - m, y + m, bias, valid);
 }
 
 }  // namespace

@@ -17,6 +17,7 @@ namespace {
 struct Scratch {
   std::vector<int8_t> quants;
   std::vector<float> scales, sums[2];              // sums: of half blocks; of whole blocks
+  std::vector<float> tile_scales, tile_sums[2];
   std::vector<int32_t> raw, starts;
 };
 thread_local Scratch scratch;
@@ -27,6 +28,9 @@ void quantise_rows(Rows x, Scratch& s) {
   s.scales.resize(static_cast<size_t>(M * B));
   s.raw.resize(static_cast<size_t>(2 * M * B));
   for (auto& v : s.sums) v.resize(static_cast<size_t>(2 * M * B));
+  const int64_t tiled = M / 16 * 16;               // rows in whole tiles
+  s.tile_scales.resize(static_cast<size_t>(tiled * B));
+  for (auto& v : s.tile_sums) v.resize(static_cast<size_t>(2 * tiled * B));
   const DotTable& d = dots();
   parallel(M, 8, [&, out = &s](int64_t begin, int64_t end, int) {
     for (int64_t m = begin; m < end; ++m) {
@@ -36,6 +40,12 @@ void quantise_rows(Rows x, Scratch& s) {
         const int32_t lo = out->raw[2 * b], hi = out->raw[2 * b + 1];
         out->sums[0][2 * b] = scale * static_cast<float>(lo), out->sums[0][2 * b + 1] = scale * static_cast<float>(hi);
         out->sums[1][2 * b] = scale * static_cast<float>(lo + hi);
+      }
+      if (m >= tiled) continue;
+      for (int64_t b = 0; b < B; ++b) {
+        const int64_t at = ((m / 16) * B + b) * 16 + m % 16, half = ((m / 16) * B + b) * 32 + m % 16, from = m * B + b;
+        out->tile_scales[at] = out->scales[from];
+        for (int i : {0, 1}) out->tile_sums[i][half] = out->sums[i][2 * from], out->tile_sums[i][half + 16] = out->sums[i][2 * from + 1];
       }
     }
   });
@@ -75,9 +85,7 @@ void multiply(const Work& w, int64_t panel, const DotTable& table, int64_t K, in
   for (int m = 0; m < rows; ++m) y[m] = w.part->y[m0 + m] + row;
   const uint8_t* data = w.data + panel * w.panel_bytes;
   if (!w.format) return table.plain[static_cast<int>(w.part->weight->dtype())](data, K, in, rows, y, bias, valid);
-  QuantisedRows r = w.rows;
-  r.quants += m0 * K, r.scales += m0 * (K / 32), r.sums += m0 * (K / 16), r.starts += m0 * (K / 16);
-  table.blocks[static_cast<int>(w.format->dtype)](data, K, r, rows, y, bias, valid);
+  table.blocks[static_cast<int>(w.format->dtype)](data, K, w.rows.from(m0, K), rows, y, bias, valid);
 }
 
 }  // namespace
@@ -102,10 +110,11 @@ void linear(Rows x, std::span<const LinearPart> parts) {
     panels += (w.dim(0) + panel_rows - 1) / panel_rows;
     if (!f) continue;
     if (!quantised) quantise_rows(x, scratch), quantised = true;
-    works[i].rows = {scratch.quants.data(), scratch.scales.data(), scratch.sums[f->halves == 2 ? 0 : 1].data(), starts_for(*f, scratch, starts_used)};
+    works[i].rows = {scratch.quants.data(), scratch.scales.data(), scratch.sums[f->halves == 2 ? 0 : 1].data(), starts_for(*f, scratch, starts_used),
+                     scratch.tile_scales.data(), scratch.tile_sums[f->halves == 2 ? 0 : 1].data()};
   }
   // Rows are taken in strips whose quants stay in the second-level cache while the panels stream by.
-  const int64_t strip = std::max<int64_t>(8, std::min<int64_t>(M, (int64_t{384} << 10) / std::max<int64_t>(K, 1) / 8 * 8));
+  const int64_t strip = std::max<int64_t>(16, std::min<int64_t>(M, (int64_t{384} << 10) / std::max<int64_t>(K, 1) / 16 * 16));
   // Each thread has its own stretch of panels, read in order; one that is done takes runs of the others'. A panel's sums do not
   // depend on who makes them.
   constexpr int most = 64;

@@ -82,6 +82,7 @@ void plain_tile(const T* panel, int64_t K, const float* const* x, float* const* 
   typename Isa::F sum[M];
   for (int m = 0; m < M; ++m) sum[m] = Isa::zero();
   for (int64_t k = 0; k < K; ++k) {
+    if constexpr (M == 1) Isa::prefetch(reinterpret_cast<const uint8_t*>(panel + k * panel_rows) + 8192);
     auto w = Isa::widen(panel + k * panel_rows);
     for (int m = 0; m < M; ++m) sum[m] = Isa::fma(w, Isa::set(x[m][k]), sum[m]);
   }

@@ -6,51 +6,77 @@
 namespace headrace {
 namespace {
 
-template <class T>
-T number(const Value& v, const char* key, T otherwise) {
-  const Value* f = v.find(key);
-  T out;
-  return f && read_value(*f, out) ? out : otherwise;
-}
-std::string string_of(const Value& v, const char* key) {
-  const Value* f = v.find(key);
-  std::string s;
-  return f && read_value(*f, s) ? s : "";
-}
+struct Keys {                                          // of one object of the file
+  const Value& v;
+  const std::string& file;
+  template <class T>
+  T get(const char* key, T otherwise) const {          // absent, or null: otherwise
+    const Value* f = v.find(key);
+    T out;
+    if (!f) return otherwise;
+    constexpr const char* wanted = std::is_same_v<T, bool> ? "true or false" : std::is_same_v<T, double> ? "a number" : "text";
+    if (!read_value(*f, out)) wrong(key, wanted, *f);
+    return out;
+  }
+  double positive(const char* key, const std::string& type) const {
+    const Value* f = v.find(key);
+    if (!f) fail(file, ": ", key, " is missing; rope_type ", type, " needs it");
+    const double x = get(key, 0.0);
+    expect(x > 0 && std::isfinite(x), file, ": ", key, " = ", x, ": rope_type ", type, " needs a number above 0");
+    return x;
+  }
+  std::vector<double> divisors(const char* key, int n) const {
+    const Value* f = v.find(key);
+    if (!f) fail(file, ": ", key, " is missing: a list of ", n, " factors");
+    std::vector<double> list;
+    if (!read_value(*f, list)) wrong(key, "a list of numbers", *f);
+    expect(static_cast<int>(list.size()) == n, file, ": ", key, " has ", list.size(), " factors, wanted ", n);
+    for (double x : list) expect(x > 0 && std::isfinite(x), file, ": ", key, " has a factor of ", x);
+    return list;
+  }
+  const Value* object(const char* key) const {
+    const Value* f = v.find(key);
+    if (f && !f->get<Object>()) wrong(key, "an object", *f);
+    return f;
+  }
+  [[noreturn]] void wrong(const char* key, const char* wanted, const Value& found) const {
+    fail(file, ": ", key, " = ", to_json(found).substr(0, 80), ", wanted ", wanted);
+  }
+};
 
 }  // namespace
 
 Rope read_rope(const Value& config, int head_dim, const std::string& file, const char* kind, float default_fraction, double default_theta) {
-  const Value* p = config.find("rope_parameters");
-  if (p && kind && p->find(kind)) p = p->find(kind);
   const Value none{Object{}};
-  const Value& scaling = p ? *p : config.find("rope_scaling") ? *config.find("rope_scaling") : none;
-  double theta = number(p ? *p : config, "rope_theta", default_theta);
-  double fraction = number(p ? *p : config, "partial_rotary_factor", double{default_fraction});
-  std::string type = string_of(scaling, "rope_type");
-  if (type.empty()) type = string_of(scaling, "type");
-  if (type.empty()) type = "default";
-  expect(theta > 1 && fraction > 0 && fraction <= 1, file, ": rope_theta = ", theta, ", partial_rotary_factor = ", fraction);
+  const Keys whole{config, file};
+  const Value* p = whole.object("rope_parameters");
+  if (p && kind)
+    if (const Value* own = Keys{*p, file}.object(kind)) p = own;
+  const Value* s = p ? p : whole.object("rope_scaling");
+  const Keys base{p ? *p : config, file}, scaling{s ? *s : none, file};
+  const double theta = base.get("rope_theta", default_theta), fraction = base.get("partial_rotary_factor", double{default_fraction});
+  std::string type = scaling.get("rope_type", scaling.get("type", std::string("default")));
+  expect(theta > 1 && std::isfinite(theta) && fraction > 0 && fraction <= 1, file, ": rope_theta = ", theta, ", partial_rotary_factor = ", fraction);
 
   Rope r;
-  r.interleaved = number(config, "rope_interleaved", false);   // our key: GGUF's llama has its rows permuted for it
+  r.interleaved = whole.get("rope_interleaved", false);   // our key: GGUF's llama has its rows permuted for it
   r.rotary = static_cast<int>(head_dim * fraction);
   expect(r.rotary % 2 == 0, file, ": partial_rotary_factor = ", fraction, " of ", head_dim, " is ", r.rotary, " dimensions, but they turn in pairs");
   const int d = r.rotary;
   std::vector<double> f(static_cast<size_t>(d / 2));
   for (int i = 0; i < d / 2; ++i) f[i] = std::pow(theta, -2.0 * i / d);
-  double factor = number(scaling, "factor", 1.0);
-  double context = number(config, "max_position_embeddings", 0.0);
-  double original = number(scaling, "original_max_position_embeddings", number(config, "original_max_position_embeddings", context));
+  const double context = whole.get("max_position_embeddings", 0.0);
+  const double original = scaling.get("original_max_position_embeddings", whole.get("original_max_position_embeddings", context));
 
   if (type == "default" || type == "proportional") {
   } else if (type == "linear") {
-    expect(factor > 0, file, ": rope factor = ", factor);
+    const double factor = scaling.positive("factor", type);
     for (double& x : f) x /= factor;
   } else if (type == "llama3") {
-    double low = number(scaling, "low_freq_factor", 1.0), high = number(scaling, "high_freq_factor", 4.0);
-    expect(factor > 0 && original > 0 && high > low, file,
-        ": rope_type llama3 needs factor, original_max_position_embeddings, low and high frequency factors");
+    const double factor = scaling.positive("factor", type);
+    const double low = scaling.get("low_freq_factor", 1.0), high = scaling.get("high_freq_factor", 4.0);
+    expect(original > 0 && low > 0 && high > low, file, ": rope_type llama3: original_max_position_embeddings = ", original, ", low_freq_factor = ",
+           low, ", high_freq_factor = ", high);
     for (double& x : f) {
       double wave = 2 * M_PI / x;
       if (wave < original / high) continue;
@@ -58,11 +84,13 @@ Rope read_rope(const Value& config, int head_dim, const std::string& file, const
       x = wave > original / low ? x / factor : (1 - s) * x / factor + s * x;
     }
   } else if (type == "yarn") {
-    expect(factor > 0 && original > 0, file, ": rope_type yarn needs factor and original_max_position_embeddings");
-    double fast = number(scaling, "beta_fast", 32.0), slow = number(scaling, "beta_slow", 1.0);
+    const double factor = scaling.positive("factor", type);
+    const double fast = scaling.get("beta_fast", 32.0), slow = scaling.get("beta_slow", 1.0);
+    expect(original > 0 && fast > 0 && slow > 0, file, ": rope_type yarn: original_max_position_embeddings = ", original, ", beta_fast = ", fast,
+           ", beta_slow = ", slow);
     auto find = [&](double rotations) { return d * std::log(original / (rotations * 2 * M_PI)) / (2 * std::log(theta)); };
     double low = find(fast), high = find(slow);
-    if (number(scaling, "truncate", true)) low = std::floor(low), high = std::ceil(high);
+    if (scaling.get("truncate", true)) low = std::floor(low), high = std::ceil(high);
     low = std::max(low, 0.0), high = std::min(high, d - 1.0);
     if (high <= low) high = low + 0.001;
     for (int i = 0; i < d / 2; ++i) {
@@ -70,21 +98,22 @@ Rope read_rope(const Value& config, int head_dim, const std::string& file, const
       f[i] = f[i] / factor * ramp + f[i] * (1 - ramp);
     }
     auto mscale = [](double s, double m) { return s <= 1 ? 1.0 : 0.1 * m * std::log(s) + 1; };
-    double m = number(scaling, "mscale", 0.0), all = number(scaling, "mscale_all_dim", 0.0);
+    double m = scaling.get("mscale", 0.0), all = scaling.get("mscale_all_dim", 0.0);
     double otherwise = m != 0 && all != 0 ? mscale(factor, m) / mscale(factor, all) : mscale(factor, 1);
-    r.factor = static_cast<float>(number(scaling, "attention_factor", otherwise));
+    r.factor = static_cast<float>(scaling.get("attention_factor", otherwise));
   } else if (type == "longrope" || type == "su") {   // su: longrope's first name
-    std::vector<double> divisor;
-    const Value* list = scaling.find(context > original ? "long_factor" : "short_factor");
-    expect(list && read_value(*list, divisor) && static_cast<int>(divisor.size()) == d / 2, file, ": rope_type longrope needs lists of ", d / 2,
-        " factors");
+    expect(original > 1 && std::isfinite(original), file, ": original_max_position_embeddings = ", original,
+           ": rope_type longrope needs a context above 1");
+    const std::vector<double> divisor = scaling.divisors(context > original ? "long_factor" : "short_factor", d / 2);
     for (int i = 0; i < d / 2; ++i) f[i] /= divisor[i];
-    double s = number(scaling, "factor", context / original);
-    r.factor = static_cast<float>(number(scaling, "attention_factor", s <= 1 ? 1.0 : std::sqrt(1 + std::log(s) / std::log(original))));
+    if (scaling.v.find("attention_factor")) {
+      r.factor = static_cast<float>(scaling.get("attention_factor", 1.0));
+    } else {                                             // the two contexts say it too
+      const double factor = scaling.v.find("factor") || context <= 0 ? scaling.positive("factor", type) : context / original;
+      r.factor = static_cast<float>(factor <= 1 ? 1.0 : std::sqrt(1 + std::log(factor) / std::log(original)));
+    }
   } else if (type == "factors") {
-    std::vector<double> divisor;
-    const Value* list = scaling.find("factors");
-    expect(list && read_value(*list, divisor) && static_cast<int>(divisor.size()) == d / 2, file, ": rope factors: ", d / 2, " are needed");
+    const std::vector<double> divisor = scaling.divisors("factors", d / 2);
     for (int i = 0; i < d / 2; ++i) f[i] /= divisor[i];
   } else {
     fail(file, ": rope_type '", type, "' is unknown; known: default, linear, llama3, yarn, longrope");

@@ -7,6 +7,7 @@
 
 #include "laws.h"
 #include "memory_model.h"
+#include "models/rope.h"
 #include "run/load.h"
 
 namespace headrace {
@@ -175,6 +176,86 @@ TEST(Spelling, Phi3LongropeTurnsBySuAndByItsNewName) {
   const Value then = with(without(base, {"rope_parameters"}), {{"rope_theta", 10000.0}, {"rope_scaling", scaling}});
   EXPECT_TRUE(same_bits(logits(t, then), logits(t, now)));
   EXPECT_FALSE(same_bits(logits(t, now), logits(t, config_of("phi3"))));
+}
+
+// The rotary part of a configuration, read alone.
+std::string rotary_error(Object changes) {
+  Object config{{"max_position_embeddings", 128}};
+  changes.merge(config);
+  try {
+    read_rope(Value(changes), 8, "config.json");
+  } catch (const Error& e) {
+    return e.what();
+  }
+  return "no error";
+}
+
+TEST(Rotary, AKeyOfAnotherTypeIsAnErrorAndNoDefault) {
+  EXPECT_EQ(rotary_error({{"rope_theta", "10000"}}), "config.json: rope_theta = \"10000\", wanted a number");
+  EXPECT_EQ(rotary_error({{"partial_rotary_factor", true}}), "config.json: partial_rotary_factor = true, wanted a number");
+  EXPECT_EQ(rotary_error({{"rope_scaling", "linear"}}), "config.json: rope_scaling = \"linear\", wanted an object");
+  EXPECT_EQ(rotary_error({{"rope_parameters", Array{1}}}), "config.json: rope_parameters = [1], wanted an object");
+  EXPECT_EQ(rotary_error({{"rope_scaling", Object{{"rope_type", 3}}}}), "config.json: rope_type = 3, wanted text");
+  EXPECT_EQ(rotary_error({{"rope_scaling", Object{{"rope_type", "linear"}, {"factor", "2"}}}}), "config.json: factor = \"2\", wanted a number");
+  EXPECT_EQ(rotary_error({{"rope_scaling", Object{{"rope_type", "yarn"}, {"factor", 2.0}, {"truncate", 1}}}}),
+            "config.json: truncate = 1, wanted true or false");
+  EXPECT_EQ(rotary_error({{"rope_scaling", Object{{"rope_type", "longrope"}, {"short_factor", "ones"}}}}),
+            "config.json: short_factor = \"ones\", wanted a list of numbers");
+  EXPECT_EQ(rotary_error({{"rope_theta", Value{}}, {"rope_scaling", Value{}}}), "no error") << "null is absent";
+}
+
+TEST(Rotary, WhatADefinitionNeedsIsAskedFor) {
+  for (const char* type : {"linear", "llama3", "yarn"}) {
+    EXPECT_EQ(rotary_error({{"rope_scaling", Object{{"rope_type", type}}}}), text("config.json: factor is missing; rope_type ", type, " needs it"));
+    EXPECT_EQ(rotary_error({{"rope_scaling", Object{{"rope_type", type}, {"factor", 0}}}}),
+              text("config.json: factor = 0: rope_type ", type, " needs a number above 0"));
+    EXPECT_EQ(rotary_error({{"rope_scaling", Object{{"rope_type", type}, {"factor", 2}}}}), "no error") << type;
+  }
+  const Array ones{1.0, 1.0, 1.0, 1.0};
+  Object s{{"rope_type", "longrope"}, {"short_factor", ones}, {"long_factor", ones}, {"original_max_position_embeddings", 1}};
+  EXPECT_EQ(rotary_error({{"rope_scaling", s}}), "config.json: original_max_position_embeddings = 1: rope_type longrope needs a context above 1");
+  s["original_max_position_embeddings"] = 64;
+  EXPECT_EQ(rotary_error({{"rope_scaling", s}}), "no error") << "the factor is the ratio of the two contexts";
+  EXPECT_EQ(rotary_error({{"rope_scaling", s}, {"max_position_embeddings", Value{}}}),
+            "config.json: factor is missing; rope_type longrope needs it");
+  s["attention_factor"] = 1.5;
+  EXPECT_EQ(rotary_error({{"rope_scaling", s}, {"max_position_embeddings", Value{}}}), "no error");
+  s["short_factor"] = Array{1.0, 1.0}, s["long_factor"] = Array{1.0, 0.0, 1.0, 1.0};
+  EXPECT_EQ(rotary_error({{"rope_scaling", s}}), "config.json: long_factor has a factor of 0");
+  EXPECT_EQ(rotary_error({{"rope_scaling", s}, {"max_position_embeddings", 64}}), "config.json: short_factor has 2 factors, wanted 4");
+}
+
+TEST(Sizes, HeadsThatDoNotFitAreRefusedBeforeTheirTensorsAreRead) {
+  const Tensors t = tensors("models/llama");
+  const Value now = config_of("llama");
+  EXPECT_EQ(error_of(t, with(now, {{"num_attention_heads", 65536}, {"num_key_value_heads", 1}, {"head_dim", 65536}})),
+            "memory: num_attention_heads * head_dim = 4294967296 is not in 1..16777216");
+  for (const char* name : {"llama", "gemma2", "phi3"})
+    EXPECT_EQ(error_of(tensors(text("models/", name)), with(config_of(name), {{"num_attention_heads", 4}, {"num_key_value_heads", 3}})),
+              "memory: num_key_value_heads = 3 does not divide num_attention_heads = 4") << name;
+}
+
+TEST(Sizes, AWindowOfNothingIsRefused) {
+  for (const char* name : {"mistral", "gemma2", "phi3"})
+    for (int window : {0, -1})
+      EXPECT_EQ(error_of(tensors(text("models/", name)), with(config_of(name), {{"sliding_window", window}})),
+                text("memory: sliding_window = ", window, " is not in 1..1073741824")) << name;
+}
+
+TEST(Sizes, LowerBoundsOfHgrn2MayBeAnyNumbers) {             // a softmax: what all layers have in common does not count
+  Tensors t = tensors("models/hgrn2");
+  const Value config = config_of("hgrn2");
+  Tensor bounds = copy_to(t.at("model.lower_bounds"), Device::cpu).contiguous_copy();
+  ASSERT_EQ(bounds.dtype(), DType::f32);
+  for (float& b : std::span(bounds.f32(), static_cast<size_t>(bounds.count()))) b = std::round(b * 64) / 64;   // so that sums are exact
+  t["model.lower_bounds"] = bounds;
+  const Tensor want = logits(t, config);
+  for (float shift : {2000.f, -2000.f}) {
+    Tensor moved = bounds.contiguous_copy();
+    for (int64_t i = 0; i < moved.count(); ++i) moved.f32()[i] += shift;
+    t["model.lower_bounds"] = moved;
+    EXPECT_TRUE(same_bits(logits(t, config), want)) << shift;
+  }
 }
 
 }  // namespace

@@ -1,8 +1,17 @@
 #include "mixers/attention.h"
 
 #include "base/error.h"
+#include "nn/config.h"
 
 namespace headrace {
+
+void AttentionMixer::check(const std::string& file, int heads, int kv_heads, int head_dim) {
+  check_size(file, "num_attention_heads", heads, 65536);
+  check_size(file, "num_key_value_heads", kv_heads, heads);
+  check_size(file, "head_dim", head_dim, 65536);
+  check_size(file, "num_attention_heads * head_dim", int64_t{heads} * head_dim);
+  expect(heads % kv_heads == 0, file, ": num_key_value_heads = ", kv_heads, " does not divide num_attention_heads = ", heads);
+}
 
 AttentionMixer AttentionMixer::bind(const Scope& s, Options o) {
   const int64_t D = o.width, QD = int64_t{o.heads} * o.head_dim, KD = int64_t{o.kv_heads} * o.head_dim;

@@ -22,6 +22,7 @@ struct AttentionMixer {
   Linear q, k, v, out;
   Norm q_norm, k_norm;
 
+  static void check(const std::string& file, int heads, int kv_heads, int head_dim);   // numbers from a file
   static AttentionMixer bind(const Scope& s, Options o);   // q_proj, k_proj, v_proj, o_proj, q_norm, k_norm
   Tensor operator()(const Tensor& x, Pass p) const;        // x [N,D]
   static std::string text(const Options& o);

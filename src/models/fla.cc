@@ -1,5 +1,6 @@
 // The linear attentions of flash-linear-attention with its block: x += mixer(attn_norm(x)); x += swiglu(mlp_norm(x)).
 // gla: 2312.06635; retnet: 2307.08621; hgrn2: 2404.07904.
+#include <algorithm>
 #include <cmath>
 
 #include "base/error.h"
@@ -123,15 +124,18 @@ Model hgrn2(const Value& config, const Scope& root, const std::string& file) {
   Tensor bounds;
   if (c.use_lower_bound) bounds = (root / "model")("lower_bounds", {L, D});
   const bool there = bounds && bounds.device() != Device::meta;
-  std::vector<double> share(static_cast<size_t>(D), 0), total(static_cast<size_t>(D), 0);
+  std::vector<double> share(static_cast<size_t>(D), 0), total(static_cast<size_t>(D), 0), most(static_cast<size_t>(D), -INFINITY);
   Tensor host = there ? copy_to(bounds, Device::cpu) : Tensor{};
+  auto bound = [&](int l, int i) { return double{host.f32()[int64_t{l} * D + i]}; };
   for (int l = 0; there && l < L; ++l)
-    for (int i = 0; i < D; ++i) total[i] += std::exp(double{host.f32()[int64_t{l} * D + i]});
+    for (int i = 0; i < D; ++i) most[i] = std::max(most[i], bound(l, i));
+  for (int l = 0; there && l < L; ++l)
+    for (int i = 0; i < D; ++i) total[i] += std::exp(bound(l, i) - most[i]);
   return stack(c, root, [&](const Scope& s, int l) {
     if (!bounds || l == 0) return LinearAttention::bind(s, o, hgrn2({}, {}));
     std::vector<float> log_bound(static_cast<size_t>(D)), above(static_cast<size_t>(D));
     for (int i = 0; there && i < D; ++i) {
-      share[i] += std::exp(double{host.f32()[int64_t{l} * D + i]}) / total[i];
+      share[i] += std::exp(bound(l, i) - most[i]) / total[i];
       log_bound[i] = static_cast<float>(std::log(share[i])), above[i] = static_cast<float>(1 - share[i]);
     }
     auto placed = [&](const std::vector<float>& x) { return copy_to(Tensor::from(x, {D}), bounds.device()); };

@@ -57,8 +57,8 @@ Model gemma(const Value& config, const Scope& root, const std::string& file) {
   const int D = c.hidden_size, heads = c.num_attention_heads, kv_heads = c.num_key_value_heads.value_or(heads);
   check_size(file, "num_hidden_layers", c.num_hidden_layers, 4096);
   check_size(file, "hidden_size", D), check_size(file, "vocab_size", c.vocab_size), check_size(file, "intermediate_size", c.intermediate_size);
-  check_size(file, "num_attention_heads", heads, 65536), check_size(file, "num_key_value_heads", kv_heads, heads);
-  check_size(file, "head_dim", c.head_dim, 65536), check_size(file, "num_attention_heads * head_dim", int64_t{heads} * c.head_dim);
+  AttentionMixer::check(file, heads, kv_heads, c.head_dim);
+  if (c.sliding_window) check_size(file, "sliding_window", *c.sliding_window, int64_t{1} << 30);
   check_size(file, "sliding_window_pattern", c.sliding_window_pattern.value_or(1));
   expect(c.layer_types.empty() || static_cast<int>(c.layer_types.size()) >= c.num_hidden_layers, file, ": layer_types has ",
          c.layer_types.size(), " entries for ", c.num_hidden_layers, " layers");

@@ -39,8 +39,8 @@ Model llama(const Value& config, const Scope& root, const std::string& file) {
   const bool qwen2 = c.model_type == "qwen2", qwen3 = c.model_type == "qwen3";
   const int D = c.hidden_size, heads = c.num_attention_heads, head_dim = c.head_dim.value_or(D / heads);
   const int kv_heads = c.num_key_value_heads.value_or(heads);
-  check_size(file, "num_key_value_heads", kv_heads, heads);
-  check_size(file, "head_dim", head_dim, 65536);
+  AttentionMixer::check(file, heads, kv_heads, head_dim);
+  if (c.sliding_window) check_size(file, "sliding_window", *c.sliding_window, int64_t{1} << 30);
   Scope s = root / "model";
   Model m;
   m.context = c.max_position_embeddings;

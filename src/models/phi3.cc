@@ -30,8 +30,10 @@ Model phi3(const Value& config, const Scope& root, const std::string& file) {
   const int D = c.hidden_size, heads = c.num_attention_heads, kv_heads = c.num_key_value_heads.value_or(heads), inner = c.intermediate_size;
   check_size(file, "num_hidden_layers", c.num_hidden_layers, 4096);
   check_size(file, "hidden_size", D), check_size(file, "vocab_size", c.vocab_size), check_size(file, "intermediate_size", inner);
-  check_size(file, "num_attention_heads", heads, D), check_size(file, "num_key_value_heads", kv_heads, heads);
+  check_size(file, "num_attention_heads", heads, D);
   const int head_dim = D / heads;
+  AttentionMixer::check(file, heads, kv_heads, head_dim);
+  if (c.sliding_window) check_size(file, "sliding_window", *c.sliding_window, int64_t{1} << 30);
   const int64_t QD = int64_t{heads} * head_dim, KD = int64_t{kv_heads} * head_dim, all = QD + 2 * KD;
   AttentionMixer::Options o{.width = D, .heads = heads, .kv_heads = kv_heads, .head_dim = head_dim,
                             .attend = {.window = c.sliding_window.value_or(0)}, .rope = read_rope(config, head_dim, file)};

@@ -6,7 +6,7 @@ JOBS ?= $(shell nproc)
 CUDA ?= OFF
 PROMPT ?= Once upon a time
 MODELS ?= models
-FUZZ_SECONDS ?= 60
+FUZZ_SECONDS ?= 300
 PACKAGES = cmake ninja-build g++ pkg-config ccache mold libhwy-dev nlohmann-json3-dev libcli11-dev libfmt-dev libutf8proc-dev libpcre2-dev \
   libzstd-dev libedit-dev libgtest-dev
 NINJA = cmake --build $(BUILD) --parallel $(JOBS)

@@ -1,5 +1,6 @@
 // The program from outside: what other programs rely on.
 #include <gtest/gtest.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -135,6 +136,18 @@ TEST_F(Cli, FailuresAreOneLineAndCodeOne) {
 #ifndef HEADRACE_CUDA
   one_line(run("run -p x --device cuda"), 1, "a device that is not there");
 #endif
+}
+
+TEST_F(Cli, ThreadsAreAsManyAsTheCoresThatTheProcessMayUse) {
+  cpu_set_t before, one;
+  ASSERT_EQ(::sched_getaffinity(0, sizeof before, &before), 0);
+  CPU_ZERO(&one);
+  for (int core = 0; core < CPU_SETSIZE && CPU_COUNT(&one) == 0; ++core)
+    if (CPU_ISSET(core, &before)) CPU_SET(core, &one);
+  ASSERT_EQ(::sched_setaffinity(0, sizeof one, &one), 0);
+  const double threads = number(json("check stories260K --tokens 8 --json"), "threads");
+  ASSERT_EQ(::sched_setaffinity(0, sizeof before, &before), 0);
+  EXPECT_EQ(threads, 1);
 }
 
 TEST_F(Cli, RunPrintsTheContinuationAndNothingElse) {

@@ -1,5 +1,7 @@
 #include "base/parallel.h"
 
+#include <sched.h>
+
 #include <algorithm>
 #include <atomic>
 #include <chrono>
@@ -122,13 +124,21 @@ void Pool::work(int w) {
 }
 
 std::unique_ptr<Pool> pool;
-int wanted = 0;
+std::atomic<int> wanted{0};
 std::mutex pool_mutex;   // one region at a time; a second caller waits
+
+int allowed_cores() {    // of those there are, the ones that this process may use
+  cpu_set_t set;
+  const int n = ::sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : static_cast<int>(std::thread::hardware_concurrency());
+  return std::clamp(n, 1, 64);
+}
 
 }  // namespace
 
 int thread_count() {
-  return wanted > 0 ? wanted : static_cast<int>(std::clamp(std::thread::hardware_concurrency(), 1u, 64u));
+  static const int cores = allowed_cores();            // asked once: pieces, and so sums, must not change under way
+  const int n = wanted.load(std::memory_order_relaxed);
+  return n > 0 ? n : cores;
 }
 void set_thread_count(int n) {
   expect(n >= 1 && n <= 64, "threads: ", n, " is not in 1..64");
@@ -139,11 +149,11 @@ void set_thread_count(int n) {
 
 void detail::parallel(int64_t n, int64_t grain, Piece piece, void* context) {
   if (n <= 0) return;
-  int threads = thread_count();
-  int64_t pieces = std::min<int64_t>(threads, std::max<int64_t>(1, n / std::max<int64_t>(grain, 1)));
+  int64_t pieces = std::min<int64_t>(thread_count(), std::max<int64_t>(1, n / std::max<int64_t>(grain, 1)));
   if (pieces <= 1 || inside) return piece(context, 0, n, 0);
   std::lock_guard lock(pool_mutex);
-  if (!pool) pool = std::make_unique<Pool>(threads);
+  if (!pool) pool = std::make_unique<Pool>(thread_count());
+  pieces = std::min<int64_t>(pieces, pool->threads());  // another caller may have set fewer while this one waited
   inside = true;
   struct Leave { ~Leave() { inside = false; } } leave;
   pool->run({piece, context, n, static_cast<int>(pieces)});

@@ -7,7 +7,7 @@
 namespace headrace {
 
 int thread_count();
-void set_thread_count(int n);        // 1..64; not while a parallel region runs. The default is the number of cores.
+void set_thread_count(int n);        // 1..64; not from within a parallel region. The default is the number of cores that this process may use.
 
 namespace detail {
 using Piece = void (*)(void* context, int64_t begin, int64_t end, int worker);

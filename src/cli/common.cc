@@ -18,7 +18,7 @@ namespace headrace::cli {
 
 void Common::add(Command& c) {
   c.flag("--json", json, "print one JSON object");
-  c.option("--threads", threads, "N", "threads to compute with; 0: one per core").range("--threads", 0, 64);
+  c.option("--threads", threads, "N", "threads to compute with; 0: one for each core that it may use").range("--threads", 0, 64);
   c.choice("--device", device, {"cpu", "cuda"}, "where to compute");
 }
 Device Common::apply() const {

@@ -47,5 +47,15 @@ template <class... Parts>
 void expect(bool ok, const Parts&... parts) {
   if (!ok) [[unlikely]] fail(parts...);
 }
+// What f gives; an Error of it that does not yet begin with the file's name gets it.
+template <class F>
+auto naming(const std::string& file, F&& f) {
+  try {
+    return f();
+  } catch (const Error& e) {
+    if (std::string_view(e.what()).starts_with(file)) throw;
+    fail(file, ": ", e.what());
+  }
+}
 
 }  // namespace headrace

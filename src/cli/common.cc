@@ -60,7 +60,7 @@ std::string model_path(const std::string& given) {
       + known, ")");
 }
 Loaded open(const std::string& given, const Common& common, bool pack) {
-  return open_model(model_path(given), {.device = common.apply(), .pack = pack});
+  return open_model(model_path(given), {.device = common.apply(), .assets = assets_folder(), .pack = pack});
 }
 
 int usage(const Command& c, const std::string& message) {

@@ -16,7 +16,7 @@ struct Options {
 };
 
 int act(const Options& o) {
-  Loaded m = open_model(model_path(o.model), {.device = Device::meta, .pack = false});
+  Loaded m = open_model(model_path(o.model), {.device = Device::meta, .assets = assets_folder(), .pack = false});
   std::map<std::string, std::pair<int64_t, int64_t>> dtypes;      // tensors, bytes
   int64_t parameters = 0;
   Array tensors;

@@ -17,7 +17,7 @@ struct Options {
 };
 
 int act(const Options& o) {
-  Loaded m = open_model(model_path(o.model), {.device = Device::meta});
+  Loaded m = open_model(model_path(o.model), {.device = Device::meta, .assets = assets_folder()});
   const int64_t context = o.context > 0 ? o.context : m.model.context > 0 ? std::min<int64_t>(m.model.context, 4096) : 4096;
   const Plan p = plan_memory(m, context, o.chunk);
   if (o.common.json) {

@@ -156,6 +156,7 @@ void check_layout(const std::vector<Entry>& entries, size_t data_bytes, int64_t 
 
 GgufFile::GgufFile(std::span<const std::byte> bytes, const std::string& name, std::shared_ptr<const void> owner)
     : metadata_(name), tensors_(name) {
+  expect(!bytes.empty(), name, ": the file is empty");
   ByteReader r{bytes, name};
   const std::string magic = r.string(4, "magic");
   expect(magic == "GGUF", name, ": wanted a file that begins with GGUF, found ", shown(magic));

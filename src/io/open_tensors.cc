@@ -19,6 +19,7 @@ TensorFile open_tensors(const std::string& path) {
   }
   MappedFile f(path);
   const auto bytes = f.bytes();
+  expect(!bytes.empty(), path, ": the file is empty");
   const std::string_view start(reinterpret_cast<const char*>(bytes.data()), std::min<size_t>(bytes.size(), 9));
   if (start.starts_with("GGUF")) return GgufFile(path).tensors();
   if (start.starts_with("PK\3\4")) return read_pth(bytes, path, f.share());

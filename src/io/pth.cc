@@ -259,9 +259,10 @@ class Unpickler {
 }  // namespace
 
 TensorFile read_pth(std::span<const std::byte> bytes, const std::string& name, std::shared_ptr<const void> owner) {
+  expect(!bytes.empty(), name, ": the file is empty");
   if (!owner) {
     Tensor copy = Tensor::empty({static_cast<int64_t>(bytes.size())}, DType::u8);
-    if (!bytes.empty()) std::memcpy(copy.raw(), bytes.data(), bytes.size());
+    std::memcpy(copy.raw(), bytes.data(), bytes.size());
     bytes = {copy.data<std::byte>(), bytes.size()};
     owner = copy.storage();
   }

@@ -131,6 +131,7 @@ SafetensorsFile::SafetensorsFile(const std::string& path) {
 }
 
 SafetensorsFile::SafetensorsFile(std::span<const std::byte> bytes, const std::string& name, std::shared_ptr<const void> owner) : tensors_(name) {
+  expect(!bytes.empty(), name, ": the file is empty");
   ByteReader r{bytes, name};
   const auto length = r.read<uint64_t>("header length");
   expect(length <= largest_header, name, ": header length: wanted at most ", largest_header, ", found ", length);

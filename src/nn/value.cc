@@ -97,6 +97,7 @@ const Value* Value::find(std::string_view key) const {
 }
 
 Value parse_json(std::string_view text, const std::string& file) {
+  expect(!text.empty(), file, ": empty, wanted JSON");
   check_depth(text, file);
   try {
     return convert(json::parse(quote_bare_floats(text)));

@@ -26,7 +26,8 @@ const Kernels& kernels(Device device) {
 #ifdef HEADRACE_CUDA
   if (device == Device::cuda) return cuda::kernels();
 #endif
-  fail(device, ": this program was built without this device");
+  if (device == Device::cuda) fail("cuda: this program was built without CUDA; `make cuda` builds one that has it, build-cuda/headrace");
+  fail(device, ": there is nothing to compute with on this device");
 }
 UseNaive::UseNaive() : before_(use_naive) { use_naive = true; }
 UseNaive::~UseNaive() { use_naive = before_; }

@@ -72,12 +72,8 @@ void open_gguf(Loaded& loaded, const LoadOptions& options) {
   loaded.source = source_of(gguf, options);
   loaded.model = build_model(gguf->config(), loaded.source, loaded.path);
   if (metadata.has("general.name")) loaded.name = metadata.string("general.name");
-  try {
-    if (auto vocabulary = gguf_vocabulary(metadata)) loaded.tokenizer = Tokenizer::from_vocabulary(*vocabulary);
-  } catch (const Error& e) {
-    if (std::string_view(e.what()).starts_with(loaded.path)) throw;
-    fail(loaded.path, ": ", e.what());
-  }
+  if (auto vocabulary = gguf_vocabulary(metadata))
+    loaded.tokenizer = naming(loaded.path, [&] { return Tokenizer::from_vocabulary(*vocabulary); });
   if (loaded.tokenizer) loaded.chat_template = loaded.tokenizer->chat_template();
 }
 
@@ -111,6 +107,7 @@ Loaded open_model(const std::string& path, LoadOptions options) {
     loaded.source = source_of(std::move(tensors), options);
     loaded.model = build_model(config, loaded.source, file_exists(beside(path, "config.json")) ? beside(path, "config.json") : path);
     if (is_folder(path)) read_tokenizer(path, loaded);
+    else if (loaded.model.family.starts_with("rwkv")) loaded.tokenizer = tokenizer_of_rwkv(loaded.model.decoder.vocab, options.assets);
   }
   loaded.source->find = nullptr;                   // the mapped file may go
   loaded.source->names = nullptr;

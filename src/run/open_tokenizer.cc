@@ -7,16 +7,36 @@
 #include "run/gguf_vocabulary.h"
 
 namespace headrace {
+namespace {
+
+std::string not_empty(std::string bytes, const std::string& path) {
+  expect(!bytes.empty(), path, ": the file is empty");
+  return bytes;
+}
+
+}  // namespace
 
 std::optional<Tokenizer> tokenizer_of_folder(const std::string& folder) {
   const auto has = [&](const char* name) { return file_exists(folder + "/" + name); };
-  const auto read = [&](const char* name) { return read_text(folder + "/" + name, size_t{256} << 20); };
+  const auto at = [&](const char* name) { return folder + "/" + name; };
+  const auto read = [&](const char* name) { return not_empty(read_text(at(name), size_t{256} << 20), at(name)); };
   if (has("tokenizer.json"))
-    return Tokenizer::from_tokenizer_json(read("tokenizer.json"), folder + "/tokenizer.json",
-                                          has("tokenizer_config.json") ? read("tokenizer_config.json") : "");
-  if (has("tokenizer.model")) return Tokenizer::from_sentencepiece_model(read("tokenizer.model"));
-  if (has("vocab.json") && has("merges.txt")) return Tokenizer::from_gpt2_files(read("vocab.json"), read("merges.txt"));
+    return naming(folder, [&] {
+      return Tokenizer::from_tokenizer_json(read("tokenizer.json"), at("tokenizer.json"),
+                                            has("tokenizer_config.json") ? read("tokenizer_config.json") : "");
+    });
+  if (has("tokenizer.model"))
+    return naming(at("tokenizer.model"), [&] { return Tokenizer::from_sentencepiece_model(read("tokenizer.model")); });
+  if (has("vocab.json") && has("merges.txt"))
+    return naming(folder, [&] { return Tokenizer::from_gpt2_files(read("vocab.json"), read("merges.txt")); });
   return {};
+}
+
+std::optional<Tokenizer> tokenizer_of_rwkv(int vocabulary, const std::string& assets) {
+  if (vocabulary == 256) return Tokenizer::bytes();
+  const std::string path = assets + "/tokenizers/" + (vocabulary == 65536 ? "rwkv_vocab_v20230424.txt.zst" : "gpt_neox_20b_tokenizer.json.zst");
+  if ((vocabulary != 65536 && vocabulary != 50277) || assets.empty() || !file_exists(path)) return {};
+  return open_tokenizer(path);
 }
 
 Tokenizer open_tokenizer(const std::string& path) {
@@ -29,15 +49,15 @@ Tokenizer open_tokenizer(const std::string& path) {
   if (is_gguf(path)) {
     const auto vocabulary = gguf_vocabulary(GgufFile(path).metadata());
     expect(vocabulary.has_value(), path, ": 'tokenizer.ggml.model': there is no tokenizer in it");
-    return Tokenizer::from_vocabulary(*vocabulary);
+    return naming(path, [&] { return Tokenizer::from_vocabulary(*vocabulary); });
   }
   std::string_view name = path;
   if (name.ends_with(".zst")) name.remove_suffix(4);
-  const std::string bytes = read_packed(path);
+  const std::string bytes = not_empty(read_packed(path), path);
   if (name.ends_with(".json")) return Tokenizer::from_tokenizer_json(bytes, path);
-  if (name.ends_with(".model")) return Tokenizer::from_sentencepiece_model(bytes);
+  if (name.ends_with(".model")) return naming(path, [&] { return Tokenizer::from_sentencepiece_model(bytes); });
   if (name.ends_with(".txt")) return Tokenizer::from_rwkv_world(bytes, path);
-  if (name.ends_with(".bin")) return Tokenizer::from_llama2c(bytes);
+  if (name.ends_with(".bin")) return naming(path, [&] { return Tokenizer::from_llama2c(bytes); });
   fail(path, ": expected a folder, a .gguf, or a tokenizer: .json, .model, .txt (RWKV), .bin (llama2.c)");
 }
 

@@ -162,10 +162,10 @@ Tokenizer Tokenizer::from_rwkv_world(std::string_view vocab_text, std::string_vi
 Tokenizer Tokenizer::from_gpt2_files(std::string_view encoder_json, std::string_view merges_txt) {
   auto p = std::make_shared<Parts>();
   nlohmann::json encoder = nlohmann::json::parse(encoder_json, nullptr, false);
-  expect(encoder.is_object() && !encoder.empty(), "encoder.json: expected an object of token: id");
+  expect(encoder.is_object() && !encoder.empty(), "vocab.json: expected an object of token: id");
   p->vocab.reserve(encoder.size(), encoder_json.size());
   for (const auto& [token, id] : encoder.items()) {
-    expect(id.is_number_integer() && id.get<int64_t>() >= 0 && id.get<int64_t>() < max_token_id, "encoder.json: id of ",
+    expect(id.is_number_integer() && id.get<int64_t>() >= 0 && id.get<int64_t>() < max_token_id, "vocab.json: id of ",
            token);
     std::string bytes;
     if (!from_byte_letters(token, bytes)) bytes = token;

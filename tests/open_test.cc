@@ -1,0 +1,102 @@
+// What is opened by name: files that are broken are named, and RWKV's bare checkpoints get their vocabulary.
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "io/safetensors.h"
+#include "memory_model.h"
+#include "ops/kernels.h"
+#include "run/load.h"
+#include "run/open_tokenizer.h"
+
+namespace headrace {
+namespace {
+
+const std::string root = HEADRACE_ROOT;
+
+class Open : public testing::Test {
+ protected:
+  void SetUp() override { std::filesystem::create_directories(folder); }
+  void TearDown() override { std::filesystem::remove_all(folder); }
+  std::string file(const std::string& name, const std::string& contents) const {
+    std::ofstream(folder + "/" + name, std::ios::binary) << contents;
+    return folder + "/" + name;
+  }
+  const std::string folder = testing::TempDir() + "headrace-open-" + std::to_string(::getpid()) + "-" +
+                             testing::UnitTest::GetInstance()->current_test_info()->name();
+};
+template <class F>
+std::string error_in(F&& f) {
+  try {
+    f();
+  } catch (const Error& e) {
+    return e.what();
+  }
+  return "no error";
+}
+
+TEST_F(Open, AnEmptyFileIsSaidToBeEmpty) {
+  for (const char* name : {"a.gguf", "a.pth", "a.safetensors"}) {
+    const std::string path = file(name, "");
+    EXPECT_EQ(error_in([&] { open_model(path); }), path + ": the file is empty");
+  }
+  for (const char* name : {"a.json", "a.model", "a.txt", "a.bin"}) {
+    const std::string path = file(name, "");
+    EXPECT_EQ(error_in([&] { open_tokenizer(path); }), path + ": the file is empty");
+  }
+  EXPECT_EQ(error_in([&] { GgufFile(folder + "/a.gguf"); }), folder + "/a.gguf: the file is empty");
+  file("config.json", ""), file("model.safetensors", "");
+  EXPECT_EQ(error_in([&] { open_model(folder); }), folder + "/model.safetensors: the file is empty");
+  EXPECT_EQ(error_in([&] { read_model_config(folder); }), folder + "/config.json: empty, wanted JSON");
+  file("tokenizer.model", "");
+  EXPECT_EQ(error_in([&] { tokenizer_of_folder(folder); }), folder + "/tokenizer.model: the file is empty");
+}
+
+TEST_F(Open, ABrokenTokenizerIsNamed) {
+  for (const char* name : {"a.json", "a.model", "a.txt", "a.bin"}) {
+    const std::string path = file(name, "junkjunk");
+    EXPECT_TRUE(error_in([&] { open_tokenizer(path); }).starts_with(path + ":")) << error_in([&] { open_tokenizer(path); });
+  }
+  file("vocab.json", R"({"a": 0})"), file("merges.txt", "x y\n");
+  EXPECT_EQ(error_in([&] { open_tokenizer(folder); }), folder + ": merges.txt:1: x y is not in the vocabulary");
+  file("tokenizer.model", "junkjunk");
+  EXPECT_TRUE(error_in([&] { open_tokenizer(folder); }).starts_with(folder + "/tokenizer.model: sentencepiece model: "));
+
+  GgufMetadata m("made");
+  m.set("general.architecture", std::string("llama"));
+  m.set("tokenizer.ggml.model", std::string("runes"));
+  m.set("tokenizer.ggml.tokens", std::vector<std::string>{"a"});
+  write_gguf(folder + "/a.gguf", m, std::span<const NamedTensor>());
+  EXPECT_EQ(error_in([&] { open_tokenizer(folder + "/a.gguf"); }),
+            folder + "/a.gguf: tokenizer.ggml.model: runes is not supported; gpt2, llama, t5 and rwkv are");
+}
+
+TEST_F(Open, ABareRwkvHasTheVocabularyThatItsEmbeddingHasRowsFor) {
+  Tensors t = tensors("models/rwkv7/model.safetensors");
+  const std::string path = folder + "/rwkv.safetensors", text = "Hello \xE4\xB8\x96";
+  for (int rows : {64, 256, 50277, 65536}) {
+    for (const char* name : {"emb.weight", "head.weight"}) t[name] = Tensor::zeros({rows, t[name].dim(1)});
+    std::vector<NamedTensor> all;
+    for (const auto& [name, tensor] : t) all.push_back({name, tensor});
+    write_safetensors(path, all);
+    const auto found = open_model(path, {.assets = root + "/assets"}).tokenizer, alone = open_model(path).tokenizer;
+    EXPECT_EQ(found.has_value(), rows != 64) << rows;
+    EXPECT_EQ(alone.has_value(), rows == 256) << rows << ": the other vocabularies are files";
+    if (!found) continue;
+    EXPECT_LE(found->size(), rows);
+    EXPECT_EQ(found->decode(found->encode(text)), text) << rows;
+    EXPECT_EQ(found->encode("Hello").size(), rows == 256 ? 5u : 1u) << rows;
+  }
+}
+
+#ifndef HEADRACE_CUDA
+TEST_F(Open, WithoutCudaTheErrorSaysHowToBuildIt) {
+  EXPECT_EQ(error_in([] { kernels(Device::cuda); }),
+            "cuda: this program was built without CUDA; `make cuda` builds one that has it, build-cuda/headrace");
+}
+#endif
+
+}  // namespace
+}  // namespace headrace

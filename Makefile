@@ -6,13 +6,14 @@ JOBS ?= $(shell nproc)
 CUDA ?= OFF
 PROMPT ?= Once upon a time
 MODELS ?= models
+PREFIX ?= /usr/local
 FUZZ_SECONDS ?= 300
 PACKAGES = cmake ninja-build g++ pkg-config ccache mold libhwy-dev nlohmann-json3-dev libcli11-dev libfmt-dev libutf8proc-dev libpcre2-dev \
   libzstd-dev libedit-dev libgtest-dev
 NINJA = cmake --build $(BUILD) --parallel $(JOBS)
 CTEST = ctest --test-dir $(BUILD) --parallel $(JOBS) --output-on-failure
 
-.PHONY: help setup configure run test build bench cuda test-cuda asan tsan fuzz release format lint docs size models clean
+.PHONY: help setup configure run test build bench cuda test-cuda asan tsan fuzz release install format lint docs size models clean
 help:       ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "make %-10s %s\n", $$1, $$2}'
 setup:      ## installs what is missing; the others do it for you
@@ -46,13 +47,17 @@ fuzz:       ## each reader of files, FUZZ_SECONDS of fuzzing under sanitizers
 	  build-fuzz/$${n}_fuzz build-fuzz/corpus/$$n tests/fuzz/corpus/$$n -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=2048 -timeout=10 -verbosity=0; done
 release:    ## build-release/headrace, one file to copy: third-party libraries inside
 	@$(MAKE) --no-print-directory build PRESET=release
+install:    ## headrace and the models that ship, under PREFIX (/usr/local)
+install: configure
+	@$(NINJA) --target headrace
+	@cmake --install $(BUILD) --prefix $(PREFIX)
 format:     ## formats the lines you changed
 	@sh tools/need.sh clang-format
 	@git clang-format --quiet HEAD; git diff --stat
 lint:       ## compiles with warnings as errors; the house rules (tests/rooms_test.cc)
 	@$(MAKE) --no-print-directory build PRESET=lint
 	@build-lint/headrace_tests --gtest_filter='Rooms.*' --gtest_brief=1
-docs:       ## runs every command of the documents
+docs:       ## runs the console commands of the documents
 docs: build
 	@bash tools/run_docs.sh README.md docs/*.md
 size:       ## lines of code per room

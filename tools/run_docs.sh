@@ -1,5 +1,5 @@
 #!/bin/bash
-# run_docs.sh FILE.md...: runs every command of the documents, so that none is stale. A command is a line "$ ..." in a block
+# run_docs.sh FILE.md...: runs the commands of the documents, so that none is stale. A command is a line "$ ..." in a block
 # fenced as ```console; what follows it there is its output, for the reader. Commands of a file share one folder.
 root=$(cd "$(dirname "$0")/.." && pwd); export PATH=$root/${BUILD:-build}:$PATH
 ran=0 failed=0

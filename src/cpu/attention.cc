@@ -28,6 +28,13 @@ struct AttentionTask {
   int64_t partial;                       // where the pages are cut: place of top, total, out per row in the scratch; else -1
 };
 
+// The keys [low, high) that query i of a sequence of `length` keys sees.
+struct Sight { int64_t low, high; };
+inline Sight sight(const AttentionArgs& a, int64_t i, int64_t length) {
+  return {a.window_left > 0 ? std::max<int64_t>(0, i - a.window_left + 1) : 0,
+          a.window_right < 0 ? length : std::min(length, i + a.window_right + 1)};
+}
+
 }  // namespace headrace::cpu
 #endif
 
@@ -93,8 +100,7 @@ void Attend(const AttentionArgs& a, const AttentionTask& t, float* partials) {
     product<false>(M, page_tokens, {q, K, 1, k, page_tokens, score, page_tokens, K, next});
     for (int64_t m = 0; m < M; ++m) {
       const int64_t i = past + t.first + m / G;
-      const int64_t low = a.window_left > 0 ? std::max<int64_t>(0, i - a.window_left + 1) : 0;
-      const int64_t high = a.window_right < 0 ? keys.length : std::min(keys.length, i + a.window_right + 1);
+      const auto [low, high] = sight(a, i, keys.length);
       weigh(a, static_cast<int>(t.kv_head * G + m % G), i, first, std::clamp<int64_t>(low - first, 0, stored),
             std::clamp<int64_t>(high - first, 0, stored), score + m * page_tokens, rows[static_cast<size_t>(m)], out + m * W);
     }
@@ -184,8 +190,7 @@ void attention(const AttentionArgs& a) {
     const int64_t n = a.sequences.offsets[s + 1] - a.sequences.offsets[s], length = a.keys[s].length, past = length - n;
     for (int64_t first = 0; first < n; first += n <= few_tokens ? n : block) {
       const int64_t tokens = n <= few_tokens ? n : std::min(block, n - first);
-      const int64_t low = a.window_left > 0 ? std::max<int64_t>(0, past + first - a.window_left + 1) : 0;
-      const int64_t high = a.window_right < 0 ? length : std::min(length, past + first + tokens + a.window_right);
+      const int64_t low = sight(a, past + first, length).low, high = sight(a, past + first + tokens - 1, length).high;
       const int64_t begin = low / page_tokens, end = (high + page_tokens - 1) / page_tokens;
       for (int h = 0; h < a.kv_heads; ++h) {
         if (n > few_tokens || end - begin <= segment_pages) {
@@ -207,7 +212,7 @@ void attention(const AttentionArgs& a) {
   float* scratch = partials.data();                          // the caller's, not that of the thread that runs a task
   const double page_cost = static_cast<double>(G) * (a.key + a.value) * page_tokens;
   parallel_tasks(tasks, 200000 / page_cost, [&](const AttentionTask& t) { HWY_DYNAMIC_DISPATCH(Attend)(a, t, scratch); });
-  for (const Cut& c : cuts) join(a, c, partials.data());
+  for (const Cut& c : cuts) join(a, c, scratch);
 }
 
 }  // namespace headrace::cpu

@@ -13,7 +13,7 @@ template <class Isa, PanelFormat f, int M>
 void blocks_tile(const uint8_t* panel, int64_t K, const QuantisedRows& x, int64_t first, float* const* y, const float* bias, int valid) {
   using F = typename Isa::F;
   using I = typename Isa::I;
-  constexpr int per_half = 8 / f.halves, ahead = 8192;
+  constexpr int per_half = 8 / f.halves;
   F sum[M];
   for (int m = 0; m < M; ++m) sum[m] = Isa::zero();
   const int8_t* q[M];
@@ -37,7 +37,7 @@ void blocks_tile(const uint8_t* panel, int64_t K, const QuantisedRows& x, int64_
       const uint8_t* p = panel + f.header + b * f.block_bytes();
       const uint8_t* quants = p + f.scales;
       if constexpr (M == 1)                                  // decode reads memory: every line, some blocks ahead
-        for (int line = 0; line < f.block_bytes(); line += 64) Isa::prefetch(p + ahead + line);
+        for (int line = 0; line < f.block_bytes(); line += 64) Isa::prefetch(p + read_ahead + line);
       for (int h = 0; h < f.halves; ++h) {
         I part[M];
         for (int m = 0; m < M; ++m)
@@ -82,7 +82,7 @@ void plain_tile(const T* panel, int64_t K, const float* const* x, float* const* 
   typename Isa::F sum[M];
   for (int m = 0; m < M; ++m) sum[m] = Isa::zero();
   for (int64_t k = 0; k < K; ++k) {
-    if constexpr (M == 1) Isa::prefetch(reinterpret_cast<const uint8_t*>(panel + k * panel_rows) + 8192);
+    if constexpr (M == 1) Isa::prefetch(reinterpret_cast<const uint8_t*>(panel + k * panel_rows) + read_ahead);
     auto w = Isa::widen(panel + k * panel_rows);
     for (int m = 0; m < M; ++m) sum[m] = Isa::fma(w, Isa::set(x[m][k]), sum[m]);
   }

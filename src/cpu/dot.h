@@ -17,7 +17,8 @@ struct QuantisedRows {
   const float* tile_scales;
   const float* tile_sums;
   QuantisedRows from(int64_t m, int64_t K) const {           // m: a multiple of 16 where tiles are read
-    return {quants + m * K, scales + m * (K / 32), sums + m * (K / 16), starts + m * (K / 16), tile_scales + m * (K / 32), tile_sums + m * (K / 16)};
+    return {quants + m * K, scales + m * (K / 32), sums + m * (K / 16), starts + m * (K / 16),
+            tile_scales ? tile_scales + m * (K / 32) : nullptr, tile_sums ? tile_sums + m * (K / 16) : nullptr};
   }
 };
 
@@ -31,8 +32,13 @@ struct DotTable {
   double (*spin_int8)(int64_t n);
   double (*spin_f32)(int64_t n);
   void (*read)(const uint8_t* data, int64_t lines);   // of 64 bytes
+  bool tiles;                            // reads tile_scales and tile_sums
   void (*plain[3])(const void* panel, int64_t K, const float* const* x, int M, float* const* y, const float* bias, int valid);   // f32 f16 bf16
 };
+// Quants of the lookup formats (iq4_values in tensor/blocks.h) plus 128: bytes without sign.
+alignas(16) inline constexpr uint8_t lookup_bytes[16] = {1, 24, 45, 63, 79, 93, 106, 118, 129, 141, 153, 166, 181, 197, 217, 241};
+constexpr int read_ahead = 8192;         // bytes that a product of one row fetches before it needs them
+
 extern const DotTable dot_avx512, dot_avx2;
 const DotTable& dot_amx();
 bool has_amx();                          // the machine has it and the system gives it

@@ -59,16 +59,11 @@ void unpack(const uint8_t* panel, int64_t K, Unpacked& u) {
   int8_t* q = u.quants.data();
   float *scale = u.scales.data(), *minimum = u.minima.data();
   const __m512i zero = _mm512_set1_epi8(static_cast<char>(f.zero));
-  auto halves = [](const uint8_t* p) { return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))); };
-  auto codes = [](const uint8_t* p) { return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)))); };
-  auto signed_codes = [](const uint8_t* p) {
-    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
-  };
   for (int64_t s = 0; s < K / (32 * f.blocks); ++s, panel += f.super_bytes()) {
     __m512 d{}, dmin{};
     if constexpr (f.header > 0) {
-      d = halves(panel);
-      if constexpr (f.minimum) dmin = _mm512_sub_ps(_mm512_setzero_ps(), halves(panel + 32));
+      d = halves_avx512(panel);
+      if constexpr (f.minimum) dmin = _mm512_sub_ps(_mm512_setzero_ps(), halves_avx512(panel + 32));
     }
     for (int b = 0; b < f.blocks; ++b) {
       const uint8_t* p = panel + f.header + b * f.block_bytes();
@@ -76,11 +71,11 @@ void unpack(const uint8_t* panel, int64_t K, Unpacked& u) {
         _mm512_storeu_si512(q, _mm512_sub_epi8(quants_avx512<f.bits, f.lookup>(p + f.scales, j), zero));
       for (int h = 0; h < f.halves; ++h, scale += 16, minimum += f.minimum ? 16 : 0) {
         if constexpr (f.header == 0) {
-          _mm512_storeu_ps(scale, halves(p));
-          if constexpr (f.minimum) _mm512_storeu_ps(minimum, halves(p + 32));
+          _mm512_storeu_ps(scale, halves_avx512(p));
+          if constexpr (f.minimum) _mm512_storeu_ps(minimum, halves_avx512(p + 32));
         } else {
-          _mm512_storeu_ps(scale, _mm512_mul_ps(d, f.minimum ? codes(p + 16 * h) : signed_codes(p + 16 * h)));
-          if constexpr (f.minimum) _mm512_storeu_ps(minimum, _mm512_mul_ps(dmin, codes(p + 16 * (f.halves + h))));
+          _mm512_storeu_ps(scale, _mm512_mul_ps(d, f.minimum ? codes_avx512(p + 16 * h) : signed_codes_avx512(p + 16 * h)));
+          if constexpr (f.minimum) _mm512_storeu_ps(minimum, _mm512_mul_ps(dmin, codes_avx512(p + 16 * (f.halves + h))));
         }
       }
     }
@@ -154,6 +149,7 @@ const DotTable& dot_amx() {
   static const DotTable table = [] {
     DotTable t = dot_avx512;
     t.name = "avx512-vnni and amx";
+    t.tiles = true;
     [&]<size_t... i>(std::index_sequence<i...>) {
       ((t.blocks[static_cast<int>(panel_formats[i].dtype)] = blocks_product<panel_formats[i]>), ...);
     }(std::make_index_sequence<std::size(panel_formats)>());

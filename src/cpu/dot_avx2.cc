@@ -69,10 +69,7 @@ struct Avx2 {
     __m256i v = load(q + 64 * (j % 4) + 32 * side);
     v = _mm256_and_si256(j < 4 ? v : _mm256_srli_epi16(v, 4), _mm256_set1_epi8(15));
     if constexpr (lookup) {
-      const __m128i table = _mm_setr_epi8(1, 24, 45, 63, 79, 93, 106, 118, static_cast<char>(129), static_cast<char>(141), static_cast<char>(153),
-                                          static_cast<char>(166), static_cast<char>(181), static_cast<char>(197), static_cast<char>(217),
-                                          static_cast<char>(241));
-      v = _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(table), v);
+      v = _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(load16(lookup_bytes)), v);
     }
     if constexpr (bits == 5) {
       int32_t word;

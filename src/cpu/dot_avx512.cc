@@ -26,9 +26,9 @@ struct Avx512 {
   static F negate(F a) { return _mm512_sub_ps(_mm512_setzero_ps(), a); }
   static I both(I a, I b) { return _mm512_or_si512(a, b); }
   static F to_float(I a) { return _mm512_cvtepi32_ps(a); }
-  static F halves(const uint8_t* p) { return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))); }
-  static F codes(const uint8_t* p) { return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)))); }
-  static F signed_codes(const uint8_t* p) { return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)))); }
+  static F halves(const uint8_t* p) { return halves_avx512(p); }
+  static F codes(const uint8_t* p) { return codes_avx512(p); }
+  static F signed_codes(const uint8_t* p) { return signed_codes_avx512(p); }
   static void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
   static __mmask16 lanes(int valid) { return static_cast<__mmask16>((1u << valid) - 1); }
   static F load(const float* p, int valid) { return _mm512_maskz_loadu_ps(lanes(valid), p); }

@@ -28,10 +28,10 @@ void quantise_rows(Rows x, Scratch& s) {
   s.scales.resize(static_cast<size_t>(M * B));
   s.raw.resize(static_cast<size_t>(2 * M * B));
   for (auto& v : s.sums) v.resize(static_cast<size_t>(2 * M * B));
-  const int64_t tiled = M / 16 * 16;               // rows in whole tiles
+  const DotTable& d = dots();
+  const int64_t tiled = d.tiles ? M / 16 * 16 : 0;           // rows in whole tiles
   s.tile_scales.resize(static_cast<size_t>(tiled * B));
   for (auto& v : s.tile_sums) v.resize(static_cast<size_t>(2 * tiled * B));
-  const DotTable& d = dots();
   parallel(M, 8, [&, out = &s](int64_t begin, int64_t end, int) {
     for (int64_t m = begin; m < end; ++m) {
       d.quantise(x[m], K, out->quants.data() + m * K, out->scales.data() + m * B, out->raw.data() + 2 * m * B);

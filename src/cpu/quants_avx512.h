@@ -1,13 +1,23 @@
-// Vector j (0..7) of a block of a panel: 16 rows x 4 quants, unsigned, whatever number of bits they are stored in.
+// What a panel stores, in AVX-512's vectors: a lane a row. For dot_avx512.cc and dot_amx.cc.
 #pragma once
 #include <immintrin.h>
 
 #include <cstdint>
 #include <cstring>
 
+#include "cpu/dot.h"
+
 namespace headrace::cpu {
 namespace {
 
+inline __m512 halves_avx512(const uint8_t* p) { return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))); }
+inline __m512 codes_avx512(const uint8_t* p) {
+  return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
+}
+inline __m512 signed_codes_avx512(const uint8_t* p) {
+  return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
+}
+// Vector j (0..7) of a block: 16 rows x 4 quants, unsigned, whatever number of bits they are stored in.
 template <int bits, bool lookup>
 inline __m512i quants_avx512(const uint8_t* q, int j) {
   if constexpr (bits == 8) return _mm512_loadu_si512(q + 64 * j);
@@ -15,11 +25,7 @@ inline __m512i quants_avx512(const uint8_t* q, int j) {
   const __m512i low = _mm512_set1_epi8(15);
   v = _mm512_and_si512(j < 4 ? v : _mm512_srli_epi16(v, 4), low);
   if constexpr (lookup) {
-    // the table of signed values plus 128
-    const __m128i table = _mm_setr_epi8(1, 24, 45, 63, 79, 93, 106, 118, static_cast<char>(129), static_cast<char>(141), static_cast<char>(153),
-                                        static_cast<char>(166), static_cast<char>(181), static_cast<char>(197), static_cast<char>(217),
-                                        static_cast<char>(241));
-    v = _mm512_shuffle_epi8(_mm512_broadcast_i32x4(table), v);
+    v = _mm512_shuffle_epi8(_mm512_broadcast_i32x4(_mm_load_si128(reinterpret_cast<const __m128i*>(lookup_bytes))), v);
   }
   if constexpr (bits == 5) {
     uint64_t mask;

@@ -2,6 +2,7 @@
 #include "mixers/mamba.h"
 
 #include "models/families.h"
+#include "models/mamba_backbone.h"
 
 namespace headrace {
 namespace {
@@ -40,20 +41,9 @@ Model mamba(const Value& config, const Scope& root, const std::string& file) {
     expect(read_value(c.time_step_rank, rank), file, ": time_step_rank = ", to_json(c.time_step_rank), " is no number, nor \"auto\"");
   check_size(file, "time_step_rank", rank);
 
-  Scope s = root / "backbone";
   Mamba::Options o{.width = D, .inner = inner, .state = c.state_size, .rank = rank, .taps = c.conv_kernel, .conv_bias = c.use_conv_bias,
                    .bias = c.use_bias, .norm_eps = c.model_type == "falcon_mamba" ? c.mixer_rms_eps : 0};
-  Model m;
-  Decoder& d = m.decoder;
-  d.vocab = c.vocab_size, d.width = D;
-  d.embed = s.matrix("embeddings.weight", {c.vocab_size, D});
-  for (int l = 0; l < c.num_hidden_layers; ++l) {
-    Scope b = s / "layers" / l;
-    d.layers.push_back(residual(Mamba::text(o), Norm::rms(b / "norm", D, c.layer_norm_epsilon), sublayer(Mamba::bind(b / "mixer", o))));
-  }
-  d.norm = Norm::rms(s / "norm_f", D, c.layer_norm_epsilon);
-  d.head.weight = tied_head(root, "lm_head.weight", c.tie_word_embeddings, d.embed);
-  return m;
+  return mamba_backbone<Mamba>(c, root, o);
 }
 
 }  // namespace headrace

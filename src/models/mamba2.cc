@@ -2,6 +2,7 @@
 #include "mixers/mamba2.h"
 
 #include "models/families.h"
+#include "models/mamba_backbone.h"
 
 namespace headrace {
 namespace {
@@ -41,18 +42,7 @@ Model mamba2(const Value& config, const Scope& root, const std::string& file) {
     o.dt_least = c.time_step_limit[0], o.dt_most = c.time_step_limit[1];
   }
 
-  Scope s = root / "backbone";
-  Model m;
-  Decoder& d = m.decoder;
-  d.vocab = c.vocab_size, d.width = D;
-  d.embed = s.matrix("embeddings.weight", {c.vocab_size, D});
-  for (int l = 0; l < c.num_hidden_layers; ++l) {
-    Scope b = s / "layers" / l;
-    d.layers.push_back(residual(Mamba2::text(o), Norm::rms(b / "norm", D, c.layer_norm_epsilon), sublayer(Mamba2::bind(b / "mixer", o))));
-  }
-  d.norm = Norm::rms(s / "norm_f", D, c.layer_norm_epsilon);
-  d.head.weight = tied_head(root, "lm_head.weight", c.tie_word_embeddings, d.embed);
-  return m;
+  return mamba_backbone<Mamba2>(c, root, o);
 }
 
 }  // namespace headrace

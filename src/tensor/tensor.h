@@ -65,8 +65,6 @@ size_t allocated_bytes(Device device);             // live bytes handed out (met
 void begin_memory_plan();
 size_t planned_bytes();
 
-struct Node;                                       // tape.h
-
 class Tensor {
  public:
   Tensor() = default;
@@ -107,8 +105,6 @@ class Tensor {
   Tensor contiguous_copy() const;                                     // a fresh copy (cpu)
   Tensor transposed_copy() const;                                     // of the last two dimensions; plain dtypes (cpu)
   Tensor contiguous_or_copy() const { return contiguous() ? *this : contiguous_copy(); }
-
-  std::shared_ptr<Node> node;                      // where the tape recorded it; null outside recording
 
  private:
   std::shared_ptr<Storage> storage_;

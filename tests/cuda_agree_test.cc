@@ -11,6 +11,7 @@
 #include "nn/state.h"
 #include "op_cases.h"
 #include "primitive_cases.h"
+#include "model_logits.h"
 #include "run/load.h"
 
 namespace headrace {
@@ -94,23 +95,7 @@ std::vector<std::string> models() {
 }
 Tensor logits(const Model& m, std::span<const int32_t> ids, int64_t step) {
   State state;
-  Tensor all = Tensor::empty({static_cast<int64_t>(ids.size()), m.decoder.vocab});
-  for (size_t t = 0; t < ids.size(); t += static_cast<size_t>(step)) {
-    auto part = ids.subspan(t, std::min(static_cast<size_t>(step), ids.size() - t));
-    Batch batch;
-    batch.add(static_cast<int64_t>(part.size()), &state);
-    Tensor y = copy_to(m.decoder.logits(m.decoder.hidden(part, batch)), Device::cpu);
-    std::memcpy(all.f32() + static_cast<int64_t>(t) * m.decoder.vocab, y.f32(), y.bytes());
-  }
-  return all;
-}
-double relative_error(const Tensor& got, const Tensor& want) {
-  double error = 0, size = 0;
-  for (int64_t i = 0; i < want.count(); ++i) {
-    const double d = double{got.f32()[i]} - want.f32()[i];
-    error += d * d, size += double{want.f32()[i]} * want.f32()[i];
-  }
-  return std::sqrt(error / size);
+  return logits_in_steps(m.decoder, ids, &state, step);
 }
 
 class CudaModel : public testing::TestWithParam<std::string> {};

@@ -6,6 +6,7 @@
 #include "io/gguf_dialect.h"
 #include "io/safetensors.h"
 #include "laws.h"
+#include "model_logits.h"
 #include "run/load.h"
 
 namespace headrace {
@@ -14,26 +15,8 @@ namespace {
 std::string fixture(const std::string& name) { return std::string(HEADRACE_ROOT) + "/tests/fixtures/gguf/" + name; }
 
 Tensor logits_of(const Loaded& m, const Tensor& ids, int64_t chunk) {
-  const Decoder& d = m.model.decoder;
-  const std::vector<int32_t> all(ids.data<int64_t>(), ids.data<int64_t>() + ids.count());
-  Tensor y = Tensor::empty({ids.count(), d.vocab});
   State state;
-  for (int64_t t = 0; t < ids.count(); t += chunk) {
-    Batch batch;
-    const int64_t n = std::min(chunk, ids.count() - t);
-    batch.add(n, &state);
-    Tensor part = d.logits(d.hidden({all.data() + t, static_cast<size_t>(n)}, batch));
-    std::memcpy(y.f32() + t * d.vocab, part.f32(), part.bytes());
-  }
-  return y;
-}
-double relative_error(const Tensor& got, const Tensor& want) {
-  double off = 0, size = 0;
-  for (int64_t i = 0; i < want.count(); ++i) {
-    off += std::pow(double{got.f32()[i]} - want.f32()[i], 2);
-    size += std::pow(double{want.f32()[i]}, 2);
-  }
-  return std::sqrt(off / size);
+  return logits_in_steps(m.model.decoder, token_ids(ids), &state, chunk);
 }
 
 class GgufModels : public testing::TestWithParam<const char*> {};

@@ -9,6 +9,7 @@
 
 #include "base/parallel.h"
 #include "io/safetensors.h"
+#include "model_logits.h"
 #include "run/load.h"
 
 namespace headrace {
@@ -32,28 +33,6 @@ std::vector<std::string> names() {
   for (const auto& [name, path] : models()) all.push_back(name);
   return all;
 }
-std::vector<int32_t> ids(const Tensor& t) { return {t.data<int64_t>(), t.data<int64_t>() + t.count()}; }
-
-Tensor run(const Decoder& d, std::span<const int32_t> tokens, State* state, int64_t chunk) {
-  const auto all = static_cast<int64_t>(tokens.size());
-  Tensor y = Tensor::empty({all, d.vocab});
-  for (int64_t t = 0; t < all; t += chunk) {
-    const int64_t n = std::min(chunk, all - t);
-    Batch batch;
-    batch.add(n, state);
-    Tensor part = d.logits(d.hidden(tokens.subspan(static_cast<size_t>(t), static_cast<size_t>(n)), batch));
-    std::copy_n(part.f32(), part.count(), y.f32() + t * d.vocab);
-  }
-  return y;
-}
-double relative_error(const Tensor& got, const Tensor& want) {
-  double off = 0, size = 0;
-  for (int64_t i = 0; i < want.count(); ++i) {
-    off += std::pow(double{got.f32()[i]} - want.f32()[i], 2);
-    size += std::pow(double{want.f32()[i]}, 2);
-  }
-  return std::sqrt(off / size);
-}
 std::vector<int32_t> best(const Tensor& logits, int64_t vocab) {
   std::vector<int32_t> all;
   for (const float* row = logits.f32(); row < logits.f32() + logits.count(); row += vocab)
@@ -67,20 +46,20 @@ class Stream : public testing::TestWithParam<std::string> {
     set_thread_count(1);                           // tiny models are faster on one
     const std::filesystem::path path = models().at(GetParam());
     SafetensorsFile expected((is_directory(path) ? path : path.parent_path()) / "expected.safetensors");
-    tokens = ids(expected.tensor("input_ids")), shorter = ids(expected.tensor("input_ids_short"));
-    generated = ids(expected.tensor("generated"));
+    tokens = token_ids(expected.tensor("input_ids")), shorter = token_ids(expected.tensor("input_ids_short"));
+    generated = token_ids(expected.tensor("generated"));
     want = expected.tensor("logits");
   }
   void holds(const Loaded& m, std::vector<int64_t> chunks) const {
     const Decoder& d = m.model.decoder;
     const auto all = static_cast<int64_t>(tokens.size());
     ASSERT_EQ(want.count(), all * d.vocab);
-    const Tensor whole = run(d, tokens, nullptr, all);
+    const Tensor whole = logits_in_steps(d, tokens, nullptr, all);
     EXPECT_LT(relative_error(whole, want), tolerance) << "whole";
     EXPECT_EQ(best(whole, d.vocab), best(want, d.vocab)) << "whole";
     for (int64_t chunk : chunks) {
       State state;
-      const Tensor y = run(d, tokens, &state, chunk);
+      const Tensor y = logits_in_steps(d, tokens, &state, chunk);
       EXPECT_LT(relative_error(y, want), tolerance) << "in chunks of " << chunk;
       EXPECT_LT(relative_error(y, whole), tolerance) << "in chunks of " << chunk;
       EXPECT_EQ(best(y, d.vocab), best(want, d.vocab)) << "in chunks of " << chunk;
@@ -103,8 +82,8 @@ TEST_P(Stream, GoesOnGreedilyAsTheReferenceDid) {
   Loaded m = open_model(models().at(GetParam()));
   const Decoder& d = m.model.decoder;
   State state;
-  std::vector<int32_t> told{best(run(d, shorter, &state, static_cast<int64_t>(shorter.size())), d.vocab).back()};
-  while (told.size() < generated.size()) told.push_back(best(run(d, std::span(told).last(1), &state, 1), d.vocab).back());
+  std::vector<int32_t> told{best(logits_in_steps(d, shorter, &state, static_cast<int64_t>(shorter.size())), d.vocab).back()};
+  while (told.size() < generated.size()) told.push_back(best(logits_in_steps(d, std::span(told).last(1), &state, 1), d.vocab).back());
   EXPECT_EQ(told, generated);
 }
 

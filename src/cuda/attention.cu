@@ -61,9 +61,9 @@ __global__ void attention_kernel(AttentionPlan plan) {
     float score = -INFINITY;
     if (j < end) {
       const float* k = key(j);
-      score = 0;
-      for (int d = 0; d < a.key; ++d) score += q[d] * k[d * page_tokens];
-      score *= a.scale;
+      double dot = 0;                              // a score near a thousand has no digits to lose in its sum
+      for (int d = 0; d < a.key; ++d) dot += double{q[d]} * k[d * page_tokens];
+      score = static_cast<float>(dot * a.scale);
       if (a.cap > 0) score = a.cap * tanhf(score / a.cap);
       if (a.slopes) score -= a.slopes[h] * static_cast<float>(i - j);
     }

@@ -1,6 +1,6 @@
 // What fraction of the machine do the weight products reach? For each dtype: decode (one row, a matrix larger than the
 // caches: bytes per second against a plain read of the same memory) and prefill (512 rows: operations per second against
-// the peak of the instruction the product is made of). Usage: build/bench_products [threads] [repetitions] [avx2]
+// the peak of the instruction the product is made of). Usage: build/bench_products [threads] [repetitions] [avx2|avx512|amx]
 #include <algorithm>
 #include <chrono>
 #include <cstdio>

@@ -4,7 +4,9 @@
     python3 bench/versus_llamacpp.py --llama-bench PATH [--reps 5] [--threads 2] MODEL.gguf ...
     python3 bench/versus_llamacpp.py --against OTHER MODEL [--prompt 8192]      two models, both in headrace, decoding after the prompt
 
-llama-bench is llama.cpp's own program, built natively (GGML_NATIVE=ON). Both decode --gen tokens from an empty context and
+llama-bench is llama.cpp's own program, built natively (GGML_NATIVE=ON). Where the machine has AMX, a second build without it and
+HEADRACE_INSTRUCTIONS=avx512 compare what both do with AVX-512 VNNI alone: -DGGML_NATIVE=OFF and =ON for GGML_SSE42, AVX, AVX2, BMI2, FMA,
+F16C, AVX512, AVX512_VBMI, AVX512_VNNI, AVX512_BF16. Both decode --gen tokens from an empty context and
 prefill --prompt tokens (as llama-bench does). The floors: bytes of weights over the measured read bandwidth, and two operations per weight of the
 products over the measured int8 peak (`headrace doctor --json`). Exit 1 if a program fails.
 """
@@ -49,7 +51,7 @@ def main():
         p.error("--llama-bench or --against is needed")
     floor = output([a.headrace, "doctor", "--threads", a.threads, "--json"])
     read = floor["read_bytes_per_second"]
-    print(f"read {read / 1e9:.1f} GB/s, {a.threads} threads, medians of {a.reps} (lowest to highest), {a.prompt} prompt, {a.gen} generated")
+    print(f"{floor['instructions']}, read {read / 1e9:.1f} GB/s, {a.threads} threads, medians of {a.reps} (lowest to highest), {a.prompt} prompt, {a.gen} generated")
     print("| model | prefill: ours | other | ratio | decode: ours | other | ratio | decode, share of read bound |\n|---|---|---|---|---|---|---|---|")
     for model in a.models:
         mine, other = [], []

@@ -12,7 +12,13 @@ namespace {
 
 const bool poisoned = (poison_new_memory(true), true);   // for every test of this program
 
-bool has_avx512() { return std::string(cpu::dots().name) != "avx2"; }
+// Those of this machine; the last is the best.
+std::vector<const char*> instruction_sets() {
+  std::vector<const char*> sets{"avx2"};
+  if (std::string(cpu::dots().name) != "avx2") sets.push_back("avx512");
+  if (cpu::dots().tiles) sets.push_back("amx");
+  return sets;
+}
 struct ForceDots {
   explicit ForceDots(const char* name) { cpu::force_dots(name); }
   ~ForceDots() { cpu::force_dots(nullptr); }
@@ -28,15 +34,13 @@ TEST_P(OpAgree, CpuGivesWhatTheDefinitionGives) {
   }();
   // A small result is as exact as a large one where nothing is summed; a sum that cancels is as exact as its parts.
   const double most = c.kernel == "unary" || c.kernel == "binary" ? 1 : 1e30, least = c.kernel == "linear" ? 1 : 0;
-  std::vector<const char*> sets{nullptr};
-  if (c.both_instruction_sets && has_avx512()) sets.push_back("avx2");
-  for (const char* set : sets) {
+  for (const char* set : instruction_sets()) {
     ForceDots forced(set);
     Random r(7);
     std::vector<Tensor> got = c.run(r);
     ASSERT_EQ(got.size(), want.size());
     for (size_t i = 0; i < want.size(); ++i)
-      EXPECT_TRUE(close(got[i], want[i], c.tolerance, least, most)) << "output " << i << (set ? " with avx2" : "");
+      EXPECT_TRUE(close(got[i], want[i], c.tolerance, least, most)) << "output " << i << " with " << set;
   }
 }
 INSTANTIATE_TEST_SUITE_P(All, OpAgree, testing::ValuesIn(op_cases()), [](const auto& info) { return info.param.name; });
@@ -45,21 +49,26 @@ class PrimitiveAgree : public testing::TestWithParam<PrimitiveCase> {};
 TEST_P(PrimitiveAgree, CpuGivesWhatTheDefinitionGives) {
   const PrimitiveCase& c = GetParam();
   const std::vector<std::vector<int64_t>> batches{{1}, {67}, {0, 1, 5, 64, 0, 65, 3}, {1, 1, 1, 1}, {200}, {0}};
-  for (bool with_state : {false, true}) {
-    if (with_state && !c.carries_state) continue;
-    for (const auto& lengths : batches) {
-      Ragged cpu(lengths), naive(lengths);
-      Random r(11);
-      Tensors w = c.fixed(r);
-      for (int round = 0; round < (with_state ? 2 : 1); ++round) {   // the second time from the states of the first
-        Tensors x = c.timed(r, cpu.tokens());
-        Tensor got = c.run(x, w, cpu.slot(with_state)), want = [&] {
-          UseNaive definitions;
-          return c.run(x, w, naive.slot(with_state));
-        }();
-        EXPECT_TRUE(close(got, want, c.tolerance)) << text("lengths ", lengths, with_state ? " with" : " without", " state, round ", round);
-        for (size_t s = 0; with_state && s < lengths.size(); ++s)
-          EXPECT_TRUE(close_states(cpu.states[s], naive.states[s], c.tolerance)) << text("lengths ", lengths, " state ", s, ", round ", round);
+  for (const std::string set : instruction_sets()) {
+    if (set == "amx") continue;          // of products only
+    ForceDots forced(set.c_str());
+    for (bool with_state : {false, true}) {
+      if (with_state && !c.carries_state) continue;
+      for (const auto& lengths : batches) {
+        Ragged cpu(lengths), naive(lengths);
+        Random r(11);
+        Tensors w = c.fixed(r);
+        for (int round = 0; round < (with_state ? 2 : 1); ++round) {   // the second time from the states of the first
+          Tensors x = c.timed(r, cpu.tokens());
+          Tensor got = c.run(x, w, cpu.slot(with_state)), want = [&] {
+            UseNaive definitions;
+            return c.run(x, w, naive.slot(with_state));
+          }();
+          const std::string where = text("lengths ", lengths, with_state ? " with" : " without", " state, round ", round, ", ", set);
+          EXPECT_TRUE(close(got, want, c.tolerance)) << where;
+          for (size_t s = 0; with_state && s < lengths.size(); ++s)
+            EXPECT_TRUE(close_states(cpu.states[s], naive.states[s], c.tolerance)) << where << ", state " << s;
+        }
       }
     }
   }
@@ -76,8 +85,8 @@ TEST(Agree, EveryKernelOfTheTableHasACase) {
 
 TEST(Agree, AProductOfManyTokensIsTheProductOfEachAloneToTheBit) {
   for (DType t : {DType::f32, DType::bf16, DType::q4_0, DType::q8_0, DType::q4_k, DType::q6_k})
-    for (const char* set : {"best", "avx512", "avx2"}) {
-      ForceDots forced(std::string(set) == "best" ? nullptr : set);
+    for (const char* set : instruction_sets()) {
+      ForceDots forced(set);
       Random r(3);
       Tensor w = packed(weight(r, t, 37, 512)), x = r.rows({19, 512});
       Tensor together = linear(x, w);

@@ -254,6 +254,11 @@ TEST_F(Cli, InfoExplainDoctorAndOpAnswerInJson) {
   EXPECT_EQ(json("explain 'd=8 2*(attn(heads=2, kv=1) + swiglu, mamba)' --json").find("layers")->get<Array>()->size(), 3u);
   EXPECT_NE(run("explain 'd=8 2*(atn + swiglu)'").err.find("character 8: 'atn'"), std::string::npos);
   EXPECT_GT(json("doctor --json").find("advice")->get<Array>()->size(), 0u);
+  ::setenv("HEADRACE_INSTRUCTIONS", "avx2", 1);
+  EXPECT_EQ(string(json("doctor --json"), "instructions"), "avx2");
+  ::setenv("HEADRACE_INSTRUCTIONS", "sse", 1);
+  one_line(run("run -p Once -n 1"), 1, "unknown instructions");
+  ::unsetenv("HEADRACE_INSTRUCTIONS");
   EXPECT_GT(json("op --list --json").get<Array>()->size(), 10u);
   const std::string op = fixtures + "ops/gla";
   ASSERT_EQ(run("op gla --in " + op + ".in.safetensors --params " + op + ".params.json --out o --form chunk").code, 0);

@@ -124,27 +124,27 @@ void products(std::vector<OpCase>& all) {
           ys.push_back(linear(exact_rows(r, 3, in), w));                   // not packed
         }
       return ys;
-    }, 1e-5, true});
+    }, 1e-5});
     all.push_back({"LinearSeveral" + name, "linear", [=](Random& r) {
       const int64_t in = is_block(t) ? 2 * unit : 50;
       Tensor a = packed(weight(r, t, 40, in)), b = packed(weight(r, t, 8, in)), c = packed(weight(r, in % 32 ? DType::f32 : DType::q8_0, 21, in));
       Tensor bias = r.whole({8}), none;
       return linear(exact_rows(r, 5, in), {{a, none}, {b, bias}, {c, none}});
-    }, 1e-5, true});
+    }, 1e-5});
     // Any input: plain weights meet it in f32; for block weights 8 bits hold 32 values, which leaves an error of a third
     // of a step, here up to 4 standard deviations of it.
     all.push_back({"LinearOfAnyInput" + name, "linear", [=](Random& r) {
       return std::vector<Tensor>{linear(r.rows({9, 256}), packed(weight(r, t, 37, 256)))};
-    }, is_block(t) ? 2e-2 : 1e-5, true});
+    }, is_block(t) ? 2e-2 : 1e-5});
     all.push_back({"Embedding" + name, "embedding", [=](Random& r) {
       const std::vector<int32_t> ids{36, 0, 17, 17, 16};
       Tensor w = weight(r, t, 37, is_block(t) ? 2 * unit : 50);
       return std::vector<Tensor>{embedding(packed(w), ids), embedding(w, ids)};
-    }, 1e-6, true});
+    }, 1e-6});
   }
   all.push_back({"LinearLong", "linear", [](Random& r) {
     return std::vector<Tensor>{linear(exact_rows(r, 70, 2048), packed(weight(r, DType::q4_k, 200, 2048)))};
-  }, 1e-5, true});
+  }, 1e-5});
   all.push_back({"BlockLinear", "block_linear", [](Random& r) {
     return std::vector<Tensor>{block_linear(r.rows({5, 24}), r.whole({3, 8, 8}), r.whole({3, 8})),
                                block_linear(r.rows({5, 35}), r.whole({5, 7, 3}), {}), block_linear(r.rows({1, 128}), r.whole({2, 64, 64}), {})};

@@ -13,7 +13,6 @@ struct OpCase {
   std::string kernel;                                // the field of Kernels it runs
   std::function<std::vector<Tensor>(Random&)> run;   // everything random comes from the argument, which has the device too
   double tolerance = 1e-5;
-  bool both_instruction_sets = false;                // products of packed matrices
 };
 
 const std::vector<OpCase>& op_cases();

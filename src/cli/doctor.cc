@@ -57,6 +57,7 @@ int act(const Common& common) {
   auto has = [&](const char* f) { return std::find(features.begin(), features.end(), f) != features.end(); };
   if (!has("avx2")) advice.push_back("this CPU has no AVX2: products run by the definitions, slowly");
   else if (!has("avx512vnni")) advice.push_back("no AVX-512 VNNI: products of 4- and 8-bit blocks take the AVX2 path");
+  if (const char* e = std::getenv("HEADRACE_INSTRUCTIONS"); e && *e) advice.push_back(fmt::format("HEADRACE_INSTRUCTIONS={} chose the kernels", e));
   if (thread_count() > cores) advice.push_back(fmt::format("{} threads on {} cores: give --threads {}", thread_count(), cores, cores));
   double load[1] = {0};
   if (getloadavg(load, 1) == 1
@@ -102,7 +103,8 @@ int act(const Common& common) {
 void add_doctor(Command& root) {
   auto o = std::make_shared<Common>();
   Command c = root.verb("doctor", "tell what this machine offers, and what to do about it");
-  c.about("CPU features, memory bandwidth and peak rates measured in under two seconds, devices, models.");
+  c.about("CPU features, memory bandwidth and peak rates measured in under two seconds, devices, models. "
+          "HEADRACE_INSTRUCTIONS=avx2, avx512 or amx in the environment makes every verb take those kernels.");
   o->add(c);
   c.example("headrace doctor", "one line for each").example("headrace doctor --threads 1 --json", "the rates of one thread");
   c.action([o] { return act(*o); });

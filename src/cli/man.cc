@@ -49,7 +49,9 @@ std::string page(const VerbInfo& root) {
   out += ".SH VERBS\n";
   for (const auto& v : root.verbs) verb(v, v.name, out);
   out += ".SH EXIT STATUS\n.TP\n0\ndone\n.TP\n1\nfailed; one line on standard error says what and where\n.TP\n2\nusage\n"
-         ".SH ENVIRONMENT\n.TP\nHEADRACE_ASSETS\nthe folder of the models that ship\n.TP\nNO_COLOR\nno colour on a terminal\n"
+         ".SH ENVIRONMENT\n.TP\nHEADRACE_ASSETS\nthe folder of the models that ship\n.TP\nHEADRACE_INSTRUCTIONS\n"
+         "avx2, avx512 or amx: the instructions of the CPU's kernels, where the best of the machine are not wanted\n"
+         ".TP\nNO_COLOR\nno colour on a terminal\n"
          ".TP\nXDG_STATE_HOME\nwhere the history of the chat is kept (headrace/history)\n";
   return out;
 }

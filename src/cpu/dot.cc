@@ -1,5 +1,6 @@
 #include "cpu/dot.h"
 
+#include <cstdlib>
 #include <string_view>
 
 #include "base/error.h"
@@ -16,18 +17,37 @@ bool has_avx512() {
 }
 bool has_avx2() { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
 
+const DotTable& named(std::string_view name) {
+  if (name == "avx2" && has_avx2()) return dot_avx2;
+  if (name == "avx512" && has_avx512()) return dot_avx512;
+  if (name == "amx" && has_avx512() && has_amx()) return dot_amx();
+  expect(name == "avx2" || name == "avx512" || name == "amx", "cpu: HEADRACE_INSTRUCTIONS = '", name, "'; known: avx2, avx512, amx");
+  fail("cpu: HEADRACE_INSTRUCTIONS = '", name, "', which this machine has not");
+}
+const DotTable& best() {
+  if (const char* e = std::getenv("HEADRACE_INSTRUCTIONS"); e && *e) return named(e);
+  expect(has_avx2(), "cpu: this machine has neither AVX-512 VNNI nor AVX2");
+  return !has_avx512() ? dot_avx2 : has_amx() ? dot_amx() : dot_avx512;
+}
+void choose_vectors(const DotTable& table) {
+  hwy::DisableTargets(&table == &dot_avx2 ? HWY_AVX2 - 1 : 0);   // a better target has a lower bit
+  hwy::GetChosenTarget().DeInit();                               // the vector files choose again
+}
+
 }  // namespace
 
 const DotTable& dots() {
-  static const DotTable* best = has_avx512() ? (has_amx() ? &dot_amx() : &dot_avx512) : has_avx2() ? &dot_avx2 : nullptr;
-  if (forced) return *forced;
-  expect(best != nullptr, "cpu: this machine has neither AVX-512 VNNI nor AVX2");
-  return *best;
+  static const DotTable& chosen = [] -> const DotTable& {
+    const DotTable& t = best();
+    choose_vectors(t);
+    return t;
+  }();
+  return forced ? *forced : chosen;
 }
 void force_dots(const char* name) {
-  hwy::DisableTargets(name && std::string_view(name) == "avx2" ? HWY_AVX2 - 1 : 0);   // a better target has a lower bit
-  hwy::GetChosenTarget().DeInit();                 // the vector files choose again
-  forced = name == nullptr ? nullptr : std::string_view(name) == "avx2" ? &dot_avx2 : &dot_avx512;
+  forced = nullptr;
+  if (name) dots(), forced = &named(name);
+  choose_vectors(dots());
 }
 
 }  // namespace headrace::cpu

@@ -42,7 +42,7 @@ constexpr int read_ahead = 8192;         // bytes that a product of one row fetc
 extern const DotTable dot_avx512, dot_avx2;
 const DotTable& dot_amx();
 bool has_amx();                          // the machine has it and the system gives it
-const DotTable& dots();                  // the best this machine has; throws Error where it has neither
-void force_dots(const char* name);       // "avx2" or "avx512" for tests and timings; null: the best again
+const DotTable& dots();                  // what HEADRACE_INSTRUCTIONS names, else the best of this machine; throws Error where it is not there
+void force_dots(const char* name);       // "avx2", "avx512" or "amx", for tests and timings; null: no more
 
 }  // namespace headrace::cpu

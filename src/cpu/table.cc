@@ -1,5 +1,6 @@
 // What the CPU can do, in one list.
 #include "cpu/kernels.h"
+#include "cpu/dot.h"
 #include "cpu/panel.h"
 
 namespace headrace::cpu {
@@ -11,6 +12,7 @@ const Kernels& kernels() {
       .head_dot = head_dot, .scale_heads = scale_heads, .rope = rope, .append_keys = append_keys, .attention = attention,
       .linear_scan = linear_scan, .diag_scan = diag_scan, .short_conv = short_conv, .pack = pack, .synchronize = nullptr,
       .peak = peak, .instructions = instructions};
+  dots();                                                    // chooses the instructions before any of them runs
   return table;
 }
 

@@ -25,5 +25,14 @@ TEST(Tensor, MetaHasShapesAndBytesButNoMemory) {
   EXPECT_EQ(allocated_bytes(Device::meta) - before, size_t{1} << 42);
 }
 
+#ifdef __SANITIZE_ADDRESS__
+TEST(TensorDeathTest, UnderTheAddressSanitizerAnOverrunOfOneNumberIsSeen) {
+  for (int64_t n : {1, 17, 100, 1 << 20}) {
+    Tensor t = Tensor::zeros({n});
+    EXPECT_DEATH(t.f32()[n] = 1, "heap-buffer-overflow") << n;
+  }
+}
+#endif
+
 }  // namespace
 }  // namespace headrace

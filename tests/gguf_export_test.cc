@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "io/gguf_export.h"
 #include "run/export_gguf.h"
 #include "run/gguf_vocabulary.h"
@@ -72,29 +73,31 @@ TEST(GgufExport, HasTheTensorsAndKeysOfLlamaCppsConverter) {
 TEST(GgufExport, AFolderKeepsItsTokenizerAndUnusedRowsAreFilled) {
   Scratch out;
   const std::string in = std::string(HEADRACE_ROOT) + "/assets/stories260K";
-  EXPECT_TRUE(quantise_model(in, out.path, DType::q8_0));
+  EXPECT_TRUE(quantise_model(in, out.path, DType::q8_0, "").tokenizer);
   const Loaded a = open_model(in), b = open_model(out.path);
   ASSERT_TRUE(b.tokenizer);
   EXPECT_EQ(b.tokenizer->encode("Once upon a time"), a.tokenizer->encode("Once upon a time"));
-  EXPECT_FALSE(quantise_model(fixture("models/llama"), out.path, DType::f16));
+  EXPECT_FALSE(quantise_model(fixture("models/llama"), out.path, DType::f16, "").tokenizer);
   EXPECT_FALSE(open_model(out.path).tokenizer);
-  EXPECT_FALSE(quantise_model(fixture("models/rwkv7/model.pth"), out.path, DType::f16));
+  EXPECT_FALSE(quantise_model(fixture("models/rwkv7/model.pth"), out.path, DType::f16, "").tokenizer);
   GgufMetadata m;
   write_vocabulary({.model = "rwkv", .tokens = {"a"}, .types = {1}}, 3, m);
   EXPECT_EQ(m.strings("tokenizer.ggml.tokens"), (std::vector<std::string>{"a", "[PAD1]", "[PAD2]"}));
 }
 
-TEST(GgufExport, AFamilyWithoutAnArchitectureAndSpareTensorsAreRefusedByName) {
-  auto message = [](auto f) -> std::string {
-    try {
-      f();
-      return "";
-    } catch (const Error& e) {
-      return e.what();
-    }
-  };
-  EXPECT_NE(message([] { exported("griffin"); }).find("no architecture for model_type 'recurrent_gemma'"), std::string::npos);
-  EXPECT_NE(message([] { exported("rwkv4"); }).find("RWKV 4 and 5"), std::string::npos);
+template <class F>
+std::string message(F f) {
+  try {
+    f();
+    return "";
+  } catch (const Error& e) {
+    return e.what();
+  }
+}
+
+TEST(GgufExport, WhatHasNoFormInGgufIsRefusedByName) {
+  EXPECT_NE(message([] { to_gguf(Object{{"model_type", "unheard-of"}}, TensorFile("f"), "n", "f"); }).find("'unheard-of' is not known"),
+      std::string::npos);
   EXPECT_NE(message([] { exported("gemma2"); }).find("query_pre_attn_scalar"), std::string::npos);
   EXPECT_NE(message([] { exported("gemma3_text"); }).find("llama.cpp knows only"), std::string::npos);
   EXPECT_NE(message([] { exported("rwkv6_fla"); }).find("norm_eps"), std::string::npos);
@@ -102,6 +105,74 @@ TEST(GgufExport, AFamilyWithoutAnArchitectureAndSpareTensorsAreRefusedByName) {
   spare.add("model.layers.0.extra.weight", Tensor::zeros({2}));
   EXPECT_NE(message([&] { to_gguf(read_model_config(fixture("models/llama")), spare, "n", "f"); }).find("'model.layers.0.extra.weight'"),
       std::string::npos);
+}
+
+// Families that llama.cpp does not have, in an architecture of our own.
+class GgufOwn : public testing::TestWithParam<const char*> {};
+TEST_P(GgufOwn, GivesTheReferencesLogitsAndStaysCloseInBlocks) {
+  Scratch out;
+  const std::string at = fixture(text("models/", GetParam())), expected = at + "/expected.safetensors";
+  EXPECT_TRUE(quantise_model(at, out.path, DType::f32, "").own);
+  EXPECT_LT(off(out.path, expected), 1e-4);
+  const size_t plain = open_model(out.path).file_bytes;
+  EXPECT_EQ(to_json(open_model(out.path).model.config), to_json(open_model(at).model.config));
+  quantise_model(at, out.path, DType::q8_0, "");
+  EXPECT_LT(open_model(out.path).file_bytes, plain * 3 / 4);   // F16 where blocks of 32 do not divide the tiny rows
+  EXPECT_LT(off(out.path, expected), 0.06);
+  Scratch again{out.path + ".again"};
+  EXPECT_TRUE(quantise_model(out.path, again.path, DType::q8_0, "").own);
+  EXPECT_EQ(read_text(again.path), read_text(out.path));
+}
+INSTANTIATE_TEST_SUITE_P(All, GgufOwn, testing::Values("griffin", "hawk", "rwkv4", "rwkv4_pth", "rwkv5", "gla", "retnet", "hgrn2"),
+                         [](const auto& i) { return i.param; });
+
+TEST(GgufOwn, HeadsGetSixBitsAndWhatIsSmallStaysF32) {
+  EXPECT_EQ(stored_as("lm_head.weight", {512, 256}, DType::q4_k, false).dtype, DType::q6_k);
+  EXPECT_EQ(stored_as("head.weight", {512, 256}, DType::q4_k, false).dtype, DType::q6_k);
+  EXPECT_EQ(stored_as("emb.weight", {512, 256}, DType::q4_k, false).dtype, DType::q4_k);
+  EXPECT_EQ(stored_as("model.embed_tokens.weight", {512, 256}, DType::q4_k, true).dtype, DType::q6_k);
+  EXPECT_EQ(stored_as("model.layers.0.temporal_block.linear_x.weight", {512, 256}, DType::q4_k, true).dtype, DType::q4_k);
+  for (const char* name : {"model.layers.0.temporal_block.rg_lru.recurrent_gate_weight", "blocks.0.att.time_decay", "blocks.0.att.time_mix_k",
+                           "model.layers.0.attn.gk_proj.0.weight", "model.layers.0.temporal_pre_norm.weight", "model.lower_bounds"})
+    EXPECT_EQ(stored_as(name, {256, 256}, DType::q4_k, false).dtype, DType::f32) << name;
+}
+
+TEST(GgufOwn, AConfigurationThatLiesIsNamed) {
+  Scratch out;
+  const std::string at = fixture("models/griffin");
+  const Value good = read_model_config(at);
+  const TensorFile tensors = open_tensors(at);
+  auto opened = [&](const std::string& config) {
+    GgufMetadata m(out.path);
+    m.add("general.architecture", "headrace");
+    m.add("headrace.config", config);
+    write_gguf(out.path, m, tensors.tensors());
+    const std::string error = message([&] { open_model(out.path); });
+    EXPECT_TRUE(error.starts_with(out.path)) << error;
+    EXPECT_EQ(error.find('\n'), std::string::npos) << error;
+    return error;
+  };
+  auto with = [&](const char* key, Value value) {
+    Object lie = *good.get<Object>();
+    lie[key] = std::move(value);
+    return opened(to_json(lie));
+  };
+  auto says = [](const std::string& error, const char* what) { EXPECT_NE(error.find(what), std::string::npos) << error; };
+  says(with("hidden_size", int64_t{1} << 40), "hidden_size");
+  says(with("hidden_size", -32), "hidden_size = -32");
+  says(with("hidden_size", "wide"), "hidden_size = \"wide\"");
+  says(with("vocab_size", 65), "model.embed_tokens.weight");
+  says(with("num_hidden_layers", 4095), "missing tensors");
+  says(with("num_hidden_layers", 1), "spare tensors");
+  says(with("num_attention_heads", 0), "num_attention_heads = 0");
+  says(with("lru_width", 1 << 20), "linear_x");
+  says(with("model_type", "unheard-of"), "'unheard-of' is not known");
+  says(with("model_type", "headrace"), "'headrace' is not known");
+  says(with("block_types", Array{"recurrent", "sideways"}), "'sideways'");
+  says(opened(std::string(200, '[')), "nested deeper");
+  says(opened("{\"model_type\": \"recurrent_gemma\""), "not valid JSON");
+  says(opened("\"recurrent_gemma\""), "JSON object");
+  says(opened(""), "headrace.config");
 }
 
 }  // namespace

@@ -37,25 +37,28 @@ int act(const Options& o) {
   o.common.apply();
   const DType type = quantised_type(o.type);
   const std::string in = model_path(o.in);
+  check_output(o.out, {in});
   size_t all = 0, before = 0, after = 0;
   int64_t tensors = 0;
   for (const auto& [name, t] : open_tensors(in)) all += t.bytes();
-  bool tokenizer = true;
+  Exported made;
   Fallbacks fallbacks;
   Clock clock;
   {
     Progress progress("quantize", static_cast<double>(all) / 1e6, "MB");
-    tokenizer = quantise_model(in, o.out, type, [&](const QuantisedTensor& t) {
+    made = quantise_model(in, o.out, type, assets_folder(), [&](const QuantisedTensor& t) {
       if (t.fell_back) fallbacks.all[{t.shape[-1], t.to}].push_back(t.name);
       progress.at(static_cast<double>(before) / 1e6);
       before += t.from_bytes, after += t.to_bytes, ++tensors;
     });
   }
   fallbacks.print(o.type);
-  if (!tokenizer) fmt::print(stderr, "{}: has no tokenizer; the new file has none either\n", in);
+  if (!made.tokenizer) fmt::print(stderr, "{}: has no tokenizer; the new file has none either\n", in);
+  if (made.own) fmt::print(stderr, "{}: GGUF has no architecture for this family; headrace opens it, llama.cpp does not\n", o.out);
   if (o.common.json)
     print_json(Object{{"in", in}, {"out", o.out}, {"type", o.type}, {"tensors", tensors}, {"bytes_before", static_cast<int64_t>(before)},
-                      {"bytes_after", static_cast<int64_t>(after)}, {"fell_back", fallbacks.json()}, {"seconds", clock.seconds()}});
+                      {"bytes_after", static_cast<int64_t>(after)}, {"fell_back", fallbacks.json()}, {"opens_in_llamacpp", !made.own},
+                      {"seconds", clock.seconds()}});
   else
     fmt::print("{}: {} tensors, {} -> {} in {:.1f} s\n", o.out, tensors, bytes_text(static_cast<double>(before)),
         bytes_text(static_cast<double>(after)), clock.seconds());
@@ -69,7 +72,8 @@ void add_quantize(Command& root) {
   Command c = root.verb("quantize", "store a model's matrices in another element type");
   c.about("Writes a GGUF file with the metadata and tokenizer of IN. Norms, biases, convolution taps, decays and other small tensors "
           "stay f32; the matrix before the logits gets at least 6 bits; rows that a format's blocks do not divide fall back, with a line "
-          "that says so.");
+          "that says so. llama.cpp opens the file too, except for families that it has no architecture for: Griffin and Hawk, RWKV 4 and 5, GLA, "
+          "RetNet, HGRN2. Their files hold config.json and its names, and only headrace opens them.");
   c.argument("IN", o->in, "a .gguf, a folder (Hugging Face), an RWKV .pth or .safetensors, or the name of a model that ships");
   c.argument("OUT", o->out, "the .gguf to write");
   c.choice("--type", o->type,

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "io/bytes.h"
 #include "io/gguf_dialect.h"
+#include "models/model.h"
 #include "models/rope.h"
 #include "models/rwkv_names.h"
 #include "nn/config.h"
@@ -364,6 +365,14 @@ void rwkv(Writer& w, const Config& c, RwkvWriter writer, const std::function<Ten
   }
 }
 
+GgufExport own(const Value& config, const TensorFile& tensors, const std::string& name) {
+  GgufMetadata metadata(name);
+  metadata.add("general.architecture", "headrace");
+  metadata.add("general.name", name);
+  metadata.add("headrace.config", to_json(config));
+  return {std::move(metadata), sources(tensors.tensors())};
+}
+
 }  // namespace
 
 GgufExport to_gguf(const Value& config, const TensorFile& tensors, const std::string& name, const std::string& file) {
@@ -376,7 +385,7 @@ GgufExport to_gguf(const Value& config, const TensorFile& tensors, const std::st
     source.names = [&] { return tensors.names(); };
     const RwkvWriter writer = use_official_names(source, config, file);
     const bool seventh = static_cast<bool>(source.find("blocks.0.att.r_k"));
-    expect(seventh || source.find("blocks.0.att.time_maa_x"), file, ": GGUF has no architecture for RWKV 4 and 5");
+    if (!seventh && !source.find("blocks.0.att.time_maa_x")) return own(config, tensors, name);   // RWKV 4 and 5
     Writer w(seventh ? "rwkv7" : "rwkv6", name);
     rwkv(w, c, writer, source.find);
     return {std::move(w.metadata), std::move(w.tensors)};
@@ -384,7 +393,11 @@ GgufExport to_gguf(const Value& config, const TensorFile& tensors, const std::st
   static const std::map<std::string, std::string> other_names = {{"mistral", "llama"}, {"gemma3_text", "gemma3"}, {"falcon_mamba", "mamba"}};
   if (auto it = other_names.find(type); it != other_names.end()) type = it->second;
   const GgufArchitecture* arch = architecture_named(type);
-  expect(arch && !arch->renames.empty(), file, ": GGUF has no architecture for model_type ", shown(type));
+  if (!arch || arch->renames.empty()) {
+    const bool known = std::any_of(families().begin(), families().end(), [&](const Family& f) { return type == f.name; });
+    expect(known, file, ": model_type ", shown(type), " is not known");
+    return own(config, tensors, name);
+  }
   Writer w(type, name);
   if (type == "gpt2") gpt2(w, c);
   else if (type.starts_with("mamba")) mamba(w, c, tensors);

@@ -33,9 +33,15 @@ std::string_view stem_of(std::string_view name) {
   }
   return name;
 }
+// The matrix before the logits, and the one after the tokens: llama.cpp's names, and those that our own architecture keeps.
+bool is_head(std::string_view stem) { return stem == "output" || stem == "lm_head" || stem == "head"; }
+bool is_embedding(std::string_view stem) {
+  return stem == "token_embd" || stem == "emb" || stem.ends_with("embed_tokens") || stem.ends_with("embeddings");
+}
 bool is_small(std::string_view stem) {
   static constexpr std::string_view exact[] = {"ssm_conv1d", "shortconv.conv", "ssm_dt", "ffn_gate_inp", "position_embd", "token_types",
       "attn_rel_b"};
+  if (stem.find(".gk_proj.") != stem.npos) return true;   // the low-rank map to gla's decays
   if (stem.empty() || stem.find("norm") != stem.npos || stem.starts_with("rope_")) return true;
   if (stem.starts_with("time_mix_"))
     return stem != "time_mix_key" && stem != "time_mix_value" && stem != "time_mix_receptance" && stem != "time_mix_gate"
@@ -95,7 +101,7 @@ StoredAs stored_as(std::string_view name, const Shape& shape, DType type, bool t
   if (shape.rank() < 2 || shape[-2] < 2 || is_small(stem)) return {DType::f32, false};
   if (!is_block(type)) return {type, false};
   DType t = type;
-  if (stem == "output" || (tied && stem == "token_embd")) t = type == DType::q8_0 ? type : DType::q6_k;
+  if (is_head(stem) || (tied && is_embedding(stem))) t = type == DType::q8_0 ? type : DType::q6_k;
   else if (stem == "attn_v" || stem.starts_with("ffn_down")) t = next_larger(type);
   auto divides = [&](DType d) { return shape[-1] % info(d).block == 0; };
   if (divides(t)) return {t, false};
@@ -113,7 +119,7 @@ void quantise(const GgufMetadata& metadata, const std::vector<TensorSource>& ten
   expect(target != std::end(targets), out, ": no file is written as ", type);
   carried.set("general.file_type", target->file_type);
   carried.set("general.quantization_version", uint32_t{2});
-  const bool tied = std::none_of(tensors.begin(), tensors.end(), [](const TensorSource& t) { return t.name == "output.weight"; });
+  const bool tied = std::none_of(tensors.begin(), tensors.end(), [](const TensorSource& t) { return is_head(stem_of(t.name)); });
   std::vector<TensorSource> made;
   for (const TensorSource& t : tensors) {
     if (!has_values(t.dtype)) {                    // integers stay what they are

@@ -1,4 +1,4 @@
-// `headrace quantize`: a model rewritten in another element type, as a GGUF file that llama.cpp opens too.
+// `headrace quantize`: a model rewritten in another element type, as a GGUF file.
 //
 // What gets the asked type are matrices, the many parameters that a product streams. What stays f32 is small and
 // errs for good: norms, biases, convolution taps, decays, dt, routers, RWKV's token shifts and low-rank matrices,

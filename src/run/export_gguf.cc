@@ -1,40 +1,33 @@
 #include "run/export_gguf.h"
 
-#include <filesystem>
-
 #include "base/error.h"
-#include "base/file.h"
 #include "io/gguf_export.h"
 #include "run/gguf_vocabulary.h"
 #include "run/load.h"
-#include "run/open_tokenizer.h"
 
 namespace headrace {
 
-bool quantise_model(const std::string& in, const std::string& out, DType type, const std::function<void(const QuantisedTensor&)>& tell) {
+Exported quantise_model(const std::string& in, const std::string& out, DType type, const std::string& assets,
+                        const std::function<void(const QuantisedTensor&)>& tell) {
+  auto own = [](const GgufMetadata& m) { return m.string("general.architecture", "") == "headrace"; };
   if (is_gguf(in)) {
     const GgufFile file(in);
     quantise(file, out, type, tell);
-    return file.metadata().has("tokenizer.ggml.model");
+    return {file.metadata().has("tokenizer.ggml.model"), own(file.metadata())};
   }
-  const TensorFile tensors = open_tensors(in);
-  const std::string name = std::filesystem::path(in).lexically_normal().filename().string();
-  GgufExport e = to_gguf(read_model_config(in), tensors, name, in);
-  int64_t rows = 0;
-  for (const TensorSource& t : e.tensors)
-    if (t.name == "token_embd.weight") rows = t.shape[0];
-  const auto tokenizer = is_folder(in) ? tokenizer_of_folder(in) : std::nullopt;
-  if (tokenizer) {
-    Vocabulary v = tokenizer->vocabulary();
-    const std::string chat = in + "/chat_template.jinja";
-    if (file_exists(chat)) v.chat_template = read_text(chat, size_t{1} << 20);
-    expect(static_cast<int64_t>(v.tokens.size()) <= rows, in, ": the tokenizer has ", v.tokens.size(), " tokens, the embedding ", rows, " rows");
-    write_vocabulary(v, static_cast<size_t>(rows), e.metadata);
+  const Loaded model = open_model(in, {.device = Device::meta, .assets = assets});   // what does not open is not written
+  GgufExport e = to_gguf(read_model_config(in), open_tensors(in), model.name, in);
+  if (model.tokenizer) {
+    Vocabulary v = model.tokenizer->vocabulary();
+    v.chat_template = model.chat_template;
+    const auto rows = static_cast<size_t>(model.model.decoder.vocab);
+    expect(v.tokens.size() <= rows, in, ": the tokenizer has ", v.tokens.size(), " tokens, the embedding ", rows, " rows");
+    write_vocabulary(v, rows, e.metadata);
   } else {
     e.metadata.set("tokenizer.ggml.model", "none");
   }
   quantise(e.metadata, e.tensors, out, type, tell);
-  return tokenizer.has_value();
+  return {model.tokenizer.has_value(), own(e.metadata)};
 }
 
 }  // namespace headrace

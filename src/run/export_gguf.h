@@ -7,7 +7,12 @@
 
 namespace headrace {
 
-// in: a .gguf, a Hugging Face folder, an RWKV .pth or .safetensors. False when there was no tokenizer to carry over.
-bool quantise_model(const std::string& in, const std::string& out, DType type, const std::function<void(const QuantisedTensor&)>& tell = {});
+struct Exported {
+  bool tokenizer;                        // false: there was none to carry over
+  bool own;                              // an architecture of ours, which llama.cpp does not open
+};
+// in: a .gguf, a Hugging Face folder, an RWKV .pth or .safetensors. `assets`: as LoadOptions.
+Exported quantise_model(const std::string& in, const std::string& out, DType type, const std::string& assets,
+                        const std::function<void(const QuantisedTensor&)>& tell = {});
 
 }  // namespace headrace

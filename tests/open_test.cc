@@ -8,6 +8,7 @@
 #include "io/safetensors.h"
 #include "memory_model.h"
 #include "ops/kernels.h"
+#include "run/export_gguf.h"
 #include "run/load.h"
 #include "run/open_tokenizer.h"
 
@@ -89,6 +90,41 @@ TEST_F(Open, ABareRwkvHasTheVocabularyThatItsEmbeddingHasRowsFor) {
     EXPECT_EQ(found->decode(found->encode(text)), text) << rows;
     EXPECT_EQ(found->encode("Hello").size(), rows == 256 ? 5u : 1u) << rows;
   }
+}
+
+TEST_F(Open, AFolderThatHoldsOnlyAPthOpens) {
+  const std::string pth = root + "/tests/fixtures/models/rwkv4_pth/model.pth";
+  std::filesystem::copy_file(pth, folder + "/RWKV-4-Tiny-20260101.pth");
+  const Loaded alone = open_model(pth), found = open_model(folder);
+  EXPECT_EQ(found.hash, alone.hash);
+  EXPECT_EQ(found.model.family, alone.model.family);
+  std::filesystem::copy_file(pth, folder + "/other.pth");
+  EXPECT_EQ(error_in([&] { open_model(folder); }),
+            folder + ": wanted a folder with model.safetensors, model.safetensors.index.json, pytorch_model.bin or one .pth, found 2 .pth");
+}
+
+TEST_F(Open, TheTokenizerOfABareRwkvIsFoundOrItsAbsenceExplained) {
+  Tensors t = tensors("models/rwkv7/model.safetensors");
+  const std::string path = folder + "/model.safetensors", assets = root + "/assets";
+  auto write = [&](int rows) {
+    for (const char* name : {"emb.weight", "head.weight"}) t[name] = Tensor::zeros({rows, t[name].dim(1)});
+    std::vector<NamedTensor> all(t.begin(), t.end());
+    write_safetensors(path, all);
+  };
+  write(65536);
+  EXPECT_EQ(open_tokenizer(path, assets).encode("Hello").size(), 1u);
+  EXPECT_EQ(open_tokenizer(folder, assets).encode("Hello").size(), 1u);
+  EXPECT_TRUE(open_model(folder, {.assets = assets}).tokenizer);
+  EXPECT_TRUE(quantise_model(path, folder + "/q.gguf", DType::q8_0, assets).tokenizer);
+  EXPECT_EQ(open_tokenizer(folder + "/q.gguf").encode("Hello").size(), 1u);
+  file("rwkv_vocab_v20230424.txt", "1 'a' 1\n2 'b' 1\n");
+  EXPECT_EQ(open_tokenizer(folder, assets).encode("ab"), (std::vector<int>{1, 2}));
+  std::filesystem::remove(folder + "/rwkv_vocab_v20230424.txt");
+  write(300);
+  const std::string why = ": no tokenizer.json, tokenizer.model, or vocab.json with merges.txt beside the weights, and none ships for RWKV with a "
+                          "vocabulary of 300 (256, 50277 and 65536 have one)";
+  EXPECT_EQ(error_in([&] { open_tokenizer(path, assets); }), path + why);
+  EXPECT_EQ(error_in([&] { open_tokenizer(folder, assets); }), folder + why);
 }
 
 #ifndef HEADRACE_CUDA

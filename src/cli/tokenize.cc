@@ -61,7 +61,7 @@ void one(const Tokenizer& t, const Options& o, const std::string& in) {
 
 int act(const Options& o) {
   const std::string path = model_path(o.model);
-  const Tokenizer t = open_tokenizer(path);
+  const Tokenizer t = open_tokenizer(path, assets_folder());
   if (o.with_prompt) {
     one(t, o, o.prompt);
   } else if (o.each == "all") {

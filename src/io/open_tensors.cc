@@ -1,4 +1,5 @@
 #include <cstring>
+#include <filesystem>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -14,8 +15,13 @@ TensorFile open_tensors(const std::string& path) {
   if (is_folder(path)) {
     const std::string torch = path + "/pytorch_model.bin";
     const bool safetensors = file_exists(path + "/model.safetensors.index.json") || file_exists(path + "/model.safetensors");
-    expect(safetensors || file_exists(torch), path, ": wanted a folder with model.safetensors, model.safetensors.index.json or pytorch_model.bin");
-    return safetensors ? read_safetensors_folder(path) : read_pth(torch);
+    if (safetensors || file_exists(torch)) return safetensors ? read_safetensors_folder(path) : read_pth(torch);
+    std::vector<std::string> found;                // RWKV's, under any name
+    for (const auto& e : std::filesystem::directory_iterator(path))
+      if (e.path().extension() == ".pth") found.push_back(e.path().string());
+    expect(found.size() == 1, path, ": wanted a folder with model.safetensors, model.safetensors.index.json, pytorch_model.bin or one .pth, found ",
+           found.size(), " .pth");
+    return read_pth(found[0]);
   }
   MappedFile f(path);
   const auto bytes = f.bytes();

@@ -38,7 +38,7 @@ class TensorFile {
 };
 
 // Any file or folder that holds tensors, told apart by its first bytes: a Hugging Face folder
-// (model.safetensors.index.json, model.safetensors, pytorch_model.bin), .safetensors, .gguf (all parts), .pth.
+// (model.safetensors.index.json, model.safetensors, pytorch_model.bin, or one .pth), .safetensors, .gguf (all parts), .pth.
 // Names stay as they are in the file.
 TensorFile open_tensors(const std::string& path);
 

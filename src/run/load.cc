@@ -107,7 +107,8 @@ Loaded open_model(const std::string& path, LoadOptions options) {
     loaded.source = source_of(std::move(tensors), options);
     loaded.model = build_model(config, loaded.source, file_exists(beside(path, "config.json")) ? beside(path, "config.json") : path);
     if (is_folder(path)) read_tokenizer(path, loaded);
-    else if (loaded.model.family.starts_with("rwkv")) loaded.tokenizer = tokenizer_of_rwkv(loaded.model.decoder.vocab, options.assets);
+    if (!loaded.tokenizer && loaded.model.family.starts_with("rwkv"))
+      loaded.tokenizer = tokenizer_of_rwkv(loaded.model.decoder.vocab, options.assets);
   }
   loaded.source->find = nullptr;                   // the mapped file may go
   loaded.source->names = nullptr;

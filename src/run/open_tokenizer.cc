@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "io/gguf.h"
 #include "run/gguf_vocabulary.h"
+#include "run/load.h"
 
 namespace headrace {
 namespace {
@@ -27,6 +28,8 @@ std::optional<Tokenizer> tokenizer_of_folder(const std::string& folder) {
     });
   if (has("tokenizer.model"))
     return naming(at("tokenizer.model"), [&] { return Tokenizer::from_sentencepiece_model(read("tokenizer.model")); });
+  if (has("rwkv_vocab_v20230424.txt"))
+    return Tokenizer::from_rwkv_world(read("rwkv_vocab_v20230424.txt"), at("rwkv_vocab_v20230424.txt"));
   if (has("vocab.json") && has("merges.txt"))
     return naming(folder, [&] { return Tokenizer::from_gpt2_files(read("vocab.json"), read("merges.txt")); });
   return {};
@@ -39,18 +42,30 @@ std::optional<Tokenizer> tokenizer_of_rwkv(int vocabulary, const std::string& as
   return open_tokenizer(path);
 }
 
-Tokenizer open_tokenizer(const std::string& path) {
+namespace {
+// Weights without one: RWKV's tell which it is.
+Tokenizer tokenizer_of_weights(const std::string& path, const std::string& assets) {
+  const Loaded m = open_model(path, {.device = Device::meta, .assets = assets});
+  expect(m.tokenizer.has_value(), path, ": no tokenizer.json, tokenizer.model, or vocab.json with merges.txt beside the weights",
+         m.model.family.starts_with("rwkv") ? text(", and none ships for RWKV with a vocabulary of ", m.model.decoder.vocab,
+                                                   " (256, 50277 and 65536 have one)") : "");
+  return *m.tokenizer;
+}
+
+}  // namespace
+
+Tokenizer open_tokenizer(const std::string& path, const std::string& assets) {
   expect(file_exists(path), path, ": no such file or folder");
   if (is_folder(path)) {
     auto found = tokenizer_of_folder(path);
-    expect(found.has_value(), path, ": no tokenizer.json, tokenizer.model, or vocab.json with merges.txt");
-    return *found;
+    return found ? *found : tokenizer_of_weights(path, assets);
   }
   if (is_gguf(path)) {
     const auto vocabulary = gguf_vocabulary(GgufFile(path).metadata());
     expect(vocabulary.has_value(), path, ": 'tokenizer.ggml.model': there is no tokenizer in it");
     return naming(path, [&] { return Tokenizer::from_vocabulary(*vocabulary); });
   }
+  if (path.ends_with(".pth") || path.ends_with(".safetensors")) return tokenizer_of_weights(path, assets);
   std::string_view name = path;
   if (name.ends_with(".zst")) name.remove_suffix(4);
   const std::string bytes = not_empty(read_packed(path), path);

@@ -7,12 +7,13 @@
 
 namespace headrace {
 
-// path: a model's folder (tokenizer.json, tokenizer.model, or vocab.json with merges.txt), a .gguf, or a tokenizer's own
-// file: tokenizer.json, SentencePiece's .model, RWKV's vocabulary .txt, llama2.c's .bin; each may end in .zst.
-Tokenizer open_tokenizer(const std::string& path);
+// path: a model's folder (tokenizer.json, tokenizer.model, vocab.json with merges.txt, or RWKV's rwkv_vocab_v20230424.txt), a
+// .gguf, RWKV's weights (a file, or a folder without a tokenizer), or a tokenizer's own file: tokenizer.json, SentencePiece's
+// .model, RWKV's vocabulary .txt, llama2.c's .bin; each may end in .zst. `assets`: where RWKV's vocabularies ship.
+Tokenizer open_tokenizer(const std::string& path, const std::string& assets = {});
 std::optional<Tokenizer> tokenizer_of_folder(const std::string& folder);
 // RWKV's checkpoints come without one; the number of rows of the embedding tells which it is: 256 bytes, 65536 RWKV's world,
-// 50277 GPT-NeoX (the Pile). `assets`: where the two vocabularies ship.
+// 50277 GPT-NeoX (the Pile).
 std::optional<Tokenizer> tokenizer_of_rwkv(int vocabulary, const std::string& assets);
 
 }  // namespace headrace

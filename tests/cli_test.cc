@@ -111,7 +111,11 @@ TEST_F(Cli, EveryVerbHasHelpWithAnExampleAndJson) {
 TEST_F(Cli, UsageErrorsAreOneLineAndCodeTwo) {
   for (const char* wrong : {"nonsense", "run --nonsense", "run --threads many", "run --threads 65", "run --device tpu", "logits", "state",
       "state save stories260K --out x",
-                            "completion tcsh", "op", "run -n x", "logits m --tokens a --out b --form sideways", "bench --reps 0"})
+                            "completion tcsh", "op", "run -n x", "logits m --tokens a --out b --form sideways", "bench --reps 0",
+      "run -p x --temp -1", "run -p x --temp nan", "run -p x --top-k -1", "run -p x --top-p 0", "run -p x --top-p 1.5", "run -p x --min-p -0.1",
+      "run -p x --repeat-penalty 0", "run -p x --presence-penalty inf", "run -p x --penalty-window -1", "run -p x -n -2", "run -p x --logprobs 2",
+      "run --chat --json --logprobs 2", "run -p x --tokens t --out o", "run --tokens t", "run -p x --out o", "run --tokens t --out o --state s",
+      "plan --context -1", "check --tokens 7"})
     one_line(run(wrong), 2, wrong);
   EXPECT_EQ(run("").code, 2);
 }
@@ -126,7 +130,7 @@ TEST_F(Cli, FailuresAreOneLineAndCodeOne) {
   write_safetensors(at("d_o"), with_gradient);
   const std::string llama = fixtures + "models/llama";
   for (const std::string& wrong : std::vector<std::string>{
-           "run no-such-model -p x", "run " + llama + " -p x", "run -p x --top-p 0", "logits " + llama + " --tokens missing --out o",
+           "run no-such-model -p x", "run " + llama + " -p x", "logits " + llama + " --tokens missing --out o",
            "logits " + llama + " --tokens junk --out o", "logits " + llama + " --tokens big --out o", "logits " + llama
                + " --tokens in --out /no/such/folder/o", "info junk",
            "check junk", "state info junk", "state info in", "explain nonsense", "plan junk", "op nonsense --in in --out o",
@@ -136,6 +140,81 @@ TEST_F(Cli, FailuresAreOneLineAndCodeOne) {
 #ifndef HEADRACE_CUDA
   one_line(run("run -p x --device cuda"), 1, "a device that is not there");
 #endif
+}
+
+// Before anything long: nothing is shown, and nothing is left beside the place.
+TEST_F(Cli, APlaceThatCannotBeWrittenIsToldAtOnce) {
+  tokens("in", {1, 2, 3});
+  std::filesystem::create_directories(at("folder"));
+  for (const char* place : {"/no/such/folder/o", "folder"})
+    for (const std::string verb : {"run -p Once -n 3 --state ", "run --chat --state ", "run --tokens in -n 3 --out ",
+                                   "logits stories260K --tokens in --out ", "state save stories260K -p Once --out ", "quantize stories260K "}) {
+      const Ran r = run(verb + place, "Once\n");
+      one_line(r, 1, verb + place);
+      EXPECT_NE(r.err.find(std::string(place) + ": cannot write"), std::string::npos) << r.err;
+    }
+  EXPECT_EQ(run("state save stories260K -p Once --out s").code, 0);
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder_), {}), 6);   // in, folder, s, and what run() itself keeps
+}
+
+TEST_F(Cli, WhatIsReadIsNotWrittenOver) {
+  tokens("in", {1, 2, 3});
+  std::filesystem::copy(HEADRACE_ROOT "/assets/stories260K", at("m"));
+  std::filesystem::create_hard_link(at("m/model.safetensors"), at("link"));
+  std::filesystem::create_symlink(at("m/config.json"), at("other"));
+  ASSERT_EQ(run("quantize m m.gguf --type Q8_0").code, 0);
+  ASSERT_EQ(run("state save m -p Once --out s").code, 0);
+  for (const char* over : {"quantize m.gguf m.gguf", "quantize m.gguf ./m/../m.gguf", "quantize m link", "quantize m other",
+                           "quantize m m/tokenizer.model", "state save m -p Once --out link", "state save m --tokens in --out in",
+                           "state fork s s", "run m -p x -n 1 --state link",
+                           "run m --tokens in -n 1 --out in", "logits m --tokens in --out in", "logits m.gguf --tokens in --out m.gguf"}) {
+    const Ran r = run(over);
+    one_line(r, 1, over);
+    EXPECT_NE(r.err.find("give the output another name"), std::string::npos) << r.err;
+  }
+  EXPECT_EQ(run("quantize m m.gguf --type Q8_0").code, 0) << "an old output may be replaced";
+  EXPECT_EQ(run("info m").code, 0);
+}
+
+TEST_F(Cli, BeyondTheTrainedContextAWordIsSaidOnStderr) {
+  std::string long_text;                           // made for 512 tokens
+  for (int i = 0; i < 300; ++i) long_text += "Once upon ";
+  const std::string word = ", made for 512: what comes after those may make no sense\n";
+  const Ran prompt = run("run -n 1 --temp 0", long_text);
+  EXPECT_EQ(prompt.code, 0);
+  EXPECT_EQ(prompt.err, "stories260K: 602 tokens" + word);
+  const Ran grown = run("run -p Once -n 520 --temp 0 --ignore-end --json");
+  EXPECT_EQ(grown.err, "stories260K: 521 tokens" + word);
+  EXPECT_EQ(string(parse_json(grown.out, "run"), "reason"), "length");
+  tokens("in", std::vector<int64_t>(513, 5));
+  EXPECT_EQ(run("logits stories260K --tokens in --out o").err, "stories260K: 513 tokens" + word);
+  EXPECT_EQ(run("run --tokens in -n 2 --temp 0 --out o").err, "stories260K: 515 tokens" + word);
+  EXPECT_EQ(run("run rwkv7-tiny -n 1 --temp 0", long_text).err, "");
+}
+
+// Short work is silent (every test above holds stderr to that); long work tells, and stdout stays what it is.
+TEST_F(Cli, LongWorkTellsItsProgressInPlainLinesOnStderr) {
+  int ends[2];
+  ASSERT_EQ(::pipe(ends), 0);
+  const pid_t child = ::fork();
+  if (child == 0) {
+    ::dup2(ends[1], 2);
+    if (!std::freopen(at("stdout").c_str(), "w", stdout)) ::_exit(3);
+    ::execl(HEADRACE_BINARY, "headrace", "bench", "stories260K", "--reps", "10000", "--threads", "1", nullptr);
+    ::_exit(3);
+  }
+  ::close(ends[1]);
+  const auto begin = std::chrono::steady_clock::now();
+  std::string line;
+  for (char c = 0; c != '\n' && ::read(ends[0], &c, 1) == 1;) line += c;
+  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  ::kill(child, SIGKILL);
+  ::waitpid(child, nullptr, 0);
+  ::close(ends[0]);
+  EXPECT_GT(seconds, 1.5);
+  EXPECT_TRUE(line.starts_with("bench: ") && line.ends_with(" s left\n")) << line;
+  EXPECT_EQ(line.find_first_of("\r\033"), std::string::npos) << line;
+  EXPECT_EQ(read_text(at("stdout")), "");
 }
 
 TEST_F(Cli, ThreadsAreAsManyAsTheCoresThatTheProcessMayUse) {
@@ -239,6 +318,16 @@ TEST_F(Cli, ChatInAPipeReusesWhatWasSaid) {
   one_line(run("run --chat", "/nonsense\n"), 1, "an unknown command");
 }
 
+TEST_F(Cli, QuantizeSaysWhenOnlyHeadraceOpensTheFile) {
+  const Ran own = run("quantize " + fixtures + "models/griffin g.gguf --type Q8_0 --json"), llama = run("quantize stories260K l.gguf --json");
+  EXPECT_NE(own.err.find("g.gguf: GGUF has no architecture for this family; headrace opens it, llama.cpp does not\n"), std::string::npos) << own.err;
+  EXPECT_FALSE(*parse_json(own.out, "own").find("opens_in_llamacpp")->get<bool>());
+  EXPECT_TRUE(*parse_json(llama.out, "llama").find("opens_in_llamacpp")->get<bool>());
+  EXPECT_EQ(llama.err.find("llama.cpp"), std::string::npos) << llama.err;
+  EXPECT_EQ(string(json("info g.gguf --json"), "family"), "recurrent_gemma");
+  EXPECT_NE(run("quantize --help").out.find("RWKV 4 and 5"), std::string::npos);
+}
+
 TEST_F(Cli, CheckHoldsAndSaysSo) {
   const Value j = json("check --json --tokens 40");
   EXPECT_TRUE(*j.find("ok")->get<bool>());
@@ -268,8 +357,7 @@ TEST_F(Cli, InfoExplainDoctorAndOpAnswerInJson) {
 TEST_F(Cli, ExplainKnowsEveryLayerOfEveryFixture) {
   for (const auto& e : std::filesystem::directory_iterator(fixtures + "models")) {
     if (!e.is_directory()) continue;
-    const bool pth = !file_exists(e.path() / "model.safetensors") && file_exists(e.path() / "model.pth");
-    const Ran r = run("explain " + e.path().string() + (pth ? "/model.pth" : ""));
+    const Ran r = run("explain " + e.path().string());
     EXPECT_EQ(r.code, 0) << e.path() << r.err;
   }
 }

@@ -62,10 +62,31 @@ std::string read_text(const std::string& path, size_t limit) {
   return {reinterpret_cast<const char*>(f.bytes().data()), f.bytes().size()};
 }
 
+bool same_file(const std::string& a, const std::string& b) {
+  struct stat s, t;
+  return ::stat(a.c_str(), &s) == 0 && ::stat(b.c_str(), &t) == 0 && s.st_dev == t.st_dev && s.st_ino == t.st_ino;
+}
+
+namespace {
+// The temporary file beside `path`, open; its name in `temporary`.
+int open_beside(const std::string& path, std::string& temporary) {
+  expect(!is_folder(path), path, ": cannot write: it is a folder");
+  temporary = path + ".tmp-XXXXXX";
+  const int fd = ::mkstemp(temporary.data());
+  expect(fd >= 0, path, ": cannot write: ", std::strerror(errno));
+  return fd;
+}
+}  // namespace
+
+void check_writable(const std::string& path) {
+  std::string temporary;
+  const Descriptor file{open_beside(path, temporary)};
+  ::unlink(temporary.c_str());
+}
+
 void write_atomic(const std::string& path, const std::function<void(const Sink&)>& write) {
-  std::string temporary = path + ".tmp-XXXXXX";
-  Descriptor file{::mkstemp(temporary.data())};
-  expect(file.fd >= 0, path, ": cannot write: ", std::strerror(errno));
+  std::string temporary;
+  Descriptor file{open_beside(path, temporary)};
   ::fchmod(file.fd, 0644);
   try {
     write([&](const void* data, size_t bytes) {

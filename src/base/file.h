@@ -35,5 +35,7 @@ std::string read_text(const std::string& path, size_t limit = size_t{1} << 30); 
 // `write` is called with a sink that takes bytes in order.
 using Sink = std::function<void(const void* data, size_t bytes)>;
 void write_atomic(const std::string& path, const std::function<void(const Sink&)>& write);
+void check_writable(const std::string& path);     // throws the Error that write_atomic would begin with; leaves nothing behind
+bool same_file(const std::string& a, const std::string& b);   // both exist, and are one by device and inode
 
 }  // namespace headrace

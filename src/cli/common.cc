@@ -63,6 +63,26 @@ Loaded open(const std::string& given, const Common& common, bool pack) {
   return open_model(model_path(given), {.device = common.apply(), .assets = assets_folder(), .pack = pack});
 }
 
+void check_output(const std::string& out, std::initializer_list<std::string> inputs) {
+  for (const std::string& in : inputs) {
+    bool same = same_file(in, out);
+    std::error_code none;
+    if (is_folder(in))
+      for (const auto& e : std::filesystem::directory_iterator(in, none)) {
+        const std::string name = e.path().filename().string(), kind = e.path().extension().string();
+        const bool read = kind == ".json" || kind == ".model" || kind == ".bin" || kind == ".pth" ||
+                          (kind == ".safetensors" && name.starts_with("model"));
+        same = same || (read && same_file(e.path().string(), out));
+      }
+    expect(!same, out, ": is read as ", in, " too; give the output another name");
+  }
+  check_writable(out);
+}
+void tell_beyond_context(const Loaded& m, int64_t tokens) {
+  if (m.model.context > 0 && tokens > m.model.context && !m.model.decoder.positions)   // learned positions end: an Error says so
+    fmt::print(stderr, "{}: {} tokens, made for {}: what comes after those may make no sense\n", m.name, tokens, m.model.context);
+}
+
 int usage(const Command& c, const std::string& message) {
   fmt::print(stderr, "{}: {} (see {} --help)\n", c.path(), message, c.path());
   return 2;
@@ -106,8 +126,7 @@ Progress::Progress(std::string what, double total, std::string unit)
     : what_(std::move(what)), unit_(std::move(unit)), total_(total), terminal_(on_terminal(stderr)) {}
 void Progress::at(double done) {
   const double now = clock_.seconds();
-  if (now < 0.5 || (now - drawn_ < (terminal_ ? 0.1 : 5) && done < total_)) return;
-  if (!terminal_ && drawn_ == 0 && now < 5) return;
+  if (now < (terminal_ ? 0.5 : 2) || (shown_ && now - drawn_ < (terminal_ ? 0.1 : 5) && done < total_)) return;
   drawn_ = now, shown_ = true;
   const double rate = done / now, left = rate > 0 ? (total_ - done) / rate : 0;
   const double share = total_ > 0 ? std::min(1.0, done / total_) : 0;

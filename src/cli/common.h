@@ -2,6 +2,7 @@
 #pragma once
 #include <chrono>
 #include <cstdio>
+#include <initializer_list>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -27,6 +28,12 @@ std::vector<std::string> shipped_models();
 std::string model_path(const std::string& given);                   // throws Error that names the models that ship
 Loaded open(const std::string& given, const Common& common, bool pack = true);   // pack: as LoadOptions
 
+// Before long work: `out` can be written, and is none of the files that are read. A folder stands for a
+// model's files in it.
+void check_output(const std::string& out, std::initializer_list<std::string> inputs);
+// One line on stderr where a sequence is longer than the model was made for; recurrent ones have no such bound.
+void tell_beyond_context(const Loaded& model, int64_t tokens);
+
 int usage(const Command& c, const std::string& message);            // one line on stderr; gives exit code 2
 void print_json(const Value& v);                                    // one line on stdout
 bool on_terminal(std::FILE* f);
@@ -42,7 +49,7 @@ struct Clock {
   double seconds() const { return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count(); }
 };
 
-// A bar with rate and time left on a terminal; a plain line every few seconds otherwise. Writes to stderr.
+// On stderr: a bar with rate and time left on a terminal; otherwise a plain line every few seconds once the work is long.
 class Progress {
  public:
   Progress(std::string what, double total, std::string unit);

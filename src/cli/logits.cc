@@ -22,11 +22,13 @@ struct Options {
 int act(const Options& o) {
   const TokenRows in = read_token_rows(o.tokens, "input_ids");
   if (o.naive && o.common.device != "cpu") fail("--naive: the definitions run on the cpu, not on ", o.common.device);
+  check_output(o.out, {o.tokens, model_path(o.model)});
   Loaded loaded = open(o.model, o.common, !o.naive);
   std::optional<UseNaive> definitions;
   if (o.naive) definitions.emplace();
   const Decoder& d = loaded.model.decoder;
   const int64_t B = in.rows(), T = in.length();
+  tell_beyond_context(loaded, T);
   Tensor logits = Tensor::empty({B, T, d.vocab});
   Clock clock;
   for (int64_t b = 0; b < B; ++b) {

@@ -39,6 +39,7 @@ int act(const Options& o, const Command& c) {
   }
   if (o.name.empty() || o.in.empty() || o.out.empty()) return usage(c, "wanted NAME, --in and --out, or --list");
   const Device device = o.common.apply();
+  check_output(o.out, {o.in, o.params});
   std::map<std::string, Tensor> in;
   SafetensorsFile file(o.in);
   for (const auto& [name, t] : file.tensors()) in[name] = as_f32(t);

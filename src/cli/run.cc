@@ -30,9 +30,11 @@ struct Options {
 // Rows of tokens continued as one ragged batch: int64 `generated` [rows, n].
 int continue_rows(const Options& o) {
   const TokenRows in = read_token_rows(o.tokens, "input_ids");
+  check_output(o.out, {o.tokens, model_path(o.model)});
   Loaded loaded = open(o.model, o.common);
   const Decoder& d = loaded.model.decoder;
   const int64_t n = o.n < 0 ? 128 : o.n, B = in.rows();
+  tell_beyond_context(loaded, in.length() + n);
   std::vector<State> states(static_cast<size_t>(B));
   std::vector<Sampler> samplers(static_cast<size_t>(B), Sampler(o.sample));
   std::vector<std::vector<int32_t>> said(static_cast<size_t>(B));
@@ -76,6 +78,8 @@ int complete(const Options& o, const std::string& prompt) {
   }
   for (int id : loaded.tokenizer->encode(prompt, {.add_special = !resumed}))
     if (!resumed || !prompt.empty()) ids.push_back(id);
+  const auto prompt_tokens = static_cast<int64_t>(ids.size());
+  tell_beyond_context(loaded, prompt_tokens);
   Clock clock;
   {
     Progress progress("reading the prompt", static_cast<double>(ids.size()), "tokens");
@@ -103,7 +107,7 @@ int complete(const Options& o, const std::string& prompt) {
       for (const Scored& s : at) list.push_back(Object{{"token", s.id}, {"text", loaded.tokenizer->piece(s.id)}, {"logprob", s.log_probability}});
       alternatives.push_back(list);
     }
-    Object j{{"text", a.text}, {"tokens", tokens}, {"reason", a.reason}, {"prompt_tokens", static_cast<int64_t>(ids.size())},
+    Object j{{"text", a.text}, {"tokens", tokens}, {"reason", a.reason}, {"prompt_tokens", prompt_tokens},
              {"prefill_seconds", prefill}, {"decode_seconds", a.seconds}, {"seed", o.seed}};
     if (o.logprobs >= 0) j["logprobs"] = scores;
     if (o.logprobs > 0) j["top_logprobs"] = alternatives;
@@ -111,6 +115,7 @@ int complete(const Options& o, const std::string& prompt) {
   } else if (on_terminal(stdout)) {
     fmt::print("\n");
   }
+  if (prompt_tokens <= loaded.model.context) tell_beyond_context(loaded, static_cast<int64_t>(session.tokens().size()));
   if (o.stats)
     fmt::print(stderr, "{} prompt tokens in {:.2f} s ({:.1f}/s), {} tokens in {:.2f} s ({:.1f}/s), ended by {}\n", ids.size(), prefill,
                static_cast<double>(ids.size()) / prefill, a.tokens.size(), a.seconds, static_cast<double>(a.tokens.size()) / a.seconds, a.reason);
@@ -127,8 +132,18 @@ int act(const Options& given, const Command& c) {
   Options o = given;
   o.sample.seed = static_cast<uint64_t>(o.seed);
   o.with_prompt = c.given("--prompt");
+  try {
+    check(o.sample);
+  } catch (const Error& e) {
+    return usage(c, e.what());
+  }
+  if (o.tokens.empty() != o.out.empty()) return usage(c, "--tokens and --out go together");
+  if (!o.tokens.empty() && (o.with_prompt || o.chat || !o.state.empty())) return usage(c, "--tokens stands in place of --prompt, --chat and --state");
+  const bool chats = o.chat || (o.tokens.empty() && !o.with_prompt && on_terminal(stdin) && on_terminal(stdout));
+  if (o.logprobs >= 0 && (!o.common.json || chats || !o.tokens.empty())) return usage(c, "--logprobs is for a completion with --json");
+  if (!o.state.empty()) check_output(o.state, {model_path(o.model)});
   if (!o.tokens.empty()) return continue_rows(o);
-  if (o.chat || (!o.with_prompt && on_terminal(stdin) && on_terminal(stdout))) {
+  if (chats) {
     ChatOptions chat_options{.system = o.system, .state = o.state, .only = o.with_prompt ? std::optional(o.prompt) : std::nullopt, .sample = o.sample,
                              .generate = {.tokens = o.n, .stop = o.stop, .ignore_end = o.ignore_end}, .json = o.common.json, .stats = o.stats};
     return chat(open(o.model, o.common), std::move(chat_options));

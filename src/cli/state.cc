@@ -32,6 +32,7 @@ void show(const SavedState& s, const std::string& file, const Common& common) {
 }
 
 int save(const Options& o, bool with_prompt) {
+  check_output(o.out, {o.tokens, model_path(o.model)});
   Loaded loaded = open(o.model, o.common);
   std::vector<int32_t> ids;
   if (with_prompt) {
@@ -44,6 +45,7 @@ int save(const Options& o, bool with_prompt) {
   }
   expect(!ids.empty(), "nothing to save: the prompt has no tokens");
   check_tokens(ids, loaded.model.decoder.vocab);
+  tell_beyond_context(loaded, static_cast<int64_t>(ids.size()));
   SavedState s{.model = identity(loaded)};
   {
     Progress progress("reading", static_cast<double>(ids.size()), "tokens");
@@ -73,6 +75,7 @@ int load(const Options& o) {
 }
 
 int fork(const Options& o) {
+  check_output(o.other, {o.file});
   const SavedState s = read_state(o.file);
   save_state(o.other, s.state, s.model, s.history, s.notes);
   show(s, o.other, o.common);

@@ -17,11 +17,9 @@ struct RwkvConfig {
   std::optional<float> norm_eps, layer_norm_epsilon;   // flash-linear-attention's, transformers'
   float head_size_divisor = 8;                         // the heads' output was divided by it before the group norm
   bool tie_word_embeddings = false, fuse_norm = true;
-  int context_length = 0;
   void visit(auto& v) {
     v.optional("norm_eps", norm_eps), v.optional("layer_norm_epsilon", layer_norm_epsilon), v.optional("tie_word_embeddings", tie_word_embeddings);
-    v.optional("fuse_norm", fuse_norm), v.optional("context_length", context_length);
-    v.optional("head_size_divisor", head_size_divisor);
+    v.optional("fuse_norm", fuse_norm), v.optional("head_size_divisor", head_size_divisor);
   }
 };
 
@@ -79,7 +77,6 @@ Model rwkv(const Value& config, const Scope& root, const std::string& file) {
   const int version = first.has("r_k") ? 7 : first.has("time_maa_x") ? 6 : first.has("ln_x.weight") ? 5 : 4;
   Model m;
   m.family = text("rwkv", version);
-  m.context = c.context_length;
   Decoder& d = m.decoder;
   const int D = d.width = size_of(root, "emb.weight", 1, file);
   d.vocab = size_of(root, "emb.weight", 0, file);

@@ -6,7 +6,11 @@ for p in "$@"; do
 done
 [ -n "$missing" ] || exit 0
 command -v apt-get >/dev/null || { echo "these packages are needed, and this is no Debian:$missing" >&2; exit 1; }
-root=; [ "$(id -u)" = 0 ] || root=sudo
+root=
+if [ "$(id -u)" != 0 ]; then
+  root=sudo
+  command -v sudo >/dev/null || { echo "packages are missing and there is no sudo here; as root: apt-get install$missing" >&2; exit 1; }
+fi
 echo "installing$missing" >&2
 export DEBIAN_FRONTEND=noninteractive
 $root apt-get update -qq && $root apt-get install -y -qq --no-install-recommends $missing >/dev/null

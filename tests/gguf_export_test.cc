@@ -123,7 +123,8 @@ TEST_P(GgufOwn, GivesTheReferencesLogitsAndStaysCloseInBlocks) {
   EXPECT_TRUE(quantise_model(out.path, again.path, DType::q8_0, "").own);
   EXPECT_EQ(read_text(again.path), read_text(out.path));
 }
-INSTANTIATE_TEST_SUITE_P(All, GgufOwn, testing::Values("griffin", "hawk", "rwkv4", "rwkv4_pth", "rwkv5", "gla", "retnet", "hgrn2"),
+INSTANTIATE_TEST_SUITE_P(All, GgufOwn, testing::Values("griffin", "hawk", "rwkv4", "rwkv4_pth", "rwkv5", "gla", "retnet", "hgrn2", "linear_attn",
+                                                              "gla_hybrid", "rwkv6_hybrid"),
                          [](const auto& i) { return i.param; });
 
 TEST(GgufOwn, HeadsGetSixBitsAndWhatIsSmallStaysF32) {

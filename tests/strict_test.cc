@@ -242,6 +242,50 @@ TEST(Sizes, AWindowOfNothingIsRefused) {
                 text("memory: sliding_window = ", window, " is not in 1..1073741824")) << name;
 }
 
+TEST(FlashLinearAttention, WhatItsConfigurationAsksForIsDoneOrNamed) {
+  const Tensors t = tensors("models/gla_hybrid");
+  const Value now = config_of("gla_hybrid");
+  auto attn = [&](Value v) { return error_of(t, with(now, {{"attn", std::move(v)}})); };
+  const Object good{{"layers", Array{1}}, {"num_heads", 4}, {"num_kv_heads", 2}, {"qkv_bias", true}, {"rope_theta", 500.0}};
+  auto but = [&](const char* key, Value v) {
+    Object o = good;
+    o[key] = std::move(v);
+    return attn(o);
+  };
+  EXPECT_EQ(attn(good), "no error");
+  EXPECT_EQ(attn(Array{good}), "no error");
+  EXPECT_EQ(attn("all"), "memory: attn: wanted an object or a list of them, found \"all\"");
+  EXPECT_EQ(attn(Object{}), "memory: attn: missing keys: layers, num_heads");
+  EXPECT_EQ(attn(Array{good, good}), "memory: attn: layer 1 is there twice");
+  EXPECT_EQ(but("layers", Array{3}), "memory: attn: layer 3 of 3");
+  EXPECT_EQ(but("layers", Array{-1}), "memory: attn: layer -1 of 3");
+  EXPECT_EQ(but("layers", 1), "memory: attn: wrong values: layers = 1");
+  EXPECT_EQ(but("num_heads", 0), "memory: attn: num_heads = 0 is not in 1..65536");
+  EXPECT_EQ(but("num_heads", 5), "memory: attn: num_heads = 5 does not divide hidden_size = 24");
+  EXPECT_EQ(but("num_kv_heads", 3), "memory: attn: num_key_value_heads = 3 does not divide num_attention_heads = 4");
+  EXPECT_EQ(but("window_size", 0), "memory: attn: window_size = 0 is not in 1..1073741824");
+  EXPECT_NE(but("rope_theta", -1.0), "no error");
+  EXPECT_NE(but("layers", Array{2}).find("model.layers.1.attn.gk_proj.0.weight"), std::string::npos) << but("layers", Array{2});
+  EXPECT_EQ(error_of(t, with(now, {{"feature_map", "taylor"}})),
+            "memory: feature_map = 'taylor'; known: [relu,sigmoid,logsigmoid,silu,swish,sqrelu,gelu]");
+  EXPECT_EQ(error_of(tensors("models/retnet_groups"), with(config_of("retnet_groups"), {{"feature_map", "gelu"}})),
+            "memory: feature_map = 'gelu'; known: [relu,relu2,sigmoid,silu,swish,tanh]");
+  EXPECT_EQ(error_of(tensors("models/linear_attn"), with(config_of("linear_attn"), {{"norm_feature_map", true}})),
+            "memory: norm_feature_map is not supported");
+  EXPECT_NE(error_of(tensors("models/linear_attn"), with(config_of("linear_attn"), {{"feature_map", "relu"}})).find("spare tensors"),
+            std::string::npos);
+  EXPECT_EQ(error_of(tensors("models/rwkv7_fla"), with(config_of("rwkv7_fla"), {{"attn", good}})),
+            "memory: attn: layers of softmax attention among those of RWKV-7 are not supported");
+}
+
+TEST(FlashLinearAttention, OnlySoftmaxAttentionWithoutAWindowHasALongestSequence) {
+  auto context = [](const char* name) { return build_model(config_of(name), source(tensors(text("models/", name))), "memory").context; };
+  EXPECT_EQ(context("gla"), 0);
+  EXPECT_EQ(context("retnet_groups"), 0);
+  EXPECT_EQ(context("gla_hybrid"), 2048);
+  EXPECT_EQ(context("rwkv6_hybrid"), 2048);
+}
+
 TEST(Sizes, LowerBoundsOfHgrn2MayBeAnyNumbers) {             // a softmax: what all layers have in common does not count
   Tensors t = tensors("models/hgrn2");
   const Value config = config_of("hgrn2");

@@ -73,7 +73,7 @@ void add_quantize(Command& root) {
   c.about("Writes a GGUF file with the metadata and tokenizer of IN. Norms, biases, convolution taps, decays and other small tensors "
           "stay f32; the matrix before the logits gets at least 6 bits; rows that a format's blocks do not divide fall back, with a line "
           "that says so. llama.cpp opens the file too, except for families that it has no architecture for: Griffin and Hawk, RWKV 4 and 5, GLA, "
-          "RetNet, HGRN2. Their files hold config.json and its names, and only headrace opens them.");
+          "RetNet, HGRN2, linear attention and hybrids with them. Their files hold config.json and its names, and only headrace opens them.");
   c.argument("IN", o->in, "a .gguf, a folder (Hugging Face), an RWKV .pth or .safetensors, or the name of a model that ships");
   c.argument("OUT", o->out, "the .gguf to write");
   c.choice("--type", o->type,

@@ -385,7 +385,8 @@ GgufExport to_gguf(const Value& config, const TensorFile& tensors, const std::st
     source.names = [&] { return tensors.names(); };
     const RwkvWriter writer = use_official_names(source, config, file);
     const bool seventh = static_cast<bool>(source.find("blocks.0.att.r_k"));
-    if (!seventh && !source.find("blocks.0.att.time_maa_x")) return own(config, tensors, name);   // RWKV 4 and 5
+    const bool sixth = static_cast<bool>(source.find("blocks.0.att.time_maa_x"));
+    if ((!seventh && !sixth) || config.find("attn")) return own(config, tensors, name);   // RWKV 4 and 5, and hybrids
     Writer w(seventh ? "rwkv7" : "rwkv6", name);
     rwkv(w, c, writer, source.find);
     return {std::move(w.metadata), std::move(w.tensors)};

@@ -1,10 +1,43 @@
 #include "mixers/linear_attention.h"
 
+#include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "base/error.h"
 
 namespace headrace {
+namespace {
+
+std::function<Tensor(const Tensor&)> feature(const std::string& name, const Scope& s, int key) {
+  static constexpr std::pair<const char*, Unary> plain[] = {
+      {"relu", Unary::relu}, {"sigmoid", Unary::sigmoid}, {"logsigmoid", Unary::log_sigmoid}, {"silu", Unary::silu}, {"swish", Unary::silu},
+      {"sqrelu", Unary::relu_squared}, {"relu2", Unary::relu_squared}, {"tanh", Unary::tanh}, {"gelu", Unary::gelu_tanh}};
+  for (const auto& [known, f] : plain)
+    if (name == known) return [f](const Tensor& x) { return unary(f, x); };
+  if (name == "elu") return [](const Tensor& x) { return exp(at_most(x, 0)) + unary(Unary::relu, x); };   // elu(x) + 1
+  if (name == "elementwise_product")
+    return [one = Linear::bind(s / "layer1", key, key, true), two = Linear::bind(s / "layer2", key, key, true)](const Tensor& x) {
+      const Tensor rows = x.contiguous_or_copy().view({x.dim(0) * x.dim(1), x.dim(2)});
+      auto y = linear(rows, {{one.weight, one.bias}, {two.weight, two.bias}});
+      return (y[0] * y[1]).view(x.shape());
+    };
+  if (!name.empty() && name != "identity") fail("linear attention has no feature map '", name, "'");
+  return {};
+}
+
+// Rows of a key head, once for each query head that reads it.
+Tensor repeated(const Tensor& x, int heads, int kv_heads) {
+  Shape shape = x.shape();
+  shape[0] = shape[0] / kv_heads * heads;
+  if (x.device() == Device::meta) return Tensor::empty(shape, DType::f32, Device::meta);
+  const Tensor from = copy_to(x, Device::cpu), to = Tensor::empty(shape);
+  const int64_t head = from.count() / kv_heads;
+  for (int h = 0; h < heads; ++h) std::copy_n(from.f32() + h / (heads / kv_heads) * head, head, to.f32() + h * head);
+  return copy_to(to, x.device());
+}
+
+}  // namespace
 
 LinearAttention LinearAttention::bind(const Scope& s, Options o, Gate gate) {
   const int D = o.width, Q = o.heads * o.key, K = o.kv_heads * o.key, V = o.kv_heads * o.value, A = o.heads * o.value;
@@ -22,9 +55,10 @@ LinearAttention LinearAttention::bind(const Scope& s, Options o, Gate gate) {
   };
   if (o.taps > 0) m.q_conv = conv(qn, Q), m.k_conv = conv(kn, K), m.v_conv = conv(vn, V);
   // The norm is named for what follows it.
-  const Scope n = o.output_gate && !s.has("g_norm.weight") ? s / "g_norm_swish_gate" : s / "g_norm";
+  const Scope n = o.output_gate && !s.has("g_norm.weight") ? s / "g_norm_swish_gate" : s / o.norm_name;
   m.norm = {.eps = o.norm_eps};
   if (o.norm_weight) m.norm.weight = n("weight", {o.norm_by_head ? o.value : A});
+  m.q_feature = feature(o.feature, s / "feature_map_q", o.key), m.k_feature = feature(o.feature, s / "feature_map_k", o.key);
   return m;
 }
 
@@ -37,6 +71,7 @@ Tensor LinearAttention::operator()(const Tensor& x, Pass p) const {
   };
   convolved(qkvg[0], q_conv, "q_conv"), convolved(qkvg[1], k_conv, "k_conv"), convolved(qkvg[2], v_conv, "v_conv");
   Inputs in{qkvg[0].view({N, H, o.key}), qkvg[1].view({N, G, o.key}), qkvg[2].view({N, G, o.value}), {}};
+  if (q_feature) in.q = q_feature(in.q), in.k = k_feature(in.k);
   gate(x, in, p);
   const float scale = 1 / std::sqrt(static_cast<float>(o.key));
   Tensor y = linear_scan({.q = in.q, .k = in.k, .v = in.v, .log_decay = in.log_decay, .scale = scale}, p.slot("scan"));
@@ -50,6 +85,7 @@ std::string LinearAttention::text(const Options& o) {
   if (o.kv_heads != o.heads) s += headrace::text(", kv=", o.kv_heads);
   s += headrace::text(", key=", o.key, ", value=", o.value);
   if (o.taps > 0) s += headrace::text(", conv=", o.taps);
+  if (!o.feature.empty()) s += headrace::text(", feature=", o.feature);
   return s + ")";
 }
 
@@ -63,10 +99,13 @@ LinearAttention::Gate retention(int heads, Rope rope, Device device) {
   };
 }
 
-LinearAttention::Gate gla(const Scope& s, int width, int rank, int heads, int key, float normalizer) {
-  return [down = Linear::bind(s / "gk_proj" / 0, width, rank), up = Linear::bind(s / "gk_proj" / 1, rank, int64_t{heads} * key, true), heads, key,
-          normalizer](const Tensor& x, LinearAttention::Inputs& in, Pass) {
-    in.log_decay = (1 / normalizer * log_sigmoid(up(down(x)))).view({x.dim(0), heads, key});
+LinearAttention::Gate gla(const Scope& s, const LinearAttention::Options& o, int rank, std::optional<float> least) {
+  const int H = o.heads, G = o.kv_heads, K = o.key;
+  const Scope g = s / "gk_proj";
+  Linear up{H == G ? g.matrix("1.weight", {G * K, rank}) : repeated(g("1.weight", {G * K, rank}), H, G), repeated(g("1.bias", {G * K}), H, G)};
+  return [down = Linear::bind(g / 0, o.width, rank), up = std::move(up), H, K, least](const Tensor& x, LinearAttention::Inputs& in, Pass) {
+    const Tensor log_decay = 1.f / 16 * log_sigmoid(up(down(x)));
+    in.log_decay = (least ? at_least(log_decay, *least) : log_decay).view({x.dim(0), H, K});
   };
 }
 

@@ -15,5 +15,6 @@ Model rwkv(const Value& config, const Scope& scope, const std::string& file);   
 Model gla(const Value& config, const Scope& scope, const std::string& file);     // fla.cc
 Model retnet(const Value& config, const Scope& scope, const std::string& file);  // fla.cc
 Model hgrn2(const Value& config, const Scope& scope, const std::string& file);   // fla.cc
+Model linear_attn(const Value& config, const Scope& scope, const std::string& file);   // fla.cc
 
 }  // namespace headrace

@@ -1,11 +1,12 @@
-// The linear attentions of flash-linear-attention with its block: x += mixer(attn_norm(x)); x += swiglu(mlp_norm(x)).
-// gla: 2312.06635; retnet: 2307.08621; hgrn2: 2404.07904.
+// The linear attentions of flash-linear-attention with its block: x += mixer(attn_norm(x)); x += swiglu(mlp_norm(x)); some
+// layers may be softmax attention. gla: 2312.06635; retnet: 2307.08621; hgrn2: 2404.07904; linear_attn: 2006.16236.
 #include <algorithm>
 #include <cmath>
 
 #include "base/error.h"
 #include "mixers/linear_attention.h"
 #include "models/families.h"
+#include "models/fla_attention.h"
 #include "models/rope.h"
 
 namespace headrace {
@@ -17,20 +18,20 @@ struct FlaConfig {
   std::optional<int> num_heads, num_kv_heads, intermediate_size, hidden_ratio, expand_ratio;
   std::optional<float> clamp_min;
   std::optional<std::string> feature_map;
-  std::optional<Value> attn;
   std::optional<int> attnres_block_size;
   double expand_k = 1, expand_v = 1;
-  int conv_size = 4, gate_low_rank_dim = 16, max_position_embeddings = 0;
+  int conv_size = 4, gate_low_rank_dim = 16;
   bool use_short_conv = false, use_output_gate = true, use_lower_bound = true, tie_word_embeddings = false;
-  bool elementwise_affine = true;
+  bool elementwise_affine = true, norm_q = false, norm_k = false, norm_feature_map = false, tie_feature_map_qk = false;
   float norm_eps = 1e-6f;
   void visit(auto& v) {
     v("model_type", model_type), v("vocab_size", vocab_size), v("hidden_size", hidden_size), v("num_hidden_layers", num_hidden_layers);
     v.optional("num_heads", num_heads), v.optional("num_kv_heads", num_kv_heads), v.optional("intermediate_size", intermediate_size);
     v.optional("hidden_ratio", hidden_ratio), v.optional("expand_ratio", expand_ratio), v.optional("clamp_min", clamp_min);
-    v.optional("feature_map", feature_map), v.optional("attn", attn), v.optional("attnres_block_size", attnres_block_size);
+    v.optional("feature_map", feature_map), v.optional("attnres_block_size", attnres_block_size);
     v.optional("expand_k", expand_k), v.optional("expand_v", expand_v), v.optional("conv_size", conv_size);
-    v.optional("gate_low_rank_dim", gate_low_rank_dim), v.optional("max_position_embeddings", max_position_embeddings);
+    v.optional("gate_low_rank_dim", gate_low_rank_dim), v.optional("norm_q", norm_q), v.optional("norm_k", norm_k);
+    v.optional("norm_feature_map", norm_feature_map), v.optional("tie_feature_map_qk", tie_feature_map_qk);
     v.optional("use_short_conv", use_short_conv), v.optional("use_output_gate", use_output_gate), v.optional("use_lower_bound", use_lower_bound);
     v.optional("tie_word_embeddings", tie_word_embeddings), v.optional("norm_eps", norm_eps), v.optional("hidden_act", hidden_act);
     v.optional("elementwise_affine", elementwise_affine);
@@ -42,9 +43,17 @@ FlaConfig read(const Value& config, const std::string& file) {
   check_size(file, "num_hidden_layers", c.num_hidden_layers, 4096);
   check_size(file, "hidden_size", c.hidden_size), check_size(file, "vocab_size", c.vocab_size);
   check_size(file, "conv_size", c.conv_size, 64), check_size(file, "gate_low_rank_dim", c.gate_low_rank_dim);
-  expect(!c.attn, file, ": attn: layers of softmax attention among those of ", c.model_type, " are not supported");
-  expect(!c.feature_map, file, ": feature_map = '", *c.feature_map, "' is not supported");
-  expect(!c.clamp_min, file, ": clamp_min is not supported");
+  const bool linear = c.model_type == "linear_attn";
+  // Each of the package's layers looks its names up elsewhere; transformers' gelu is another than the package's own.
+  using Names = std::vector<std::string>;
+  const Names known = linear ? Names{"elementwise_product", "elu", "relu", "identity"}
+                      : c.model_type == "retnet" ? Names{"relu", "relu2", "sigmoid", "silu", "swish", "tanh"}
+                                                 : Names{"relu", "sigmoid", "logsigmoid", "silu", "swish", "sqrelu", "gelu"};
+  expect(!c.feature_map || std::find(known.begin(), known.end(), *c.feature_map) != known.end(), file, ": feature_map = '",
+         c.feature_map.value_or(""), "'; known: ", known);
+  for (const auto& [key, asked] : {std::pair{"norm_q", c.norm_q}, {"norm_k", c.norm_k}, {"norm_feature_map", c.norm_feature_map},
+                                   {"tie_feature_map_qk", c.tie_feature_map_qk}})
+    expect(!linear || !asked, file, ": ", key, " is not supported");
   expect(!c.attnres_block_size, file, ": attnres_block_size is not supported");
   expect(c.hidden_act == "swish" || c.hidden_act == "silu", file, ": hidden_act = '", c.hidden_act, "'; known: swish");
   if (!c.intermediate_size) {
@@ -66,23 +75,29 @@ LinearAttention::Options options(const FlaConfig& c, const std::string& file) {
   return {.name = c.model_type, .width = c.hidden_size, .heads = H, .kv_heads = G,
           .key = static_cast<int>(keys) / H, .value = static_cast<int>(values) / H,
           .norm_eps = c.norm_eps, .taps = c.use_short_conv ? c.conv_size : 0, .output_gate = c.use_output_gate,
-          .norm_weight = c.elementwise_affine};
+          .norm_weight = c.elementwise_affine, .feature = c.feature_map.value_or("")};
 }
 
 template <class Bind>                                  // LinearAttention bind(scope of a layer's mixer, layer)
-Model stack(const FlaConfig& c, const Scope& root, Bind bind) {
+Model stack(const FlaConfig& c, const Value& config, const Scope& root, const std::string& file, Bind bind) {
+  const FlaAttention softmax = fla_attention(config, c.num_hidden_layers, c.hidden_size, file);
   const Scope s = root / "model";
   const int D = c.hidden_size, F = *c.intermediate_size;
   Model m;
-  m.context = c.max_position_embeddings;
+  m.context = softmax.context;
   Decoder& d = m.decoder;
   d.vocab = c.vocab_size, d.width = D;
   d.embed = s.matrix("embeddings.weight", {c.vocab_size, D});
   for (int l = 0; l < c.num_hidden_layers; ++l) {
     const Scope b = s / "layers" / l, f = b / "mlp";
-    LinearAttention mixer = bind(b / "attn", l);
-    std::string text = LinearAttention::text(mixer.o);
-    Layer attend = residual(std::move(text), Norm::rms(b / "attn_norm", D, c.norm_eps), sublayer(std::move(mixer)));
+    Norm pre = Norm::rms(b / "attn_norm", D, c.norm_eps);
+    Layer attend;
+    if (const auto o = softmax.layers.find(l); o != softmax.layers.end()) {
+      attend = residual(AttentionMixer::text(o->second), std::move(pre), sublayer(AttentionMixer::bind(b / "attn", o->second)));
+    } else {
+      LinearAttention mixer = bind(b / "attn", l);
+      attend = residual(LinearAttention::text(mixer.o), std::move(pre), sublayer(std::move(mixer)));
+    }
     GatedMlp mlp{Linear::bind(f / "gate_proj", D, F), Linear::bind(f / "up_proj", D, F), Linear::bind(f / "down_proj", F, D)};
     d.layers.push_back(std::move(attend) + residual("swiglu", Norm::rms(b / "mlp_norm", D, c.norm_eps), sublayer(std::move(mlp))));
   }
@@ -97,8 +112,9 @@ Model gla(const Value& config, const Scope& root, const std::string& file) {
   auto c = read(config, file);
   if (!config.find("expand_k")) c.expand_k = 0.5;
   auto o = options(c, file);
-  expect(o.kv_heads == o.heads, file, ": num_kv_heads = ", o.kv_heads, ": gla with fewer heads of keys than num_heads is not supported");
-  return stack(c, root, [&](const Scope& s, int) { return LinearAttention::bind(s, o, gla(s, o.width, c.gate_low_rank_dim, o.heads, o.key)); });
+  return stack(c, config, root, file, [&](const Scope& s, int) {
+    return LinearAttention::bind(s, o, gla(s, o, c.gate_low_rank_dim, c.clamp_min));
+  });
 }
 
 Model retnet(const Value& config, const Scope& root, const std::string& file) {
@@ -106,7 +122,20 @@ Model retnet(const Value& config, const Scope& root, const std::string& file) {
   if (!config.find("expand_v")) c.expand_v = 2;
   auto o = options(c, file);
   Rope rope = read_rope(config, o.key, file);
-  return stack(c, root, [&](const Scope& s, int) { return LinearAttention::bind(s, o, retention(o.heads, rope, root.source().device)); });
+  return stack(c, config, root, file, [&](const Scope& s, int) {
+    return LinearAttention::bind(s, o, retention(o.heads, rope, root.source().device));
+  });
+}
+
+Model linear_attn(const Value& config, const Scope& root, const std::string& file) {
+  auto c = read(config, file);
+  if (!c.feature_map) c.feature_map = "elementwise_product";
+  c.use_output_gate = c.use_short_conv = false;
+  auto o = options(c, file);
+  o.norm_name = "norm";
+  return stack(c, config, root, file, [&](const Scope& s, int) {
+    return LinearAttention::bind(s, o, undecayed());
+  });
 }
 
 Model hgrn2(const Value& config, const Scope& root, const std::string& file) {
@@ -131,7 +160,7 @@ Model hgrn2(const Value& config, const Scope& root, const std::string& file) {
     for (int i = 0; i < D; ++i) most[i] = std::max(most[i], bound(l, i));
   for (int l = 0; there && l < L; ++l)
     for (int i = 0; i < D; ++i) total[i] += std::exp(bound(l, i) - most[i]);
-  return stack(c, root, [&](const Scope& s, int l) {
+  return stack(c, config, root, file, [&](const Scope& s, int l) {
     if (!bounds || l == 0) return LinearAttention::bind(s, o, hgrn2({}, {}));
     std::vector<float> log_bound(static_cast<size_t>(D)), above(static_cast<size_t>(D));
     for (int i = 0; there && i < D; ++i) {

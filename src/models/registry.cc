@@ -12,7 +12,7 @@ constexpr Family table[] = {
     {"gemma", gemma}, {"gemma2", gemma}, {"gemma3_text", gemma}, {"gpt2", gpt2}, {"phi3", phi3},
     {"mamba", mamba}, {"falcon_mamba", mamba}, {"mamba2", mamba2}, {"recurrent_gemma", recurrent_gemma},
     {"rwkv", rwkv}, {"rwkv4", rwkv}, {"rwkv5", rwkv}, {"rwkv6", rwkv}, {"rwkv7", rwkv},
-    {"gla", gla}, {"retnet", retnet}, {"hgrn2", hgrn2},
+    {"gla", gla}, {"retnet", retnet}, {"hgrn2", hgrn2}, {"linear_attn", linear_attn},
 };
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include "mixers/rwkv7.h"
 #include "mixers/rwkv_channel_mix.h"
 #include "models/families.h"
+#include "models/fla_attention.h"
 #include "models/rwkv_names.h"
 
 namespace headrace {
@@ -66,14 +67,29 @@ Mixer time_mix(int version, int layer, const Scope& att, int width, const RwkvCo
   return mixer<Rwkv7>(att, o);
 }
 
+// flash-linear-attention's, under the official names that its own became.
+Mixer softmax_attention(const Scope& att, const AttentionMixer::Options& o) {
+  const int keys = o.kv_heads * o.head_dim;
+  return {AttentionMixer::text(o), sublayer(AttentionMixer{.o = o, .q = Linear::bind(att / "q_proj", o.width, o.width, o.qkv_bias),
+                                                           .k = Linear::bind(att / "key", o.width, keys, o.qkv_bias),
+                                                           .v = Linear::bind(att / "value", o.width, keys, o.qkv_bias),
+                                                           .out = Linear::bind(att / "output", o.width, o.width)})};
+}
+
 }  // namespace
 
 Model rwkv(const Value& config, const Scope& root, const std::string& file) {
   auto c = read_config<RwkvConfig>(config, file);
   const RwkvWriter writer = use_official_names(root.source(), config, file);
   const float eps = c.norm_eps ? *c.norm_eps : c.layer_norm_epsilon.value_or(1e-5f);
-  const Scope blocks = root / "blocks", first = blocks / 0 / "att";
+  const Scope blocks = root / "blocks";
   expect(root.has("emb.weight"), file, ": tensor emb.weight is missing; without a config.json a model must be RWKV by its official names");
+  int layers = 0;
+  while ((blocks / layers).has("ln1.weight")) ++layers;
+  const FlaAttention softmax = fla_attention(config, layers, size_of(root, "emb.weight", 1, file), file);
+  int mixed = 0;                                       // the first layer that is RWKV
+  while (softmax.layers.contains(mixed)) ++mixed;
+  const Scope first = blocks / mixed / "att";
   const int version = first.has("r_k") ? 7 : first.has("time_maa_x") ? 6 : first.has("ln_x.weight") ? 5 : 4;
   Model m;
   m.family = text("rwkv", version);
@@ -83,9 +99,13 @@ Model rwkv(const Value& config, const Scope& root, const std::string& file) {
   d.embed = root.matrix("emb.weight", {d.vocab, D});
   if (writer != RwkvWriter::fla || (blocks / 0).has("ln0.weight")) d.embed_norm = layer_norm_of(blocks / 0 / "ln0", D, eps);
   using Kind = RwkvChannelMix::Kind;
-  for (int l = 0; (blocks / l).has("ln1.weight"); ++l) {
+  expect(version != 7 || softmax.layers.empty(), file, ": attn: layers of softmax attention among those of RWKV-7 are not supported");
+  m.context = softmax.context;
+  for (int l = 0; l < layers; ++l) {
     const Scope b = blocks / l, ffn = b / "ffn";
-    Mixer time = time_mix(version, l, b / "att", D, c, writer, file);
+    const auto attends = softmax.layers.find(l);
+    Mixer time = attends != softmax.layers.end() ? softmax_attention(b / "att", attends->second)
+                                                 : time_mix(version, l, b / "att", D, c, writer, file);
     RwkvChannelMix channel = RwkvChannelMix::bind(ffn, {.width = D, .hidden = size_of(ffn, "key.weight", 0, file),
                                                         .kind = version == 7 ? Kind::plain : version == 6 ? Kind::maa : Kind::share});
     d.layers.push_back(residual(std::move(time.text), layer_norm_of(b / "ln1", D, eps), std::move(time.run)) +

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """Tiny models of flash-linear-attention (config.json and tensor names as that package writes them), with logits.
 
-    OMP_NUM_THREADS=1 python tests/oracle/make_fla_fixtures.py [gla hgrn2 retnet rwkv6_fla rwkv7_fla]
+    OMP_NUM_THREADS=1 python tests/oracle/make_fla_fixtures.py [gla hgrn2 retnet ... linear_attn_elu]
 
 The package's own models compute the logits on a CPU in float32, their Triton kernels under Triton's interpreter (a stand-in
-driver, recurrent kernels); only RWKV-7 beyond 63 tokens takes a plain recurrence in place of the chunk kernel.
+driver, recurrent kernels); only RWKV-7 beyond 63 tokens takes a plain recurrence in place of the chunk kernel, and softmax
+attention in hybrids torch's in place of flash-attn's (the package's RWKV-7 cannot run as a hybrid: 0.6.0 takes v_first from a layer of attention).
 Needs triton 3.6.0, fla-core and flash-linear-attention 0.6.0, numpy 2.2 (the interpreter fails with 2.4).
 """
 import os, re, sys
@@ -28,7 +29,7 @@ class Driver:
 triton.runtime.driver.set_active(Driver())
 Autotuner._bench = lambda self, *a, **k: 1.0
 del sys.modules["fla"]                          # make_model_fixtures hides it
-import fla.layers.rwkv7, fla.models as models
+import fla.layers.attn, fla.layers.rwkv7, fla.models as models
 
 def rwkv7_recurrence(r, w, k, v, a, b, scale, initial_state=None, **_):
     S, out = torch.zeros(*k.shape[0:1], k.shape[2], k.shape[3], v.shape[3], dtype=torch.float64), []
@@ -41,12 +42,27 @@ def rwkv7_recurrence(r, w, k, v, a, b, scale, initial_state=None, **_):
 
 fla.layers.rwkv7.chunk_rwkv7 = rwkv7_recurrence
 
+def softmax_attention(q, k, v, causal, window_size):
+    q, k, v = (x.transpose(1, 2) for x in (q, k, v)); T = q.shape[2]; d = torch.arange(T)[:, None] - torch.arange(T)
+    seen = (d >= 0) & (d <= (window_size[0] if window_size[0] >= 0 else T))
+    return torch.nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=seen, enable_gqa=True).transpose(1, 2)
+
+fla.layers.attn.flash_attn_func = softmax_attention
+
 small = dict(**ids, hidden_size=32, intermediate_size=32, num_hidden_layers=2, fuse_cross_entropy=False)
+attn = lambda *layers, **k: dict(layers=list(layers), num_heads=4, num_kv_heads=2, **k)
 MODELS = {
  "gla": ("GLA", dict(**small, num_heads=2)),                                     # K = 8, V = 16
  "hgrn2": ("HGRN2", dict(**small, expand_ratio=16)),
+ "gla_groups": ("GLA", dict(**small, num_heads=4, num_kv_heads=2, feature_map="relu", use_short_conv=True, clamp_min=-0.1)),
+ "gla_hybrid": ("GLA", dict(**{**small, "hidden_size": 24, "num_hidden_layers": 3}, num_heads=2, attn=attn(1, qkv_bias=True, rope_theta=500.0))),
+ "hgrn2_hybrid": ("HGRN2", dict(**{**small, "num_hidden_layers": 3}, expand_ratio=16, attn=[attn(0, window_size=14), attn(2)])),
+ "linear_attn": ("LinearAttention", dict(**small, num_heads=4, num_kv_heads=2)),
+ "linear_attn_elu": ("LinearAttention", dict(**small, num_heads=2, feature_map="elu")),
+ "retnet_groups": ("RetNet", dict(**{**small, "hidden_size": 24}, num_heads=2, num_kv_heads=1, feature_map="relu2", attn=attn(1, window_size=14))),
  "retnet": ("RetNet", dict(**{**small, "hidden_size": 24}, num_heads=2)),         # K = 12, V = 24
  "rwkv6_fla": ("RWKV6", dict(**small, expand_k=1.0, num_heads=2, proj_low_rank_dim=8, gate_low_rank_dim=6)),
+ "rwkv6_hybrid": ("RWKV6", dict(**small, expand_k=1.0, num_heads=2, proj_low_rank_dim=8, gate_low_rank_dim=6, attn=attn(0, qkv_bias=True))),
  "rwkv7_fla": ("RWKV7", dict(**{**small, "num_hidden_layers": 3}, head_dim=16, decay_low_rank_dim=8, a_low_rank_dim=6, v_low_rank_dim=4, gate_low_rank_dim=12)),
 }
 

@@ -12,6 +12,8 @@
 
 #include "base/error.h"
 #include "base/random.h"
+#include "ops/kernels.h"
+#include "ops/ops.h"
 #include "ops/sequence.h"
 
 namespace headrace {

@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "ops/ops.h"
 #include "ops/sequence.h"
 
 using namespace headrace;

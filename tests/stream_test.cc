@@ -10,6 +10,7 @@
 #include "base/parallel.h"
 #include "io/safetensors.h"
 #include "model_logits.h"
+#include "ops/kernels.h"
 #include "run/load.h"
 
 namespace headrace {

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "cli/common.h"
+#include "ops/kernels.h"
 #include "cli/tokens.h"
 #include "cli/verbs.h"
 #include "io/safetensors.h"

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "cpu/kernels.h"
+#include "ops/kernels/attention.h"
 #include "cpu/tasks.h"
 
 #undef HWY_TARGET_INCLUDE

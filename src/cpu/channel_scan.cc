@@ -5,6 +5,8 @@
 #include <vector>
 
 #include "cpu/kernels.h"
+#include "ops/kernels/diag_scan.h"
+#include "ops/kernels/short_conv.h"
 #include "cpu/tasks.h"
 
 #undef HWY_TARGET_INCLUDE

@@ -58,6 +58,76 @@ void Unary(headrace::Unary f, float p, Rows x, Rows y) {
   }
 }
 
+// dx = dy slope(x)
+template <class F>
+void map_backward(Rows x, Rows dy, Rows dx, F slope) {
+  auto part = [&](int64_t i, int64_t at, int64_t n) {
+    strips(n, [&](auto s) { s.store(hn::Mul(s.load(dy[i] + at), slope(s.load(x[i] + at))), dx[i] + at); });
+  };
+  if (x.rows == 1 || (adjacent(x) && adjacent(dy) && adjacent(dx))) over_columns(x.rows * x.cols, costly, part);
+  else over(x.rows, x.cols, costly, part);
+}
+V one_minus_square(V v) { return hn::NegMulAdd(v, v, set(1)); }
+V gate_slope(V s) { return hn::NegMulAdd(s, s, s); }                     // s (1 - s)
+V one_if(hn::Mask<D> m) { return hn::IfThenElseZero(m, set(1)); }
+
+void UnaryBackward(headrace::Unary f, float p, Rows x, Rows dy, Rows dx) {
+  using enum headrace::Unary;
+  const V P = set(p);
+  auto go = [&](auto slope) { map_backward(x, dy, dx, slope); };
+  switch (f) {
+    case scale: return go([=](V) { return P; });
+    case negate: return go([](V) { return set(-1); });
+    case at_least: return go([=](V v) { return one_if(hn::Gt(v, P)); });
+    case at_most: return go([=](V v) { return one_if(hn::Lt(v, P)); });
+    case relu: return go([](V v) { return one_if(hn::Gt(v, set(0))); });
+    case relu_squared: return go([](V v) { return hn::Mul(set(2), hn::Max(set(0), v)); });
+    case headrace::Unary::sqrt: return go([](V v) { return hn::Div(set(0.5f), hn::Sqrt(v)); });
+    case headrace::Unary::exp: return go([](V v) { return hn::IfThenElse(hn::Gt(v, set(88.72283f)), set(HUGE_VALF), exp_of(v)); });
+    case headrace::Unary::tanh: return go([](V v) { return one_minus_square(tanh_of(v)); });
+    case softcap: return go([=](V v) { return one_minus_square(tanh_of(hn::Div(v, P))); });
+    case sigmoid: return go([](V v) { return gate_slope(sigmoid_of(v)); });
+    case silu: return go([](V v) { V s = sigmoid_of(v); return hn::MulAdd(v, gate_slope(s), s); });
+    case gelu_tanh: return go([](V v) {
+      V square = hn::Mul(v, v), s = sigmoid_of(hn::Mul(hn::Mul(set(1.5957691216f), v), hn::MulAdd(set(0.044715f), square, set(1))));
+      V inner = hn::Mul(set(1.5957691216f), hn::MulAdd(set(3 * 0.044715f), square, set(1)));
+      return hn::MulAdd(hn::Mul(v, gate_slope(s)), inner, s);
+    });
+    case gelu_erf: return go([](V v) {
+      V density = hn::Mul(set(0.39894228f), exp_of(hn::Mul(set(-0.5f), hn::Mul(v, v))));
+      return hn::MulAdd(v, density, gaussian_of(v));
+    });
+    case softplus: return go([](V v) { return sigmoid_of(v); });
+    case log_sigmoid: return go([](V v) { return sigmoid_of(hn::Neg(v)); });
+    case sqrt_one_minus_exp: return go([=](V v) {                          // at most 1000 p, as RecurrentGemma trains it
+      V e = hn::Mul(P, v), rest = hn::Neg(hn::Expm1(D(), hn::Max(set(-100.f), e)));
+      return hn::Div(hn::Neg(hn::Mul(P, exp_of(e))), hn::Sqrt(hn::Max(set(1e-6f), hn::Mul(set(4), rest))));
+    });
+  }
+}
+
+// Sums over rows: every thread takes columns, rows in order, so that sums repeat on any number of threads.
+void Sum(Rows x, bool over_rows, float* y) {
+  if (!over_rows)
+    return over(x.rows, x.cols, cheap, [&](int64_t i, int64_t, int64_t n) {
+      V sum = set(0);
+      strips(n, [&](auto s) { sum = hn::Add(sum, s.only(s.load(x[i]))); });
+      y[i] = sum_of(sum);
+    });
+  parallel((x.cols + 63) / 64, std::max<int64_t>(1, cheap / std::max<int64_t>(1, 64 * x.rows)), [&](int64_t b, int64_t e, int) {
+    const int64_t from = b * 64, n = std::min(x.cols, e * 64) - from;
+    std::fill(y + from, y + from + n, 0.f);
+    for (int64_t block = 0; block < x.rows; block += 32) {                  // sums of 32 rows are added to the whole: less is rounded away
+      const int64_t end = std::min(x.rows, block + 32);
+      strips(n, [&](auto s) {
+        V sum = set(0);
+        for (int64_t i = block; i < end; ++i) sum = hn::Add(sum, s.load(x[i] + from));
+        s.store(hn::Add(s.load(y + from), sum), y + from);
+      });
+    }
+  });
+}
+
 template <class F>
 void map2(Rows a, Rows b, Rows y, int64_t grain, F f) {
   if (b.cols == 1 && a.cols != 1)
@@ -151,10 +221,13 @@ void BlockLinear(Rows x, const float* w, const float* b, int blocks, Rows y) {
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
+#include <algorithm>
 #include <cstring>
 namespace headrace::cpu {
 
 HWY_EXPORT(Unary);
+HWY_EXPORT(UnaryBackward);
+HWY_EXPORT(Sum);
 HWY_EXPORT(Binary);
 HWY_EXPORT(Lerp);
 HWY_EXPORT(Mix);
@@ -163,6 +236,8 @@ HWY_EXPORT(ScaleHeads);
 HWY_EXPORT(BlockLinear);
 
 void unary(headrace::Unary f, float p, Rows x, Rows y) { HWY_DYNAMIC_DISPATCH(Unary)(f, p, x, y); }
+void unary_backward(headrace::Unary f, float p, Rows x, Rows dy, Rows dx) { HWY_DYNAMIC_DISPATCH(UnaryBackward)(f, p, x, dy, dx); }
+void sum(Rows x, bool over_rows, float* y) { HWY_DYNAMIC_DISPATCH(Sum)(x, over_rows, y); }
 void binary(headrace::Binary f, Rows a, Rows b, Rows y) { HWY_DYNAMIC_DISPATCH(Binary)(f, a, b, y); }
 void lerp(Rows a, Rows b, Rows t, Rows y) { HWY_DYNAMIC_DISPATCH(Lerp)(a, b, t, y); }
 void mix(Rows a, Rows b, Rows t, float* y) { HWY_DYNAMIC_DISPATCH(Mix)(a, b, t, y); }

@@ -8,6 +8,8 @@ void linear(Rows x, std::span<const LinearPart> parts);                         
 void embedding(const Tensor& table, std::span<const int32_t> ids, Rows y);
 void unary(Unary f, float parameter, Rows x, Rows y);                                     // elementwise.cc
 void binary(Binary f, Rows a, Rows b, Rows y);
+void unary_backward(Unary f, float parameter, Rows x, Rows dy, Rows dx);
+void sum(Rows x, bool over_rows, float* y);
 void lerp(Rows a, Rows b, Rows t, Rows y);
 void mix(Rows a, Rows b, Rows t, float* y);
 void where_starts(std::span<const int32_t> positions, float value, Rows x, Rows y);
@@ -17,6 +19,7 @@ void scale_heads(Rows x, Rows s, int heads, Rows y);
 void rms_norm(Rows x, const float* w, float offset, float eps, int groups, Rows y);       // norm.cc
 void layer_norm(Rows x, const float* w, const float* b, float eps, int groups, Rows y);
 void l2_norm(Rows x, float eps, bool clamp, int groups, Rows y);
+void norm_backward(const NormBackward& args);
 void rope(const RopeArgs& args);
 void append_keys(const float* k, int64_t k_stride, const float* v, int64_t v_stride, int kv_heads, int key, int value,
                  const Sequences& sequences, const KeyPages* keys);                       // attention.cc
@@ -24,6 +27,8 @@ void attention(const AttentionArgs& args);
 void linear_scan(const LinearScanArgs& args);                                             // scan.cc
 void diag_scan(const DiagScanArgs& args);                                                 // channel_scan.cc
 void short_conv(const ShortConvArgs& args);
+void product(const MatrixProduct& args);                                                  // product.cc
+void embedding_backward(std::span<const int32_t> ids, Rows dy, Rows dtable);
 
 Peak peak();                                                                              // peak.cc
 const char* instructions();

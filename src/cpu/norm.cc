@@ -62,6 +62,33 @@ void L2Norm(Rows x, float eps, bool clamp, int groups, Rows y) {
   });
 }
 
+void NormBackward(const headrace::NormBackward& a) {
+  const bool layer = a.kind == NormKind::layer, l2 = a.kind == NormKind::l2 || a.kind == NormKind::l2_clamped;
+  rows_in_groups(a.x, a.groups, [&](int64_t i, int64_t at, int64_t n) {
+    const float *x = a.x[i] + at, *dy = a.dy[i] + at, *w = a.w ? a.w + at : nullptr;
+    const V one_over = set(1 / static_cast<float>(n)), offset = set(a.offset);
+    V sum = set(0), square = set(0), g_sum = set(0), g_xhat = set(0);
+    if (layer) strips(n, [&](auto s) { sum = hn::Add(sum, s.load(x)); });
+    const V mean = hn::Mul(set(sum_of(sum)), one_over);
+    auto g = [&](auto s) { V d = s.load(dy); return w ? hn::Mul(d, hn::Add(s.load(w), offset)) : d; };
+    auto centred = [&](auto s) { return s.only(hn::Sub(s.load(x), mean)); };
+    strips(n, [&](auto s) {
+      V d = centred(s), v = s.only(g(s));
+      square = hn::MulAdd(d, d, square), g_xhat = hn::MulAdd(v, d, g_xhat), g_sum = hn::Add(g_sum, v);
+    });
+    const float total = sum_of(square);
+    const bool clamped = a.kind == NormKind::l2_clamped && std::sqrt(total) < a.eps;
+    const float r = clamped ? 1 / a.eps : a.kind == NormKind::l2_clamped ? 1 / std::sqrt(total) : 1 / std::sqrt((l2 ? total : total / static_cast<float>(n)) + a.eps);
+    const V R = set(r), mean_g = layer ? hn::Mul(set(sum_of(g_sum)), one_over) : set(0);
+    const V along = clamped ? set(0) : set(sum_of(g_xhat) * r / (l2 ? 1.f : static_cast<float>(n)));
+    strips(n, [&](auto s) {
+      const V xhat = hn::Mul(centred(s), R);
+      if (a.dy_xhat.data) s.store(hn::Mul(s.load(dy), xhat), a.dy_xhat[i] + at);
+      s.store(hn::Mul(R, hn::NegMulAdd(xhat, along, hn::Sub(g(s), mean_g))), a.dx[i] + at);
+    });
+  });
+}
+
 // cos and sin lie per token: [N][rotary/2] each.
 void Turn(const RopeArgs& a, const float* cosine, const float* sine) {
   const int64_t half = a.rotary / 2, N = static_cast<int64_t>(a.positions.size());
@@ -99,12 +126,14 @@ namespace headrace::cpu {
 HWY_EXPORT(RmsNorm);
 HWY_EXPORT(LayerNorm);
 HWY_EXPORT(L2Norm);
+HWY_EXPORT(NormBackward);
 HWY_EXPORT(Turn);
 
 void rms_norm(Rows x, const float* w, float offset, float eps, int groups, Rows y) { HWY_DYNAMIC_DISPATCH(RmsNorm)(x, w, offset, eps, groups, y); }
 void layer_norm(Rows x, const float* w, const float* b, float eps, int groups, Rows y) {
   HWY_DYNAMIC_DISPATCH(LayerNorm)(x, w, b, eps, groups, y);
 }
+void norm_backward(const headrace::NormBackward& a) { HWY_DYNAMIC_DISPATCH(NormBackward)(a); }
 void l2_norm(Rows x, float eps, bool clamp, int groups, Rows y) { HWY_DYNAMIC_DISPATCH(L2Norm)(x, eps, clamp, groups, y); }
 
 namespace {

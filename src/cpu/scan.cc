@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "cpu/kernels.h"
+#include "ops/kernels/linear_scan.h"
 #include "cpu/tasks.h"
 
 #undef HWY_TARGET_INCLUDE

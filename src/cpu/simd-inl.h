@@ -57,16 +57,16 @@ HWY_INLINE V gelu_tanh_of(V x) {
   V cube = hn::Mul(hn::Mul(x, x), x);
   return hn::Mul(x, sigmoid_of(hn::Mul(set(1.5957691216f), hn::MulAdd(set(0.044715f), cube, x))));
 }
-// 0.5 x erfc(-x / sqrt 2); erfc(z) = t p(t) exp(-z^2) for z >= 0, t = 1 / (1 + 0.3275911 z) (Abramowitz and Stegun 7.1.26)
-HWY_INLINE V gelu_erf_of(V x) {
+// 0.5 erfc(-x / sqrt 2); erfc(z) = t p(t) exp(-z^2) for z >= 0, t = 1 / (1 + 0.3275911 z) (Abramowitz and Stegun 7.1.26)
+HWY_INLINE V gaussian_of(V x) {
   V z = hn::Mul(hn::Abs(x), set(0.70710678f));
   V t = hn::Div(set(1), hn::MulAdd(set(0.3275911f), z, set(1)));
   V p = hn::MulAdd(hn::MulAdd(hn::MulAdd(hn::MulAdd(set(1.061405429f), t, set(-1.453152027f)), t, set(1.421413741f)), t, set(-0.284496736f)), t,
                    set(0.254829592f));
   V tail = hn::Mul(hn::Mul(p, t), exp_of(hn::Neg(hn::Mul(z, z))));
-  V erfc = hn::IfThenElse(hn::Gt(x, set(0)), hn::Sub(set(2), tail), tail);
-  return hn::Mul(hn::Mul(set(0.5f), x), erfc);
+  return hn::Mul(set(0.5f), hn::IfThenElse(hn::Gt(x, set(0)), hn::Sub(set(2), tail), tail));
 }
+HWY_INLINE V gelu_erf_of(V x) { return hn::Mul(x, gaussian_of(x)); }
 
 inline float sum_of(V v) { return hn::GetLane(hn::SumOfLanes(D(), v)); }
 inline float max_of(V v) { return hn::GetLane(hn::MaxOfLanes(D(), v)); }

@@ -7,8 +7,11 @@ namespace headrace::cpu {
 
 const Kernels& kernels() {
   static const Kernels table{
-      .device = "cpu", .unary = unary, .binary = binary, .lerp = lerp, .mix = mix, .where_starts = where_starts, .rms_norm = rms_norm,
-      .layer_norm = layer_norm, .l2_norm = l2_norm, .embedding = embedding, .linear = linear, .block_linear = block_linear,
+      .device = "cpu", .unary = unary, .binary = binary, .unary_backward = unary_backward, .sum = sum,
+      .lerp = lerp, .mix = mix, .where_starts = where_starts, .rms_norm = rms_norm,
+      .layer_norm = layer_norm, .l2_norm = l2_norm, .norm_backward = norm_backward, .embedding = embedding,
+      .embedding_backward = embedding_backward, .linear = linear, .product = product,
+      .block_linear = block_linear,
       .head_dot = head_dot, .scale_heads = scale_heads, .rope = rope, .append_keys = append_keys, .attention = attention,
       .linear_scan = linear_scan, .diag_scan = diag_scan, .short_conv = short_conv, .pack = pack, .synchronize = nullptr,
       .peak = peak, .instructions = instructions};

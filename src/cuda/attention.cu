@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "cuda/kernels.h"
+#include "ops/kernels/attention.h"
 #include "cuda/launch.h"
 
 namespace headrace::cuda {

@@ -1,6 +1,9 @@
 // The recurrences, token by token, with the state in shared memory. Columns of a matrix state, channels of a vector state and
 // of a convolution do not see each other: a thread each, so no thread waits for another within a token.
 #include "cuda/kernels.h"
+#include "ops/kernels/linear_scan.h"
+#include "ops/kernels/diag_scan.h"
+#include "ops/kernels/short_conv.h"
 #include "cuda/launch.h"
 
 namespace headrace::cuda {

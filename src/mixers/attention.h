@@ -6,6 +6,7 @@
 // State: keys and values, 2 Hkv D floats a token (at most `window` tokens). Cost of a decoded token: O(T H D).
 #pragma once
 #include "nn/layer.h"
+#include "ops/sequence.h"
 
 namespace headrace {
 

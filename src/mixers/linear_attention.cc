@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "ops/sequence.h"
 
 namespace headrace {
 namespace {

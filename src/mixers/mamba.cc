@@ -1,6 +1,7 @@
 #include "mixers/mamba.h"
 
 #include "base/error.h"
+#include "ops/sequence.h"
 
 namespace headrace {
 

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "ops/sequence.h"
 
 namespace headrace {
 

@@ -1,6 +1,7 @@
 #include "mixers/rg_lru.h"
 
 #include "base/error.h"
+#include "ops/sequence.h"
 
 namespace headrace {
 

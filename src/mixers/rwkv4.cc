@@ -1,4 +1,5 @@
 #include "mixers/rwkv4.h"
+#include "ops/sequence.h"
 
 namespace headrace {
 

@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "mixers/token_mix.h"
+#include "ops/sequence.h"
 
 namespace headrace {
 

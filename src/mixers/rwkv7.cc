@@ -1,6 +1,7 @@
 #include "mixers/rwkv7.h"
 
 #include "base/error.h"
+#include "ops/sequence.h"
 
 namespace headrace {
 

@@ -1,4 +1,5 @@
 #include "mixers/token_mix.h"
+#include "ops/sequence.h"
 
 namespace headrace {
 

@@ -18,7 +18,6 @@ struct Linear {
   Tensor operator()(const Tensor& x) const { return linear(x, weight, bias); }
 };
 
-enum class NormKind { rms, layer };
 struct Norm {
   NormKind kind = NormKind::rms;
   Tensor weight, bias;

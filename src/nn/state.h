@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "ops/sequence.h"
+#include "ops/slot.h"
 
 namespace headrace {
 

@@ -52,6 +52,54 @@ double apply(Binary f, double a, double b) {
   return 0;
 }
 
+double slope(Unary f, double p, double x) {
+  const double s = sigmoid(x);
+  switch (f) {
+    case Unary::scale: return p;
+    case Unary::softcap: return 1 - std::pow(std::tanh(x / p), 2);
+    case Unary::exp: return std::exp(x);
+    case Unary::sigmoid: return s * (1 - s);
+    case Unary::tanh: return 1 - std::pow(std::tanh(x), 2);
+    case Unary::silu: return s * (1 + x * (1 - s));
+    case Unary::gelu_tanh: {
+      double gate = sigmoid(1.5957691216057308 * (x + 0.044715 * x * x * x));
+      return gate + x * gate * (1 - gate) * 1.5957691216057308 * (1 + 3 * 0.044715 * x * x);
+    }
+    case Unary::gelu_erf: return 0.5 * std::erfc(-x * 0.7071067811865476) + x * 0.3989422804014327 * std::exp(-0.5 * x * x);
+    case Unary::relu: return x > 0 ? 1 : 0;
+    case Unary::relu_squared: return x > 0 ? 2 * x : 0;
+    case Unary::softplus: return s;
+    case Unary::log_sigmoid: return sigmoid(-x);
+    case Unary::sqrt: return 0.5 / std::sqrt(x);
+    case Unary::negate: return -1;
+    case Unary::at_least: return x > p ? 1 : 0;
+    case Unary::at_most: return x < p ? 1 : 0;
+    case Unary::sqrt_one_minus_exp:   // at most 1000 p, as RecurrentGemma trains it
+      return -p * std::exp(p * x) / std::sqrt(std::max(-4 * std::expm1(p * x), 1e-6));
+  }
+  return 0;
+}
+
+void unary_backward(Unary f, float p, Rows x, Rows dy, Rows dx) {
+  for (int64_t i = 0; i < x.rows; ++i)
+    for (int64_t j = 0; j < x.cols; ++j) dx[i][j] = static_cast<float>(dy[i][j] * slope(f, p, x[i][j]));
+}
+void sum(Rows x, bool over_rows, float* y) {
+  std::vector<double> sums(static_cast<size_t>(over_rows ? x.cols : x.rows));
+  for (int64_t i = 0; i < x.rows; ++i)
+    for (int64_t j = 0; j < x.cols; ++j) sums[static_cast<size_t>(over_rows ? j : i)] += x[i][j];
+  for (double v : sums) *y++ = static_cast<float>(v);
+}
+void product(const MatrixProduct& p) {
+  for (int64_t i = 0; i < p.m; ++i)
+    for (int64_t j = 0; j < p.n; ++j) {
+      double sum = p.add ? p.c[i * p.ldc + j] : 0;
+      for (int64_t l = 0; l < p.k; ++l)
+        sum += double{p.a_transposed ? p.a[l * p.lda + i] : p.a[i * p.lda + l]} * (p.b_transposed ? p.b[j * p.ldb + l] : p.b[l * p.ldb + j]);
+      p.c[i * p.ldc + j] = static_cast<float>(sum);
+    }
+}
+
 void unary(Unary f, float p, Rows x, Rows y) {
   for (int64_t i = 0; i < x.rows; ++i)
     for (int64_t j = 0; j < x.cols; ++j) y[i][j] = static_cast<float>(apply(f, p, x[i][j]));
@@ -111,6 +159,30 @@ void l2_norm(Rows x, float eps, bool clamp, int groups, Rows y) {
     }
 }
 
+void norm_backward(const NormBackward& a) {
+  const int64_t n = a.x.cols / a.groups;
+  const bool layer = a.kind == NormKind::layer, l2 = a.kind == NormKind::l2 || a.kind == NormKind::l2_clamped;
+  for (int64_t i = 0; i < a.x.rows; ++i)
+    for (int64_t at = 0; at < a.x.cols; at += n) {
+      const float *x = a.x[i] + at, *dy = a.dy[i] + at;
+      double mean = 0, square = 0, g_mean = 0, g_xhat = 0;
+      for (int64_t j = 0; j < n; ++j) mean += layer ? double{x[j]} / static_cast<double>(n) : 0;
+      for (int64_t j = 0; j < n; ++j) square += (x[j] - mean) * (x[j] - mean);
+      const bool clamped = a.kind == NormKind::l2_clamped && std::sqrt(square) < a.eps;
+      const double r = clamped ? 1 / double{a.eps} : a.kind == NormKind::l2_clamped ? 1 / std::sqrt(square)
+                     : 1 / std::sqrt((l2 ? square : square / static_cast<double>(n)) + a.eps);
+      auto g = [&](int64_t j) { return dy[j] * (a.w ? a.offset + double{a.w[at + j]} : 1); };
+      for (int64_t j = 0; j < n; ++j) g_mean += g(j), g_xhat += g(j) * (x[j] - mean) * r;
+      g_mean = layer ? g_mean / static_cast<double>(n) : 0;
+      g_xhat = clamped ? 0 : l2 ? g_xhat : g_xhat / static_cast<double>(n);
+      for (int64_t j = 0; j < n; ++j) {
+        const double xhat = (x[j] - mean) * r;
+        a.dx[i][at + j] = static_cast<float>(r * (g(j) - g_mean - xhat * g_xhat));
+        if (a.dy_xhat.data) a.dy_xhat[i][at + j] = static_cast<float>(dy[j] * xhat);
+      }
+    }
+}
+
 // One row of a matrix as f32, whatever its dtype. Backends' panel layouts are theirs alone, so rows only.
 std::vector<float> weight_row(const Tensor& w, int64_t row) {
   expect(w.layout() == Layout::rows, "naive: a packed weight; load the model with packing off");
@@ -123,6 +195,10 @@ void embedding(const Tensor& table, std::span<const int32_t> ids, Rows y) {
     auto row = weight_row(table, ids[i]);
     std::memcpy(y[static_cast<int64_t>(i)], row.data(), row.size() * sizeof(float));
   }
+}
+void embedding_backward(std::span<const int32_t> ids, Rows dy, Rows dtable) {
+  for (size_t i = 0; i < ids.size(); ++i)
+    for (int64_t j = 0; j < dy.cols; ++j) dtable[ids[i]][j] += dy[static_cast<int64_t>(i)][j];
 }
 void linear(Rows x, std::span<const LinearPart> parts) {
   for (const LinearPart& p : parts)
@@ -179,8 +255,11 @@ void rope(const RopeArgs& r) {
 
 const Kernels& naive_kernels() {
   static const Kernels table{
-      .device = "naive", .unary = unary, .binary = binary, .lerp = lerp, .mix = mix, .where_starts = where_starts, .rms_norm = rms_norm,
-      .layer_norm = layer_norm, .l2_norm = l2_norm, .embedding = embedding, .linear = linear, .block_linear = block_linear,
+      .device = "naive", .unary = unary, .binary = binary, .unary_backward = unary_backward, .sum = sum,
+      .lerp = lerp, .mix = mix, .where_starts = where_starts, .rms_norm = rms_norm,
+      .layer_norm = layer_norm, .l2_norm = l2_norm, .norm_backward = norm_backward, .embedding = embedding,
+      .embedding_backward = embedding_backward, .linear = linear, .product = product,
+      .block_linear = block_linear,
       .head_dot = head_dot, .scale_heads = scale_heads, .rope = rope, .append_keys = naive::append_keys,
       .attention = naive::attention, .linear_scan = naive::linear_scan, .diag_scan = naive::diag_scan,
       .short_conv = naive::short_conv, .pack = nullptr, .synchronize = nullptr, .peak = nullptr, .instructions = nullptr};

@@ -5,7 +5,7 @@
 #include <span>
 #include <vector>
 
-#include "ops/kernels.h"
+#include "ops/functions.h"
 #include "tensor/tensor.h"
 
 namespace headrace {
@@ -30,6 +30,13 @@ inline Tensor at_least(const Tensor& x, float low) { return unary(Unary::at_leas
 inline Tensor at_most(const Tensor& x, float high) { return unary(Unary::at_most, x, high); }
 inline Tensor sqrt_one_minus_exp(const Tensor& x, float p) { return unary(Unary::sqrt_one_minus_exp, x, p); }   // sqrt(1 - exp(p x))
 inline Tensor softcap(const Tensor& x, float cap) { return cap > 0 ? unary(Unary::softcap, x, cap) : x; }   // cap tanh(x / cap)
+
+Tensor sum_rows(const Tensor& x);                                // [N,...] -> [...]: over tokens
+Tensor sum_columns(const Tensor& x);                             // [...,D] -> [rows]: over the last dimension
+void add_into(const Tensor& x, Tensor& y);                       // y += x in place, and y = x: for gradients, nothing is recorded
+void copy_into(const Tensor& x, Tensor& y);
+// a b^T and its kin, all f32: a [m,k] or, transposed, [k,m]; b [k,n] or, transposed, [n,k].
+Tensor matmul(const Tensor& a, const Tensor& b, bool a_transposed = false, bool b_transposed = false);
 
 Tensor lerp(const Tensor& a, const Tensor& b, const Tensor& t);  // a + (b - a) t; t a row or a's shape
 // Several lerps of one pair: y_m = a + (b - a) t_m. t [M,D], or [N,M,D] where it differs by token; y [M,N,D], so that y[m] is a whole.
@@ -61,13 +68,8 @@ struct Rope {
 };
 Tensor rope(const Tensor& x, const Rope& options, std::span<const int32_t> positions);   // x [N,H,D]. Su et al. 2021
 
-Tensor concat(std::initializer_list<Tensor> parts);                       // along the last dimension, same rows
+Tensor concat(const std::vector<Tensor>& parts);                          // along the last dimension, same rows
+Tensor concat(std::initializer_list<Tensor> parts);
 Tensor take_rows(const Tensor& x, std::span<const int64_t> rows);
-
-template <class F, class... Args>
-void launch(F* kernel, const char* name, const char* device, Args&&... args) {
-  if (kernel == nullptr) missing_kernel(device, name);
-  kernel(std::forward<Args>(args)...);
-}
 
 }  // namespace headrace

@@ -2,30 +2,9 @@
 // other; a Slot says where its sequences begin and holds, per sequence, the state to continue from (none: each sequence
 // is whole). f(a then b) = f(a), then f(b) with the slot, for every split.
 #pragma once
-#include <span>
-#include <vector>
-
-#include "ops/kernels.h"
-#include "ops/ops.h"
+#include "ops/slot.h"
 
 namespace headrace {
-
-// One named state of one layer and one sequence: a tensor, or pages of keys and values. Copies share memory;
-// a primitive copies what is shared before it writes (copy-on-write), so a kept copy is a bookmark.
-struct SlotValue {
-  Tensor value;                          // f32; empty until first use
-  std::vector<Tensor> pages;             // [Hkv*64*(K+V)] each; empty tensors have left every window
-  int64_t length = 0;                    // tokens in pages
-  size_t bytes() const;
-};
-
-enum class Form { fastest, step, chunk, whole };   // all give the same result; `fastest` chooses by length
-
-struct Slot {
-  Sequences sequences;
-  std::vector<SlotValue*> values;        // one per sequence; empty: no state is carried
-  Form form = Form::fastest;
-};
 
 // o = softmax(scale q k^T + ...) v. q [N,H,K], k [N,Hkv,K], v [N,Hkv,V] -> [N,H,V]; query head h reads key head h / (H/Hkv).
 // Vaswani et al. 2017; Shazeer 2019 (MQA), Ainslie et al. 2023 (GQA); state: pages of keys and values.

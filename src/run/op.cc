@@ -9,6 +9,8 @@
 #include "nn/config.h"
 #include "run/op_shapes.h"
 #include "tensor/blocks.h"
+#include "ops/kernels.h"
+#include "ops/ops.h"
 
 namespace headrace {
 namespace {

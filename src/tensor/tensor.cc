@@ -138,6 +138,12 @@ void release_meta(Storage& s) {
 
 }  // namespace
 
+uint64_t Storage::next_id() {
+  static std::atomic<uint64_t> threads{0};
+  thread_local uint64_t next = (threads++ << 40) + 1;   // 0 is no storage
+  return next++;
+}
+
 std::shared_ptr<Storage> allocate(size_t bytes, Device device) {
   auto s = std::make_shared<Storage>();
   s->bytes = bytes;
@@ -216,6 +222,18 @@ Tensor Tensor::of(std::shared_ptr<Storage> storage, size_t offset, DType dtype, 
     t.strides_[i] = stride;
     stride *= shape[i];
   }
+  return t;
+}
+Tensor Tensor::outline() const {
+  Tensor t = *this;
+  t.storage_ = nullptr;
+  return t;
+}
+Tensor Tensor::over(std::shared_ptr<Storage> storage) const {
+  Tensor t = *this;
+  t.storage_ = std::move(storage);
+  t.offset_ = offset_ / bytes_of(dtype_, 1) * sizeof(float);
+  t.dtype_ = DType::f32;
   return t;
 }
 Tensor Tensor::empty(const Shape& shape, DType dtype, Device device) {

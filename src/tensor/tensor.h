@@ -46,10 +46,12 @@ struct Storage {
   Device device = Device::cpu;
   std::shared_ptr<const void> owner;               // a mapped file, or null
   void (*release)(Storage&) = nullptr;             // frees data; null when owner does
+  const uint64_t id = next_id();                   // no other storage of this process has it, before or after
   ~Storage() { if (release) release(*this); }
   Storage() = default;
   Storage(const Storage&) = delete;
   Storage& operator=(const Storage&) = delete;
+  static uint64_t next_id();
 };
 // Each device hands out storage here; cuda registers its memory when kernels(Device::cuda) opens it (fails by name before).
 std::shared_ptr<Storage> allocate(size_t bytes, Device device);
@@ -105,6 +107,9 @@ class Tensor {
   Tensor contiguous_copy() const;                                     // a fresh copy (cpu)
   Tensor transposed_copy() const;                                     // of the last two dimensions; plain dtypes (cpu)
   Tensor contiguous_or_copy() const { return contiguous() ? *this : contiguous_copy(); }
+  // Shape and place without the memory; and the f32 tensor of that shape at that place of another storage (ops/tape.h).
+  Tensor outline() const;
+  Tensor over(std::shared_ptr<Storage> storage) const;
 
  private:
   std::shared_ptr<Storage> storage_;

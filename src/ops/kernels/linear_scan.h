@@ -1,0 +1,24 @@
+// The contract of linear_scan's kernels.
+#pragma once
+#include "ops/slot.h"
+
+namespace headrace {
+
+struct LinearScanArgs {
+  const float *q, *k, *v;                          // [N,Hq,K], [N,Hk,K], [N,Hv,V]; each divides H: head h reads h / (H/Hq)
+  int64_t q_stride, k_stride, v_stride;
+  float* y; int64_t y_stride;                      // [N,H,V]
+  int heads, q_heads, k_heads, v_heads, key, value;
+  Sequences sequences;
+  const float* log_decay;                          // null: none
+  int64_t decay_stride;                            // between rows; 0: constant in time
+  bool decay_per_key;                              // [.,H,K] or [.,H]
+  const float* a; const float* b;                  // [N,H,K]: S += b (a^T S); null: none. a reads the undecayed state
+  int64_t a_stride, b_stride;
+  const float* beta; int64_t beta_stride;          // [N,H]: delta rule, decay first; null: none
+  const float* bonus;                              // [H,K]: read before the update plus bonus; null: read after it
+  float scale;
+  float* const* states;                            // one [H,K,V] per sequence, updated in place; null: zero, not kept
+};
+
+}  // namespace headrace

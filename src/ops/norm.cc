@@ -1,0 +1,52 @@
+#include "ops/ops.h"
+
+#include "ops/run.h"
+
+namespace headrace {
+namespace {
+void check_vector(const char* op, const Tensor& x, const Tensor& w, const char* what) {
+  expect(!w || (w.dtype() == DType::f32 && w.contiguous() && w.count() == x.dim(-1)), op, ": x ", x.shape(), " ", what, " ",
+         w ? w.shape() : Shape{}, w ? name(w.dtype()) : "");
+}
+// Records y's gradients with respect to x, w and b.
+void record_norm(NormKind kind, const Tensor& y, const Tensor& x, const Tensor& w, const Tensor& b, float offset, float eps, int groups) {
+  Tape* t = recording(x, w, b);
+  if (!t) return;
+  t->record({y}, {x, w, b}, [=, wants_w = t->tracks(w), wants_b = t->tracks(b)](const Tensors& dy) -> Tensors {
+    Tensor dx = like(x), dy_xhat = wants_w ? like(x) : Tensor{};
+    run<&Kernels::norm_backward>("norm_backward", x.device(),
+        NormBackward{.kind = kind, .x = rows_of(x), .dy = rows_of(dy[0]), .dx = rows_of(dx), .w = values(w), .offset = offset, .eps = eps,
+                     .groups = groups, .dy_xhat = wants_w ? rows_of(dy_xhat) : Rows{}});
+    auto over_rows = [&](const Tensor& d, const Tensor& like) { return sum_rows(d.view({d.count() / d.dim(-1), d.dim(-1)})).view(like.shape()); };
+    return {dx, wants_w ? over_rows(dy_xhat, w) : Tensor{}, wants_b ? over_rows(dy[0], b) : Tensor{}};
+  });
+}
+}  // namespace
+
+Tensor rms_norm(const Tensor& x, const Tensor& w, RmsNorm o) {
+  check_vector("rms_norm", x, w, "w");
+  expect(o.groups > 0 && x.dim(-1) % o.groups == 0, "rms_norm: ", x.shape(), " in ", o.groups, " groups");
+  Tensor y = like(x);
+  run<&Kernels::rms_norm>("rms_norm", x.device(), rows_of(x), values(w), o.offset, o.eps, o.groups, rows_of(y));
+  record_norm(NormKind::rms, y, x, w, {}, o.offset, o.eps, o.groups);
+  return y;
+}
+
+Tensor layer_norm(const Tensor& x, const Tensor& w, const Tensor& b, float eps, int groups) {
+  check_vector("layer_norm", x, w, "w");
+  check_vector("layer_norm", x, b, "b");
+  expect(groups > 0 && x.dim(-1) % groups == 0, "layer_norm: ", x.shape(), " in ", groups, " groups");
+  Tensor y = like(x);
+  run<&Kernels::layer_norm>("layer_norm", x.device(), rows_of(x), values(w), values(b), eps, groups, rows_of(y));
+  record_norm(NormKind::layer, y, x, w, b, 0, eps, groups);
+  return y;
+}
+
+Tensor l2_norm(const Tensor& x, float eps, bool clamp) {
+  Tensor y = like(x);
+  run<&Kernels::l2_norm>("l2_norm", x.device(), rows_of(x), eps, clamp, 1, rows_of(y));
+  record_norm(clamp ? NormKind::l2_clamped : NormKind::l2, y, x, {}, {}, 0, eps, 1);
+  return y;
+}
+
+}  // namespace headrace

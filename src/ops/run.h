@@ -1,0 +1,71 @@
+// What the files of the ops share: running a kernel of a device, fresh results, views as rows, states to update in place.
+#pragma once
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "base/error.h"
+#include "ops/kernels.h"
+#include "ops/tape.h"
+
+namespace headrace {
+
+using Tensors = std::vector<Tensor>;
+
+template <class F, class... Args>
+void launch(F* kernel, const char* name, const char* device, Args&&... args) {
+  if (kernel == nullptr) missing_kernel(device, name);
+  kernel(std::forward<Args>(args)...);
+}
+// Runs the kernel `member` of the device; on the meta device there is nothing to run.
+template <auto member, class... Args>
+void run(const char* kernel, Device device, Args&&... args) {
+  if (device == Device::meta) return;
+  const Kernels& table = kernels(device);
+  launch(table.*member, kernel, table.device, std::forward<Args>(args)...);
+}
+
+inline Tensor like(const Tensor& x) { return Tensor::empty(x.shape(), DType::f32, x.device()); }
+inline Tensor with_last(const Tensor& x, int64_t n) {
+  Shape s = x.shape();
+  s[-1] = n;
+  return Tensor::empty(s, DType::f32, x.device());
+}
+inline const float* values(const Tensor& w) { return w ? w.f32() : nullptr; }
+
+// The rows of a [N,H,D] tensor whose heads are adjacent.
+inline Rows heads(const Tensor& x, const char* op) {
+  expect(x.rank() == 3, op, ": ", x.shape(), " must be [N,H,D]");
+  return rows_of(x, 2);
+}
+
+inline void check_rows(const char* op, const Tensor& x, const Slot& slot) {
+  expect(!slot.sequences.offsets.empty() && slot.sequences.tokens() == x.dim(0), op, ": x ", x.shape(), " but the sequences have ",
+         slot.sequences.offsets.empty() ? 0 : slot.sequences.tokens(), " tokens");
+  expect(slot.values.empty() || static_cast<int>(slot.values.size()) == slot.sequences.count(), op, ": ", slot.values.size(),
+         " states for ", slot.sequences.count(), " sequences");
+}
+
+// Where the state of each sequence lies, fresh or unshared and ready to be updated in place. While a tape records, what a
+// state was before stays as it was: `before` has it (empty: fresh), for backward, and `after` what it has become.
+struct States {
+  std::vector<float*> pointers;
+  Tensors before, after;
+  float* const* data() const { return pointers.empty() ? nullptr : pointers.data(); }
+};
+inline States states(const Slot& slot, const Shape& shape, Device device, const char* op) {
+  States s;
+  const bool recorded = Tape::current() != nullptr;
+  for (SlotValue* v : slot.values) {
+    if (recorded) s.before.push_back(v->value);
+    if (!v->value) v->value = Tensor::zeros(shape, DType::f32, device);
+    else if (v->value.storage().use_count() > 1) v->value = v->value.contiguous_copy();
+    expect(v->value.shape() == shape && v->value.device() == device, op, ": state ", v->value.shape(), " where ", shape,
+           " is needed; it belongs to another model or device");
+    s.pointers.push_back(v->value.f32());
+    if (recorded) s.after.push_back(v->value);
+  }
+  return s;
+}
+
+}  // namespace headrace

@@ -64,7 +64,8 @@ TEST(Rooms, DependDownwardsOnly) {
     EXPECT_LT(place(room), place(s.room)) << where << " includes " << file;
     EXPECT_TRUE(room != "cpu" && room != "cuda") << where << " includes " << file << "; a backend is reached through ops/kernels.h";
     const bool backend = s.room == "cpu" || s.room == "cuda";
-    EXPECT_TRUE(!backend || room == "base" || room == "tensor" || file == "ops/kernels.h" || file.starts_with("ops/kernels/")) << where << " includes " << file;
+    EXPECT_TRUE(!backend || room == "base" || room == "tensor" || file == "ops/kernels.h" || file.starts_with("ops/kernels/"))
+        << where << " includes " << file;
   });
 }
 

@@ -23,7 +23,8 @@ inline double inner(const Tensor& a, const Tensor& b) {
 }
 
 // d/de sum_i <dy_i, f_i(x + e u)> of the definition.
-inline double slope_along(const Function& f, const std::vector<Tensor>& x, size_t input, const Tensor& u, const std::vector<Tensor>& dy, double step) {
+inline double slope_along(const Function& f, const std::vector<Tensor>& x, size_t input, const Tensor& u, const std::vector<Tensor>& dy,
+                          double step) {
   UseNaive naive;
   auto at = [&](int k) {
     std::vector<Tensor> moved = x;

@@ -33,7 +33,10 @@ std::vector<SlopeCase> cases() {
     const float p = f == Unary::softcap ? 3 : f == Unary::sqrt_one_minus_exp ? 2 : f == Unary::scale ? -0.75f : 0.5f;
     all.push_back({"Unary" + camel(name(f)), [=](Random& r) {
       Tensor x = r.rows({3, 37});
-      return Tensors{f == Unary::sqrt ? positive(x) : f == Unary::sqrt_one_minus_exp ? negative(x) : map(off_kinks(x), [=](float v) { return f == Unary::at_least || f == Unary::at_most ? v + 0.5f : v; })};
+      if (f == Unary::sqrt) return Tensors{positive(x)};
+      if (f == Unary::sqrt_one_minus_exp) return Tensors{negative(x)};
+      const float kink = f == Unary::at_least || f == Unary::at_most ? p : 0;
+      return Tensors{map(off_kinks(x), [=](float v) { return v + kink; })};
     }, [=](const Tensors& x) { return Tensors{unary(f, x[0], p)}; }});
   }
   for (int i = 0; i < binary_count; ++i) {
@@ -44,7 +47,9 @@ std::vector<SlopeCase> cases() {
     all.push_back({"BinaryWideRow" + camel(name(f)), [](Random& r) { return Tensors{r.rows({5, 3, 7}), r.whole({3, 7})}; }, both});
     all.push_back({"BinaryColumn" + camel(name(f)), [](Random& r) { return Tensors{r.rows({5, 7}), r.whole({5, 1})}; }, both});
   }
-  auto add = [&](std::string name, std::function<Tensors(Random&)> inputs, Function f) { all.push_back({std::move(name), std::move(inputs), std::move(f)}); };
+  auto add = [&](std::string name, std::function<Tensors(Random&)> inputs, Function f) {
+    all.push_back({std::move(name), std::move(inputs), std::move(f)});
+  };
   add("SumRows", [](Random& r) { return Tensors{r.rows({70, 2, 9})}; }, [](const Tensors& x) { return Tensors{sum_rows(x[0])}; });
   add("SumColumns", [](Random& r) { return Tensors{r.rows({5, 2, 9})}; }, [](const Tensors& x) { return Tensors{sum_columns(x[0])}; });
   add("Lerp", [](Random& r) { return Tensors{r.rows({5, 9}), r.rows({5, 9}), r.whole({9})}; },
@@ -63,7 +68,8 @@ std::vector<SlopeCase> cases() {
       add(text("RmsNorm", groups, offset > 0 ? "Offset" : ""), [](Random& r) { return Tensors{r.rows({5, 36}), r.whole({36})}; },
           [=](const Tensors& x) { return Tensors{rms_norm(x[0], x[1], {.eps = 1e-2f, .offset = offset, .groups = groups})}; });
   for (int groups : {1, 3})
-    add(text("LayerNorm", groups), [](Random& r) { return Tensors{map(r.rows({5, 36}), [](float v) { return v + 2; }), r.whole({36}), r.whole({36})}; },
+    add(text("LayerNorm", groups),
+        [](Random& r) { return Tensors{map(r.rows({5, 36}), [](float v) { return v + 2; }), r.whole({36}), r.whole({36})}; },
         [=](const Tensors& x) { return Tensors{layer_norm(x[0], x[1], x[2], 1e-5f, groups)}; });
   add("NormsWithoutWeights", [](Random& r) { return Tensors{r.rows({3, 19}), r.rows({3, 19})}; },
       [](const Tensors& x) { return Tensors{rms_norm(x[0], {}), layer_norm(x[1], {}, {})}; });
@@ -91,7 +97,8 @@ std::vector<SlopeCase> cases() {
       return Tensors{rope(x[0], {.rotary = 6, .interleaved = interleaved, .factor = 1.2f, .inverse_frequency = {1, 0.1f, 0.01f}},
                           std::vector<int32_t>{0, 3, 17, 99})};
     });
-  add("Concat", [](Random& r) { return Tensors{r.rows({5, 3}), r.rows({5, 7})}; }, [](const Tensors& x) { return Tensors{silu(concat({x[0], x[1], x[0]}))}; });
+  add("Concat", [](Random& r) { return Tensors{r.rows({5, 3}), r.rows({5, 7})}; },
+      [](const Tensors& x) { return Tensors{silu(concat({x[0], x[1], x[0]}))}; });
   add("TakeRows", [](Random& r) { return Tensors{r.rows({5, 7})}; },
       [](const Tensors& x) { return Tensors{take_rows(x[0], std::vector<int64_t>{4, 0, 0, 3})}; });
   return all;

@@ -78,7 +78,8 @@ void NormBackward(const headrace::NormBackward& a) {
     });
     const float total = sum_of(square);
     const bool clamped = a.kind == NormKind::l2_clamped && std::sqrt(total) < a.eps;
-    const float r = clamped ? 1 / a.eps : a.kind == NormKind::l2_clamped ? 1 / std::sqrt(total) : 1 / std::sqrt((l2 ? total : total / static_cast<float>(n)) + a.eps);
+    const float r = clamped ? 1 / a.eps
+                  : a.kind == NormKind::l2_clamped ? 1 / std::sqrt(total) : 1 / std::sqrt((l2 ? total : total / static_cast<float>(n)) + a.eps);
     const V R = set(r), mean_g = layer ? hn::Mul(set(sum_of(g_sum)), one_over) : set(0);
     const V along = clamped ? set(0) : set(sum_of(g_xhat) * r / (l2 ? 1.f : static_cast<float>(n)));
     strips(n, [&](auto s) {

@@ -1,4 +1,5 @@
-// Products of plain matrices and the gradient of an embedding, for training: OpenBLAS on each of our threads, cut along the longer side of the result.
+// For training: products of plain matrices, by OpenBLAS on each of our threads, cut along the longer side of the result, and
+// the gradient of an embedding.
 #include <cblas.h>
 
 #include <algorithm>

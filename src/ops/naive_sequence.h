@@ -1,4 +1,4 @@
-// The definitions of the sequence primitives (naive_sequence.cc), for naive.cc's table.
+// The definitions of the sequence primitives (naive_attention.cc and its kin), for naive.cc's table.
 #pragma once
 #include "ops/kernels.h"
 

@@ -285,6 +285,20 @@ TEST_F(Cli, PlanPredictsTheMeasuredPeakWithinFivePercent) {
   }
 }
 
+TEST_F(Cli, PlanForCudaIsAnEstimateThatNeedsNoGpu) {
+  const std::string model = fixtures + "gguf/llama_q4_k.gguf";
+  const Value cuda = json("plan " + model + " --device cuda --context 100 --json"), cpu = json("plan " + model + " --context 100 --json");
+  EXPECT_TRUE(*cuda.find("estimate")->get<bool>());
+  EXPECT_FALSE(*cpu.find("estimate")->get<bool>());
+  EXPECT_EQ(string(cuda, "device"), "cuda");
+  EXPECT_EQ(number(cuda, "state_bytes"), number(cpu, "state_bytes"));
+  EXPECT_NEAR(number(cuda, "weight_bytes"), number(cuda, "file_bytes"), 0.05 * number(cuda, "file_bytes"));   // as they lie in the file
+  EXPECT_GE(number(cuda, "product_bytes"), (32 << 20) + 4 * 64 * 256);
+  EXPECT_EQ(number(cuda, "total_bytes"), number(cuda, "weight_bytes") + number(cuda, "state_bytes") + number(cuda, "activation_bytes") +
+                                             number(cuda, "product_bytes"));
+  EXPECT_NE(run("plan --device cuda").out.find("an estimate of the GPU's memory"), std::string::npos);
+}
+
 TEST_F(Cli, StateContinuesForksAndDiffers) {
   const std::string whole = run("run -p 'Once upon a time' -n 20 --temp 0").out;
   const std::string first = run("run -p 'Once upon a time' -n 8 --temp 0 --state s").out;

@@ -17,7 +17,8 @@ struct Options {
 };
 
 int act(const Options& o) {
-  Loaded m = open_model(model_path(o.model), {.device = Device::meta, .assets = assets_folder()});
+  const bool cuda = o.common.device == "cuda";
+  Loaded m = open_model(model_path(o.model), {.device = Device::meta, .plan_for = cuda ? Device::cuda : Device::cpu, .assets = assets_folder()});
   const int64_t context = o.context > 0 ? o.context : m.model.context > 0 ? std::min<int64_t>(m.model.context, 4096) : 4096;
   const Plan p = plan_memory(m, context, o.chunk);
   if (o.common.json) {
@@ -30,7 +31,8 @@ int act(const Options& o) {
     print_json(Object{{"model", m.name}, {"family", m.model.family}, {"context", context}, {"chunk", o.chunk}, {"parameters", p.parameters},
                       {"file_bytes", n(p.file_bytes)}, {"weight_bytes", n(p.weights)}, {"weight_bytes_by_dtype", dtypes}, {"state_bytes", n(p.state)},
                       {"state_bytes_fixed", n(p.state_fixed)}, {"state_bytes_per_token", p.state_per_token}, {"activation_bytes", n(p.activations)},
-                      {"program_bytes", n(p.program)}, {"total_bytes", n(p.total)}, {"slots", slots}});
+                      {"program_bytes", n(p.program)}, {"product_bytes", n(p.products)}, {"total_bytes", n(p.total)},
+                      {"device", o.common.device}, {"estimate", p.estimate}, {"slots", slots}});
     return 0;
   }
   auto line = [](const char* what, size_t n, const std::string& note) {
@@ -45,8 +47,9 @@ int act(const Options& o) {
       ? fmt::format("{} and {} a token", bytes_text(static_cast<double>(p.state_fixed)), bytes_text(p.state_per_token))
                                                 : "the same at any length");
   line("activations", p.activations, "");
-  line("program", p.program, "with its tokenizer");
-  line("total", p.total, "at the most");
+  if (cuda) line("products", p.products, "the largest matrix as f32 while it is multiplied, and cuBLASLt's workspace");
+  else line("program", p.program, "with its tokenizer");
+  line("total", p.total, cuda ? "an estimate of the GPU's memory; the driver's own comes on top" : "at the most");
   if (o.slots)
     for (const auto& s : p.slots) fmt::print("layer {:3} {:12} {:24} {:>12}\n", s.layer, s.name, s.shape, bytes_text(static_cast<double>(s.bytes)));
   return 0;
@@ -62,7 +65,8 @@ void add_plan(Command& root) {
   c.option("--chunk", o->chunk, "N", "tokens of a prefill chunk").range("--chunk", 1, 1 << 20);
   c.flag("--slots", o->slots, "list the state, slot by slot");
   o->common.add(c);
-  c.example("headrace plan MODEL --context 8192", "weights, state, activations, total");
+  c.example("headrace plan MODEL --context 8192", "weights, state, activations, total")
+      .example("headrace plan MODEL --device cuda", "an estimate of a GPU's memory; there need be none here");
   c.action([o] { return act(*o); });
 }
 

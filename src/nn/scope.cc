@@ -87,12 +87,13 @@ Tensor Scope::operator()(const std::string& name, const Shape& shape) const {
 Tensor Scope::place(const std::string& name, const Tensor& rows) const {
   Source& s = *source_;
   const bool plan = s.device == Device::meta;
-  const Kernels& k = kernels(plan ? s.plan_for : s.device);
+  // CUDA keeps a file's rows, and need not be here to be planned for.
+  const auto pack = !s.pack || (plan && s.plan_for == Device::cuda) ? nullptr : kernels(plan ? s.plan_for : s.device).pack;
   Tensor placed = plan ? Tensor::of(allocate(rows.bytes(), Device::meta), 0, rows.dtype(), rows.shape()) : rows;
-  if (s.pack && k.pack) placed = k.pack(placed);
+  if (pack) placed = pack(placed);
   else if (s.device != Device::cpu && !plan) placed = copy_to(rows, s.device);
   s.parameters.push_back({full(name), rows.shape(), rows.dtype(), placed.layout() == Layout::panel ? placed.storage()->bytes : placed.bytes()});
-  if (!plan && s.pack && k.pack && rows.storage()->owner) release_pages(rows.raw(), rows.bytes());   // the mapped original need not stay resident
+  if (!plan && pack && rows.storage()->owner) release_pages(rows.raw(), rows.bytes());   // the mapped original need not stay resident
   return placed;
 }
 

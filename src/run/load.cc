@@ -28,6 +28,7 @@ std::shared_ptr<Source> source_of(TensorFile file, const LoadOptions& options) {
   auto s = std::make_shared<Source>();
   s->file = shared->path();
   s->device = options.device;
+  s->plan_for = options.plan_for;
   s->pack = options.pack;
   s->find = [shared](const std::string& name) {
     const Tensor* t = shared->find(name);
@@ -40,6 +41,7 @@ std::shared_ptr<Source> source_of(std::shared_ptr<const GgufModel> gguf, const L
   auto s = std::make_shared<Source>();
   s->file = gguf->file().metadata().path();
   s->device = options.device;
+  s->plan_for = options.plan_for;
   s->pack = options.pack;
   s->find = [gguf](const std::string& name) { return gguf->find(name); };
   s->names = [gguf] { return gguf->names(); };

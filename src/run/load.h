@@ -13,6 +13,7 @@ namespace headrace {
 
 struct LoadOptions {
   Device device = Device::cpu;           // meta: a plan; shapes and bytes, nothing loaded
+  Device plan_for = Device::cpu;         // whose arrangement of the weights a plan counts; the device need not be there
   std::string assets = {};               // the folder of what ships: vocabularies for RWKV's bare checkpoints
   bool pack = true;                      // matrices in the device's own arrangement; off for the definitions (naive)
 };

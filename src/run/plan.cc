@@ -20,14 +20,19 @@ size_t resident_bytes() {
 
 // Code of kernels, stacks of workers and their scratch: not resident before the first product.
 constexpr size_t code_of_kernels = size_t{480} << 10;
+constexpr size_t workspace_of_products = size_t{32} << 20;   // cuda/product.cc
 
 Plan plan_memory(const Loaded& model, int64_t context, int64_t chunk) {
   expect(model.source->device == Device::meta, "plan: wanted a model on the meta device");
   Plan p{.file_bytes = model.file_bytes, .context = context, .chunk = chunk};
-  p.program = resident_bytes() + code_of_kernels;
+  const bool cuda = model.source->plan_for == Device::cuda;
+  if (!cuda) p.program = resident_bytes() + code_of_kernels;
+  else p.estimate = true, p.products = workspace_of_products;
+  size_t largest = 0;
   for (const Parameter& w : model.source->parameters) {
     // While a matrix is packed, some pages of the file under it are resident too, a strip for each thread.
     p.load_peak = std::max(p.load_peak, p.weights + w.bytes + std::min(bytes_of(w.dtype, w.shape.count()), size_t{4} << 20));
+    if (cuda && w.dtype != DType::f32) largest = std::max(largest, bytes_of(DType::f32, w.shape.count()));
     p.weights += w.bytes;
     p.weights_by_dtype[name(w.dtype)] += w.bytes;
     p.parameters += w.shape.count();
@@ -62,7 +67,8 @@ Plan plan_memory(const Loaded& model, int64_t context, int64_t chunk) {
       if (v.value) p.state_fixed += v.bytes();
     }
   p.state_per_token = static_cast<double>(p.state - p.state_fixed) / static_cast<double>(context);
-  p.total = p.program + std::max(p.load_peak, p.weights + dynamic);
+  p.products += largest;
+  p.total = cuda ? p.weights + dynamic + p.products : p.program + std::max(p.load_peak, p.weights + dynamic);
   return p;
 }
 

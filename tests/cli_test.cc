@@ -355,6 +355,14 @@ TEST_F(Cli, InfoExplainDoctorAndOpAnswerInJson) {
   EXPECT_GT(number(info, "parameters"), 200000);
   EXPECT_EQ(json("explain mamba2 --json").find("layers")->get<Array>()->size(), 1u);
   EXPECT_EQ(json("explain 'd=8 2*(attn(heads=2, kv=1) + swiglu, mamba)' --json").find("layers")->get<Array>()->size(), 3u);
+  const Value model = json("explain stories260K --json");
+  EXPECT_EQ(string(model, "blueprint"), "d=64 vocab=512  5*(attn(heads=8, kv=4) + swiglu)");
+  EXPECT_EQ(number(*model.find("plan"), "weight_bytes"), number(json("plan --json"), "weight_bytes"));
+  for (const char* absent : {"models/llama", "mamba.gguf", "./mamba2"}) {
+    const Ran r = run(std::string("explain ") + absent);
+    one_line(r, 1, absent);
+    EXPECT_NE(r.err.find(std::string(absent) + ": no such file or folder"), std::string::npos) << r.err;
+  }
   EXPECT_NE(run("explain 'd=8 2*(atn + swiglu)'").err.find("character 8: 'atn'"), std::string::npos);
   EXPECT_GT(json("doctor --json").find("advice")->get<Array>()->size(), 0u);
   ::setenv("HEADRACE_INSTRUCTIONS", "avx2", 1);

@@ -64,6 +64,13 @@ void show(const MixerInfo& m) {
       m.paper, m.source);
 }
 
+// Not a layer's name: a model, where there is one, or what can only be meant as one.
+bool names_model(const std::string& what) {
+  const auto shipped = shipped_models();
+  if (file_exists(what) || std::find(shipped.begin(), shipped.end(), what) != shipped.end()) return true;
+  return what.find('/') != std::string::npos || what.ends_with(".gguf") || what.ends_with(".pth") || what.ends_with(".safetensors");
+}
+
 int act(const Options& o) {
   std::vector<const MixerInfo*> found;
   std::string stack;
@@ -71,8 +78,7 @@ int act(const Options& o) {
   if (const MixerInfo* m = find_mixer(o.what)) {
     found.push_back(m);
   } else {
-    const auto shipped = shipped_models();
-    if (file_exists(o.what) || std::find(shipped.begin(), shipped.end(), o.what) != shipped.end()) {
+    if (names_model(o.what)) {
       Loaded model = open_model(model_path(o.what), {.device = Device::meta});
       stack = blueprint(model.model);
       const int64_t longest = model.model.decoder.positions ? model.model.decoder.positions.dim(0) : 1024;

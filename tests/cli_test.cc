@@ -126,15 +126,15 @@ TEST_F(Cli, FailuresAreOneLineAndCodeOne) {
   std::ofstream(at("junk")) << "junk";
   const SafetensorsFile gla(fixtures + "ops/gla.in.safetensors");
   std::vector<NamedTensor> with_gradient(gla.tensors().begin(), gla.tensors().end());
-  with_gradient.emplace_back("d_o", Tensor::zeros({2, 67, 2, 12}));
-  write_safetensors(at("d_o"), with_gradient);
+  with_gradient.emplace_back("d_nothing", Tensor::zeros({2, 67, 2, 12}));
+  write_safetensors(at("d_nothing"), with_gradient);
   const std::string llama = fixtures + "models/llama";
   for (const std::string& wrong : std::vector<std::string>{
            "run no-such-model -p x", "run " + llama + " -p x", "logits " + llama + " --tokens missing --out o",
            "logits " + llama + " --tokens junk --out o", "logits " + llama + " --tokens big --out o", "logits " + llama
                + " --tokens in --out /no/such/folder/o", "info junk",
            "check junk", "state info junk", "state info in", "explain nonsense", "plan junk", "op nonsense --in in --out o",
-           "op gla --in d_o --out o"})
+           "op gla --in d_nothing --out o"})
     one_line(run(wrong), 1, wrong);
   EXPECT_FALSE(file_exists(at("o")));
 #ifndef HEADRACE_CUDA

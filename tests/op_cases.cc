@@ -51,6 +51,7 @@ void unaries(std::vector<OpCase>& all) {
         // Both tails too, where exp of the argument itself would overflow.
         x = map(x, [&](float v) {
           if (f == Unary::sqrt) return v * v;
+          if (f == Unary::log || f == Unary::reciprocal) return v == 0 ? 1 : std::abs(v) * std::exp(4 * v);
           if (f == Unary::sqrt_one_minus_exp) return r.below(2) == 0 ? -1e-6f * v * v : -v * v;
           return f == Unary::exp ? 20 * v : r.below(4) == 0 ? 60 * v : 2 * v;
         });
@@ -192,6 +193,7 @@ void heads(std::vector<OpCase>& all) {
     return std::vector<Tensor>{where_starts(positions, 1.f, r.rows({5, 37})), where_starts(positions, -2.f, r.rows({5, 1}))};
   }});
   all.push_back({"Concat", "unary", [](Random& r) { return std::vector<Tensor>{concat({r.rows({5, 3}), r.rows({5, 37}), r.rows({5, 16})})}; }});
+  all.push_back({"ConcatRows", "", [](Random& r) { return std::vector<Tensor>{concat_rows({r.rows({5, 2, 3}), r.rows({0, 2, 3}), r.rows({2, 2, 3})})}; }});
   all.push_back({"TakeRows", "", [](Random& r) {
     return std::vector<Tensor>{take_rows(r.rows({5, 37}), std::vector<int64_t>{4, 0, 0, 3})};
   }});

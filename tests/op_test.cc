@@ -40,7 +40,7 @@ TEST_P(Op, GivesWhatTheReferenceGivesInEveryForm) {
     const auto got = run_op(name, in, parameters, op_form_from_name(form));
     for (const auto& [output, tensor] : want) {
       ASSERT_TRUE(got.contains(output)) << output << " is missing";
-      EXPECT_TRUE(close(got.at(output), tensor, 3e-5)) << output << ", form " << form;
+      EXPECT_TRUE(close(got.at(output), tensor, output.starts_with("grad.") ? 1e-4 : 3e-5)) << output << ", form " << form;
     }
     EXPECT_EQ(got.size(), want.size()) << form;
   }
@@ -115,7 +115,7 @@ TEST(Ops, InputsThatNothingReadsAreAnError) {
     return message([&] { run_op("attn_causal", more, {}); });
   };
   EXPECT_EQ(message([&] { run_op("attn_causal", in, {}); }), "no error");
-  EXPECT_NE(with("d_o").find("op attn_causal: input d_o: gradients are not computed by this version"), std::string::npos);
+  EXPECT_NE(with("d_p").find("op attn_causal: input d_p: there is no output of that name"), std::string::npos);
   EXPECT_NE(with("h0").find("op attn_causal: input h0 is not known; it takes q [B,T,H,K]"), std::string::npos);
 }
 TEST(Ops, AttentionWantsOneSinkAndOneSlopeForEachHead) {

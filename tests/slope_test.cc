@@ -30,10 +30,11 @@ std::vector<SlopeCase> cases() {
   std::vector<SlopeCase> all;
   for (int i = 0; i < unary_count; ++i) {
     const Unary f = static_cast<Unary>(i);
+    const bool above_zero = f == Unary::sqrt || f == Unary::log || f == Unary::reciprocal;
     const float p = f == Unary::softcap ? 3 : f == Unary::sqrt_one_minus_exp ? 2 : f == Unary::scale ? -0.75f : 0.5f;
     all.push_back({"Unary" + camel(name(f)), [=](Random& r) {
       Tensor x = r.rows({3, 37});
-      if (f == Unary::sqrt) return Tensors{positive(x)};
+      if (above_zero) return Tensors{positive(x)};
       if (f == Unary::sqrt_one_minus_exp) return Tensors{negative(x)};
       const float kink = f == Unary::at_least || f == Unary::at_most ? p : 0;
       return Tensors{map(off_kinks(x), [=](float v) { return v + kink; })};
@@ -99,6 +100,8 @@ std::vector<SlopeCase> cases() {
     });
   add("Concat", [](Random& r) { return Tensors{r.rows({5, 3}), r.rows({5, 7})}; },
       [](const Tensors& x) { return Tensors{silu(concat({x[0], x[1], x[0]}))}; });
+  add("ConcatRows", [](Random& r) { return Tensors{r.rows({5, 3}), r.rows({2, 3})}; },
+      [](const Tensors& x) { return Tensors{silu(concat_rows({x[0], x[1], x[0]}))}; });
   add("TakeRows", [](Random& r) { return Tensors{r.rows({5, 7})}; },
       [](const Tensors& x) { return Tensors{take_rows(x[0], std::vector<int64_t>{4, 0, 0, 3})}; });
   return all;

@@ -44,6 +44,12 @@ void Unary(headrace::Unary f, float p, Rows x, Rows y) {
     case relu: return map(x, y, cheap, [](V v) { return hn::Max(set(0), v); });
     case relu_squared: return map(x, y, cheap, [](V v) { V r = hn::Max(set(0), v); return hn::Mul(r, r); });
     case headrace::Unary::sqrt: return map(x, y, cheap, [](V v) { return hn::Sqrt(v); });
+    case headrace::Unary::abs: return map(x, y, cheap, [](V v) { return hn::Abs(v); });
+    case reciprocal: return map(x, y, cheap, [](V v) { return hn::Div(set(1), v); });
+    case headrace::Unary::log: return map(x, y, costly, [](V v) { return log_of(v); });
+    case headrace::Unary::sin: return map(x, y, costly, [](V v) { return hn::Sin(D(), v); });
+    case headrace::Unary::cos: return map(x, y, costly, [](V v) { return hn::Cos(D(), v); });
+    case elu_plus_one: return map(x, y, costly, [](V v) { return elu_plus_one_of(v); });
     case headrace::Unary::exp:
       return map(x, y, costly, [](V v) { return hn::IfThenElse(hn::Gt(v, set(88.72283f)), set(HUGE_VALF), exp_of(v)); });
     case headrace::Unary::tanh: return map(x, y, costly, [](V v) { return tanh_of(v); });
@@ -83,6 +89,12 @@ void UnaryBackward(headrace::Unary f, float p, Rows x, Rows dy, Rows dx) {
     case relu: return go([](V v) { return one_if(hn::Gt(v, set(0))); });
     case relu_squared: return go([](V v) { return hn::Mul(set(2), hn::Max(set(0), v)); });
     case headrace::Unary::sqrt: return go([](V v) { return hn::Div(set(0.5f), hn::Sqrt(v)); });
+    case headrace::Unary::abs: return go([](V v) { return hn::IfThenZeroElse(hn::Eq(v, set(0)), hn::CopySign(set(1), v)); });
+    case reciprocal: return go([](V v) { return hn::Div(set(-1), hn::Mul(v, v)); });
+    case headrace::Unary::log: return go([](V v) { return hn::Div(set(1), v); });
+    case headrace::Unary::sin: return go([](V v) { return hn::Cos(D(), v); });
+    case headrace::Unary::cos: return go([](V v) { return hn::Neg(hn::Sin(D(), v)); });
+    case elu_plus_one: return go([](V v) { return hn::IfThenElse(hn::Gt(v, set(0)), set(1), exp_of(v)); });
     case headrace::Unary::exp: return go([](V v) { return hn::IfThenElse(hn::Gt(v, set(88.72283f)), set(HUGE_VALF), exp_of(v)); });
     case headrace::Unary::tanh: return go([](V v) { return one_minus_square(tanh_of(v)); });
     case softcap: return go([=](V v) { return one_minus_square(tanh_of(hn::Div(v, P))); });

@@ -51,6 +51,13 @@ HWY_INLINE V sigmoid_of(V x) { return hn::Div(set(1), hn::Add(set(1), exp_of(hn:
 HWY_INLINE V softplus_of(V x) {
   return hn::Add(hn::Max(set(0), x), hn::Log1p(D(), hn::Exp(D(), hn::Neg(hn::Abs(x)))));
 }
+// NaN below zero and -infinity at it, which Highway's leaves open.
+HWY_INLINE V log_of(V x) {
+  V y = hn::Log(D(), hn::Max(set(1.17549435e-38f), x));
+  y = hn::IfThenElse(hn::Eq(x, set(0)), set(-HUGE_VALF), y);
+  return hn::IfThenElse(hn::Eq(x, set(HUGE_VALF)), x, hn::IfThenElse(hn::Lt(x, set(0)), set(NAN), y));
+}
+HWY_INLINE V elu_plus_one_of(V x) { return hn::IfThenElse(hn::Gt(x, set(0)), hn::Add(x, set(1)), exp_of(x)); }
 HWY_INLINE V tanh_of(V x) { return hn::Tanh(D(), x); }
 // 0.5 x (1 + tanh u) = x sigmoid(2 u), u = sqrt(2/pi) (x + 0.044715 x^3)
 HWY_INLINE V gelu_tanh_of(V x) {

@@ -24,6 +24,12 @@ __device__ float apply(Unary f, float p, float x) {
     case Unary::relu_squared: return x > 0 ? x * x : 0;
     case Unary::softplus: return softplus(x);
     case Unary::log_sigmoid: return -softplus(-x);
+    case Unary::log: return logf(x);
+    case Unary::reciprocal: return 1 / x;
+    case Unary::sin: return sinf(x);
+    case Unary::cos: return cosf(x);
+    case Unary::abs: return fabsf(x);
+    case Unary::elu_plus_one: return x > 0 ? x + 1 : expf(x);
     case Unary::sqrt: return sqrtf(x);
     case Unary::negate: return -x;
     case Unary::at_least: return fmaxf(x, p);

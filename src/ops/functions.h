@@ -4,6 +4,7 @@
 namespace headrace {
 
 enum class Unary { scale, softcap, exp, sigmoid, tanh, silu, gelu_tanh, gelu_erf, relu, relu_squared, softplus, log_sigmoid, sqrt, negate,
+                   log, reciprocal, sin, cos, abs, elu_plus_one,   // elu_plus_one: exp(x) below 0, x + 1 above
                    at_least, at_most,              // max(x, p), min(x, p)
                    sqrt_one_minus_exp };           // sqrt(1 - exp(p x)), x p <= 0, exact where the difference is small
 enum class Binary { add, subtract, multiply, silu_multiply, gelu_tanh_multiply, gelu_erf_multiply, sigmoid_multiply };

@@ -75,6 +75,35 @@ Tensor concat(const std::vector<Tensor>& parts) {
   return y;
 }
 
+Tensor concat_rows(const std::vector<Tensor>& parts) {
+  expect(!parts.empty(), "concat_rows: of nothing");
+  Shape shape = parts[0].shape();
+  shape[0] = 0;
+  for (const Tensor& p : parts) {
+    expect(p.rank() == shape.rank() && p.shape().dims().subspan(1).size() == shape.dims().subspan(1).size() &&
+               std::equal(p.shape().dims().begin() + 1, p.shape().dims().end(), shape.dims().begin() + 1), "concat_rows: ", p.shape(), " beside ",
+           parts[0].shape());
+    shape[0] += p.dim(0);
+  }
+  Tensor y = Tensor::empty(shape, DType::f32, parts[0].device());
+  std::vector<int64_t> lengths;
+  int64_t at = 0;
+  for (const Tensor& p : parts) {
+    Tensor to = y.slice(0, at, p.dim(0));
+    if (p.count() > 0) copy_into(p, to);
+    at += p.dim(0);
+    lengths.push_back(p.dim(0));
+  }
+  if (Tape* t = recording(parts))
+    t->record({y}, parts, [=](const Tensors& dy) {
+      Tensors d;
+      int64_t from = 0;
+      for (int64_t n : lengths) d.push_back(dy[0].slice(0, from, n)), from += n;
+      return d;
+    });
+  return y;
+}
+
 Tensor take_rows(const Tensor& x, std::span<const int64_t> rows) {
   Tensor y = Tensor::empty({static_cast<int64_t>(rows.size()), x.dim(1)}, DType::f32, x.device());
   for (size_t i = 0; i < rows.size(); ++i) {

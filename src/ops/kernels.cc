@@ -13,6 +13,7 @@ namespace {
 thread_local bool use_naive = false;
 constexpr const char* unary_names[unary_count] = {"scale", "softcap", "exp", "sigmoid", "tanh", "silu", "gelu_tanh", "gelu_erf",
                                        "relu", "relu_squared", "softplus", "log_sigmoid", "sqrt", "negate",
+                                       "log", "reciprocal", "sin", "cos", "abs", "elu_plus_one",
                                        "at_least", "at_most", "sqrt_one_minus_exp"};
 constexpr const char* binary_names[binary_count] = {"add", "subtract", "multiply", "silu_multiply", "gelu_tanh_multiply",
                                         "gelu_erf_multiply", "sigmoid_multiply"};

@@ -33,6 +33,12 @@ double apply(Unary f, double p, double x) {
     case Unary::log_sigmoid: return -softplus(-x);
     case Unary::sqrt: return std::sqrt(x);
     case Unary::negate: return -x;
+    case Unary::log: return std::log(x);
+    case Unary::reciprocal: return 1 / x;
+    case Unary::sin: return std::sin(x);
+    case Unary::cos: return std::cos(x);
+    case Unary::abs: return std::abs(x);
+    case Unary::elu_plus_one: return x > 0 ? x + 1 : std::exp(x);
     case Unary::at_least: return std::max(x, p);
     case Unary::at_most: return std::min(x, p);
     case Unary::sqrt_one_minus_exp: return std::sqrt(-std::expm1(p * x));
@@ -72,6 +78,12 @@ double slope(Unary f, double p, double x) {
     case Unary::log_sigmoid: return sigmoid(-x);
     case Unary::sqrt: return 0.5 / std::sqrt(x);
     case Unary::negate: return -1;
+    case Unary::log: return 1 / x;
+    case Unary::reciprocal: return -1 / (x * x);
+    case Unary::sin: return std::cos(x);
+    case Unary::cos: return -std::sin(x);
+    case Unary::abs: return x > 0 ? 1 : x < 0 ? -1 : 0;
+    case Unary::elu_plus_one: return x > 0 ? 1 : std::exp(x);
     case Unary::at_least: return x > p ? 1 : 0;
     case Unary::at_most: return x < p ? 1 : 0;
     case Unary::sqrt_one_minus_exp:   // at most 1000 p, as RecurrentGemma trains it

@@ -26,6 +26,11 @@ inline Tensor gelu_erf(const Tensor& x) { return unary(Unary::gelu_erf, x); }
 inline Tensor relu_squared(const Tensor& x) { return unary(Unary::relu_squared, x); }
 inline Tensor softplus(const Tensor& x) { return unary(Unary::softplus, x); }
 inline Tensor log_sigmoid(const Tensor& x) { return unary(Unary::log_sigmoid, x); }
+inline Tensor log(const Tensor& x) { return unary(Unary::log, x); }
+inline Tensor reciprocal(const Tensor& x) { return unary(Unary::reciprocal, x); }
+inline Tensor sin(const Tensor& x) { return unary(Unary::sin, x); }                    // |x| up to 1e4: one f32 of the angle is what it can say
+inline Tensor cos(const Tensor& x) { return unary(Unary::cos, x); }
+inline Tensor elu_plus_one(const Tensor& x) { return unary(Unary::elu_plus_one, x); }
 inline Tensor at_least(const Tensor& x, float low) { return unary(Unary::at_least, x, low); }
 inline Tensor at_most(const Tensor& x, float high) { return unary(Unary::at_most, x, high); }
 inline Tensor sqrt_one_minus_exp(const Tensor& x, float p) { return unary(Unary::sqrt_one_minus_exp, x, p); }   // sqrt(1 - exp(p x))
@@ -70,6 +75,7 @@ Tensor rope(const Tensor& x, const Rope& options, std::span<const int32_t> posit
 
 Tensor concat(const std::vector<Tensor>& parts);                          // along the last dimension, same rows
 Tensor concat(std::initializer_list<Tensor> parts);
+Tensor concat_rows(const std::vector<Tensor>& parts);                     // along the first dimension
 Tensor take_rows(const Tensor& x, std::span<const int64_t> rows);
 
 }  // namespace headrace

@@ -25,8 +25,8 @@ enum class OpForm { naive, step, chunk, whole };
 OpForm op_form_from_name(const std::string& name);   // throws Error
 
 // f32 tensors on the CPU in and out; the device computes.
-// Throws Error for an unknown name, missing inputs (all of them), unknown ones (d_...: gradients are not computed), and shapes
-// other than those of the entry.
+// Throws Error for an unknown name, missing inputs (all of them), unknown ones, and shapes other than those of the entry.
+// Where `in` has d_OUTPUT, gradients of every input come too, as grad.INPUT.
 std::map<std::string, Tensor> run_op(const std::string& name, const std::map<std::string, Tensor>& in, const Value& parameters,
                                      OpForm form = OpForm::whole, Device device = Device::cpu);
 

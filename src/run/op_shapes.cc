@@ -60,7 +60,6 @@ Sizes check_inputs(const std::string& op, const char* inputs, const std::map<std
     if (!w.optional && !in.contains(w.name)) missing += (missing.empty() ? "" : ", ") + w.name;
   expect(missing.empty(), "op ", op, ": missing inputs: ", missing, "; it takes ", inputs);
   for (const auto& [name, t] : in) {
-    expect(!name.starts_with("d_"), "op ", op, ": input ", quoted(name), ": gradients are not computed by this version; it takes ", inputs);
     expect(std::any_of(all.begin(), all.end(), [&key = name](const Wanted& w) { return w.name == key; }), "op ", op, ": input ", quoted(name),
            " is not known; it takes ", inputs);
   }

@@ -193,7 +193,9 @@ void heads(std::vector<OpCase>& all) {
     return std::vector<Tensor>{where_starts(positions, 1.f, r.rows({5, 37})), where_starts(positions, -2.f, r.rows({5, 1}))};
   }});
   all.push_back({"Concat", "unary", [](Random& r) { return std::vector<Tensor>{concat({r.rows({5, 3}), r.rows({5, 37}), r.rows({5, 16})})}; }});
-  all.push_back({"ConcatRows", "", [](Random& r) { return std::vector<Tensor>{concat_rows({r.rows({5, 2, 3}), r.rows({0, 2, 3}), r.rows({2, 2, 3})})}; }});
+  all.push_back({"ConcatRows", "", [](Random& r) {
+    return std::vector<Tensor>{concat_rows({r.rows({5, 2, 3}), r.rows({0, 2, 3}), r.rows({2, 2, 3})})};
+  }});
   all.push_back({"TakeRows", "", [](Random& r) {
     return std::vector<Tensor>{take_rows(r.rows({5, 37}), std::vector<int64_t>{4, 0, 0, 3})};
   }});

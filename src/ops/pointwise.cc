@@ -41,7 +41,8 @@ Tensor sum_columns(const Tensor& x) {
 }
 void copy_into(const Tensor& x, Tensor& y) {
   expect(x.shape() == y.shape(), "copy_into: ", x.shape(), " to ", y.shape());
-  run<&Kernels::unary>("unary", y.device(), Unary::scale, 1.f, rows_of(x), rows_of(y));
+  const int inner = std::max(1, x.rank() - 1);
+  run<&Kernels::unary>("unary", y.device(), Unary::scale, 1.f, rows_of(x, inner), rows_of(y, inner));
 }
 void add_into(const Tensor& x, Tensor& y) {
   expect(x.shape() == y.shape(), "add_into: ", x.shape(), " to ", y.shape());

@@ -81,7 +81,8 @@ struct Call {
         const std::vector<int64_t> offsets{0, n};
         std::vector<Tensor> part;
         for (const Tensor& i : x) part.push_back(i.slice(0, b * T + t, n));
-        pieces.push_back(f(part, {.sequences = {offsets}, .values = {&states[static_cast<size_t>(b)]}, .form = piece == 1 ? Form::step : Form::chunk}));
+        SlotValue* state = &states[static_cast<size_t>(b)];
+        pieces.push_back(f(part, {.sequences = {offsets}, .values = {state}, .form = piece == 1 ? Form::step : Form::chunk}));
       }
     return concat_rows(pieces);
   }

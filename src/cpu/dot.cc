@@ -37,7 +37,7 @@ void choose_vectors(const DotTable& table) {
 }  // namespace
 
 const DotTable& dots() {
-  static const DotTable& chosen = [] -> const DotTable& {
+  static const DotTable& chosen = []() -> const DotTable& {
     const DotTable& t = best();
     choose_vectors(t);
     return t;

@@ -21,11 +21,11 @@ namespace {
 
 constexpr int rows = 16;                                     // of an input, in a tile
 
-// The tile registers: 0, 1 sums [16][16]; 2, 3 inputs of 32 and 16 values; 4, 5 weights of 32 and 16.
+// The tile registers: 0, 1 sums [16][16]; 2, 3 inputs and 4, 5 weights of 32 values; 6 inputs and 7 weights of 16.
 struct alignas(64) TileShapes {
   uint8_t palette = 1, start_row = 0, reserved[14] = {};
-  uint16_t row_bytes[16] = {64, 64, 32, 16, 64, 64};
-  uint8_t row_count[16] = {16, 16, 16, 16, 8, 4};
+  uint16_t row_bytes[16] = {64, 64, 32, 32, 64, 64, 16, 64};
+  uint8_t row_count[16] = {16, 16, 16, 16, 8, 8, 16, 4};
 };
 void set_shapes() {
   static thread_local bool done = false;
@@ -84,24 +84,24 @@ void unpack(const uint8_t* panel, int64_t K, Unpacked& u) {
 
 template <PanelFormat f>
 void tile_of_rows(const Unpacked& u, int64_t K, const QuantisedRows& x, float* const* y, const float* bias, int valid) {
-  constexpr int width = 32 / f.halves, input = f.halves == 1 ? 2 : 3, weight = f.halves == 1 ? 4 : 5;
+  constexpr int width = 32 / f.halves;
   alignas(64) int32_t even[rows * 16], odd[rows * 16];
   const int64_t steps = K / width;
   const int8_t *in = x.quants, *quants = u.quants.data();
   const float *scale = u.scales.data(), *minimum = u.minima.data(), *row_scales = x.tile_scales, *row_sums = x.tile_sums;
   asm volatile("" : : : "memory");                           // all of that is in memory before the tiles read it
   __m512 s0{}, s1{}, s2{}, s3{}, s4{}, s5{}, s6{}, s7{}, s8{}, s9{}, s10{}, s11{}, s12{}, s13{}, s14{}, s15{};
-  auto products = [&]<int which>(int64_t s, int32_t (&part)[rows * 16]) {
+  auto multiply_step = [&]<int which>(int64_t s) __attribute__((always_inline)) {
+    constexpr int input = f.halves == 1 ? 2 + which : 6, weight = f.halves == 1 ? 4 + which : 7;
     zero<which>();
     load<input>(in + s * width, K);
     load<weight>(quants + s * width * 16, 64);
     multiply<which, input, weight>();
-    store<which>(part);
   };
-  auto add = [&](const int32_t* part, int64_t s) {
+  auto add = [&](const int32_t* part, int64_t s) __attribute__((always_inline)) {
     const float *scales = row_scales + s / f.halves * 16, *sums = row_sums + (f.halves == 2 ? s : 2 * s) * 16;
     const __m512 d = _mm512_loadu_ps(scale + s * 16), least = f.minimum ? _mm512_loadu_ps(minimum + s * 16) : __m512{};
-    auto one = [&](__m512& sum, int m) {
+    auto one = [&](__m512& sum, int m) __attribute__((always_inline)) {
       __m512 p = _mm512_cvtepi32_ps(_mm512_load_si512(part + 16 * m));
       sum = _mm512_fmadd_ps(p, _mm512_mul_ps(d, _mm512_set1_ps(scales[m])), sum);
       if constexpr (f.minimum) sum = _mm512_fmadd_ps(least, _mm512_set1_ps(sums[m]), sum);
@@ -109,14 +109,27 @@ void tile_of_rows(const Unpacked& u, int64_t K, const QuantisedRows& x, float* c
     one(s0, 0), one(s1, 1), one(s2, 2), one(s3, 3), one(s4, 4), one(s5, 5), one(s6, 6), one(s7, 7);
     one(s8, 8), one(s9, 9), one(s10, 10), one(s11, 11), one(s12, 12), one(s13, 13), one(s14, 14), one(s15, 15);
   };
-  products.template operator()<0>(0, even);
-  for (int64_t s = 0; s < steps; s += 2) {                   // the tile unit works on a step while the sums of the one before are added
-    if (s + 1 < steps) products.template operator()<1>(s + 1, odd);
-    add(even, s);
-    if (s + 1 >= steps) break;
-    if (s + 2 < steps) products.template operator()<0>(s + 2, even);
-    add(odd, s + 1);
+  // Three steps are under way: the sums of one are stored while the unit multiplies the next and those of the one before are added.
+  multiply_step.template operator()<0>(0);
+  if (steps > 1) multiply_step.template operator()<1>(1);
+  store<0>(even);
+  int64_t s = 1;
+  for (; s + 2 < steps; s += 2) {
+    multiply_step.template operator()<0>(s + 1);
+    store<1>(odd);
+    add(even, s - 1);
+    multiply_step.template operator()<1>(s + 2);
+    store<0>(even);
+    add(odd, s);
   }
+  for (; s < steps; s += 2) {                                // one or two steps are left
+    store<1>(odd);
+    if (s + 1 < steps) multiply_step.template operator()<0>(s + 1);
+    add(even, s - 1);
+    if (s + 1 < steps) store<0>(even);
+    add(odd, s);
+  }
+  if (steps % 2) add(even, steps - 1);
   const __mmask16 lanes = static_cast<__mmask16>((1u << valid) - 1);
   const __m512 sum[rows] = {s0, s1, s2, s3, s4, s5, s6, s7, s8, s9, s10, s11, s12, s13, s14, s15};
   for (int m = 0; m < rows; ++m)

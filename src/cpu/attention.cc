@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <numeric>
 #include <vector>
 
 #include "cpu/kernels.h"
@@ -43,34 +44,71 @@ HWY_BEFORE_NAMESPACE();
 namespace headrace::cpu {
 namespace HWY_NAMESPACE {
 
-// Scores of the places [from, to) of a page become weights; what a row does not see becomes 0.
-struct Row { float top, total; };
-void weigh(const AttentionArgs& a, int head, int64_t i, int64_t page_first, int64_t from, int64_t to, float* score, Row& row, float* out) {
-  if (from >= to) {
-    std::memset(score, 0, page_tokens * sizeof(float));
-    return;
+// exp(x) for x <= 88, within 3e-7; below -87 what is left is 1e-38. 2^n goes to the exponent bits: of `shifted`, the low ones are n.
+HWY_INLINE V exp_small(V x) {
+  const D d;
+  const hn::RebindToSigned<D> di;
+  const V log2_e = set(1.44269504f), magic = set(12582912.f);          // 1.5 * 2^23
+  x = hn::Max(x, set(-87.f));
+  const V shifted = hn::MulAdd(x, log2_e, magic), f = hn::MulSub(x, log2_e, hn::Sub(shifted, magic));
+  V p = hn::MulAdd(set(1.5403530e-4f), f, set(1.3333558e-3f));         // of 2^f, |f| <= 1/2: Taylor's
+  p = hn::MulAdd(p, f, set(9.6181291e-3f));
+  p = hn::MulAdd(p, f, set(5.5504109e-2f));
+  p = hn::MulAdd(p, f, set(2.4022651e-1f));
+  p = hn::MulAdd(p, f, set(6.9314718e-1f));
+  p = hn::MulAdd(p, f, set(1.f));
+  return hn::BitCast(d, hn::Add(hn::BitCast(di, p), hn::ShiftLeft<23>(hn::BitCast(di, shifted))));
+}
+
+// What was seen of a row: its weights are exp(score - top). The top follows the largest score at a distance, so that `out` and
+// `totals` [lanes] are scaled again in few pages only; a weight is at most exp(slack).
+constexpr float slack = 8;
+struct Row {
+  float top;
+  bool seen;                             // something: top counts
+};
+constexpr int vector_floats = HWY_TARGET == HWY_AVX2 ? 8 : 16, page_vectors = page_tokens / vector_floats;
+struct Places { int64_t from, to; };     // of a page
+
+// Scores of a row in the places [all.from, all.to), whole vectors, become weights; outside of `mine` they are 0.
+template <bool whole>
+HWY_INLINE void weigh_places(const AttentionArgs& a, float slope, int64_t distance, Places all, Places mine, float* score, Row& row, float* totals,
+                             float* out) {
+  const D d;
+  const int first = static_cast<int>(all.from) / vector_floats, last = static_cast<int>(all.to) / vector_floats;
+  auto inside = [&](int v) {
+    const V place = hn::Iota(d, static_cast<float>(v * vector_floats));
+    return hn::And(hn::Ge(place, set(static_cast<float>(mine.from))), hn::Lt(place, set(static_cast<float>(mine.to))));
+  };
+  V high = set(-HUGE_VALF);
+  for (int v = first; v < last; ++v) {
+    float* p = score + v * vector_floats;
+    V x = hn::LoadU(d, p);
+    if (a.cap > 0) x = hn::Mul(set(a.cap), tanh_of(hn::Div(x, set(a.cap))));
+    if (slope != 0) x = hn::MulAdd(set(slope), hn::Sub(hn::Iota(d, static_cast<float>(v * vector_floats)), set(static_cast<float>(distance))), x);
+    if constexpr (!whole) x = hn::IfThenElse(inside(v), x, set(-HUGE_VALF));
+    if (!whole || a.cap > 0 || slope != 0) hn::StoreU(x, d, p);
+    high = hn::Max(high, x);
   }
-  if (a.cap > 0) strips(page_tokens, [&](auto s) { s.store(hn::Mul(set(a.cap), tanh_of(hn::Div(s.load(score), set(a.cap)))), score); });
-  std::fill(score, score + from, -HUGE_VALF);
-  std::fill(score + to, score + page_tokens, -HUGE_VALF);
-  if (a.slopes)
-    for (int64_t j = from; j < to; ++j) score[j] -= a.slopes[head] * static_cast<float>(i - (page_first + j));
-  V high = set(row.top);
-  strips(page_tokens, [&](auto s) { high = hn::Max(high, s.load(score)); });
-  const float top = max_of(high);
-  V sum = set(0);
-  strips(page_tokens, [&](auto s) {
-    V p = hn::Exp(D(), hn::Sub(s.load(score), set(top)));
-    sum = hn::Add(sum, p);
-    s.store(p, score);
-  });
-  if (top > row.top) {
-    const float keep = std::exp(row.top - top);
-    row.total *= keep;
-    strips(a.value, [&](auto s) { s.store(hn::Mul(s.load(out), set(keep)), out); });
-    row.top = top;
+  if (!row.seen || !hn::AllFalse(d, hn::Gt(high, set(row.top + slack)))) {
+    const float top = max_of(high);
+    if (row.seen) {
+      const V keep = exp_small(set(row.top - top));
+      hn::StoreU(hn::Mul(hn::LoadU(d, totals), keep), d, totals);
+      strips(a.value, [&](auto s) { s.store(hn::Mul(s.load(out), keep), out); });
+    }
+    row = {top, true};
   }
-  row.total += sum_of(sum);
+  const V top = set(row.top);
+  V sum = hn::LoadU(d, totals);
+  for (int v = first; v < last; ++v) {
+    float* p = score + v * vector_floats;
+    V x = exp_small(hn::Sub(hn::LoadU(d, p), top));
+    if constexpr (!whole) x = hn::IfThenElseZero(inside(v), x);
+    sum = hn::Add(sum, x);
+    hn::StoreU(x, d, p);
+  }
+  hn::StoreU(sum, d, totals);
 }
 
 void Attend(const AttentionArgs& a, const AttentionTask& t, float* partials) {
@@ -80,43 +118,60 @@ void Attend(const AttentionArgs& a, const AttentionTask& t, float* partials) {
   const int64_t past = keys.length - n;
   static thread_local std::vector<float> scratch;
   static thread_local std::vector<Row> rows;
-  scratch.resize(static_cast<size_t>(M) * (K + page_tokens + W));
+  constexpr int64_t pad = 16, S = page_tokens + pad;         // floats: rows a power of two apart would share the cache's few places
+  const int64_t Q = K + pad, O = W + pad;
+  scratch.resize(static_cast<size_t>(M * (Q + S + O + vector_floats)));
   rows.resize(static_cast<size_t>(M));
-  float *q = scratch.data(), *score = q + M * K, *out = score + M * page_tokens;
-  std::memset(out, 0, static_cast<size_t>(M * W) * sizeof(float));
+  float *q = scratch.data(), *score = q + M * Q, *out = score + M * S, *totals = out + M * O;
+  std::memset(out, 0, static_cast<size_t>(M * (O + vector_floats)) * sizeof(float));
   for (int64_t m = 0; m < M; ++m) {
     const int64_t token = t.first + m / G, head = t.kv_head * G + m % G;
     const float* from = a.q + (begin + token) * a.q_stride + head * K;
-    strips(K, [&](auto s) { s.store(hn::Mul(s.load(from), set(a.scale)), q + m * K); });
+    strips(K, [&](auto s) { s.store(hn::Mul(s.load(from), set(a.scale)), q + m * Q); });
     const bool sink = a.sinks && t.opens;
-    rows[static_cast<size_t>(m)] = {sink ? a.sinks[head] : -std::numeric_limits<float>::infinity(), sink ? 1.f : 0.f};
+    rows[static_cast<size_t>(m)] = {sink ? a.sinks[head] : 0, sink};
+    totals[m * vector_floats] = sink;
   }
   for (int64_t page = t.begin; page < t.end; ++page) {
     if (!keys.pages[page]) continue;                        // has left every window
     const int64_t first = page * page_tokens, stored = std::min<int64_t>(page_tokens, keys.length - first);
+    auto places = [&](int64_t token) -> Places {
+      const auto [low, high] = sight(a, past + t.first + token, keys.length);
+      return {std::clamp<int64_t>(low - first, 0, stored), std::clamp<int64_t>(high - first, 0, stored)};
+    };
+    const int64_t from = places(0).from / vector_floats * vector_floats, end = places(t.tokens - 1).to;   // what any of the tokens sees
+    const int64_t to = (end + vector_floats - 1) / vector_floats * vector_floats;
+    if (from >= to) continue;
     const float* k = keys.pages[page] + int64_t{t.kv_head} * K * page_tokens;
     const float* v = keys.pages[page] + int64_t{a.kv_heads} * page_tokens * K + int64_t{t.kv_head} * page_tokens * W;
     const bool more = page + 1 < t.end && keys.pages[page + 1];
-    const float* next = more ? keys.pages[page + 1] + (k - keys.pages[page]) : nullptr;
-    product<false>(M, page_tokens, {q, K, 1, k, page_tokens, score, page_tokens, K, next});
+    const int64_t next = more ? keys.pages[page + 1] - keys.pages[page] : 0;
+    product<false>(M, to - from, {q, Q, 1, k + from, page_tokens, score + from, S, K, more ? k + next : nullptr});
     for (int64_t m = 0; m < M; ++m) {
-      const int64_t i = past + t.first + m / G;
-      const auto [low, high] = sight(a, i, keys.length);
-      weigh(a, static_cast<int>(t.kv_head * G + m % G), i, first, std::clamp<int64_t>(low - first, 0, stored),
-            std::clamp<int64_t>(high - first, 0, stored), score + m * page_tokens, rows[static_cast<size_t>(m)], out + m * W);
+      const Places mine = places(m / G);
+      float* s = score + m * S;
+      if (mine.from >= mine.to) {
+        std::fill(s + from, s + to, 0.f);
+        continue;
+      }
+      const float slope = a.slopes ? a.slopes[t.kv_head * G + m % G] : 0;
+      const int64_t distance = past + t.first + m / G - first;            // of the query from the page's first place
+      auto weigh_row = mine.from <= from && mine.to >= to ? weigh_places<true> : weigh_places<false>;
+      weigh_row(a, slope, distance, {from, to}, mine, s, rows[static_cast<size_t>(m)], totals + m * vector_floats, out + m * O);
     }
-    product<true>(M, W, {score, page_tokens, 1, v, W, out, W, stored, more ? keys.pages[page + 1] + (v - keys.pages[page]) : nullptr});
+    product<true>(M, W, {score + from, S, 1, v + from * W, W, out, O, end - from, more ? v + next : nullptr});
   }
   for (int64_t m = 0; m < M; ++m) {
     const Row r = rows[static_cast<size_t>(m)];
+    const float total = sum_of(hn::LoadU(D(), totals + m * vector_floats));
     if (t.partial >= 0) {
       float* p = partials + t.partial + m * (W + 2);
-      p[0] = r.top, p[1] = r.total;
-      std::memcpy(p + 2, out + m * W, static_cast<size_t>(W) * sizeof(float));
+      p[0] = r.seen ? r.top : -std::numeric_limits<float>::infinity(), p[1] = total;
+      std::memcpy(p + 2, out + m * O, static_cast<size_t>(W) * sizeof(float));
     } else {
       float* y = a.y + (begin + t.first + m / G) * a.y_stride + (int64_t{t.kv_head} * G + m % G) * W;
-      V inverse = set(1 / r.total);
-      strips(W, [&](auto s) { s.store(hn::Mul(s.load(out + m * W), inverse), y); });
+      V inverse = set(1 / total);
+      strips(W, [&](auto s) { s.store(hn::Mul(s.load(out + m * O), inverse), y); });
     }
   }
 }
@@ -183,7 +238,8 @@ void append_keys(const float* k, int64_t k_stride, const float* v, int64_t v_str
 
 void attention(const AttentionArgs& a) {
   const int G = a.heads / a.kv_heads;
-  const int64_t block = std::max<int64_t>(1, 32 / G);        // tokens whose rows fill the products
+  const int64_t unit = 24 / std::gcd(G, 24);                  // tokens whose rows fill the products' tiles, of 12 or 6 rows and of 8
+  const int64_t block = unit * std::max<int64_t>(1, 3072 / std::max(a.key, 1) / (unit * G));   // and whose queries fill half of the cache
   std::vector<AttentionTask> tasks;
   std::vector<Cut> cuts;
   size_t floats = 0;

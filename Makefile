@@ -61,8 +61,8 @@ docs:       ## runs the console commands of the documents
 docs: build
 	@bash tools/run_docs.sh README.md docs/*.md
 size:       ## lines of code per room
-	@for r in $$(ls src); do cat src/$$r/* | wc -l | xargs printf '%-8s %6d\n' $$r; done; cat src/*/* | wc -l | xargs printf '%-8s %6d\n' src
-	@cat tests/*.cc tests/*.h tests/fuzz/*.cc tests/fuzz/*.h | wc -l | xargs printf '%-8s %6d\n' tests; cat bench/* | wc -l | xargs printf '%-8s %6d\n' bench
+	@for r in src/* src tests bench; do find $$r -name '*.cc' -o -name '*.h' -o -name '*.cu' -o -name '*.py' -o -name '*.cpp' | xargs cat | wc -l | \
+	  xargs printf '%-12s %6d\n' $$r; done
 models:     ## fetches SmolLM2 135M and Gemma 3 270M (pip) and makes the shapes of the speed table, in MODELS, for benchmarks
 	@sh tools/need.sh python3-venv
 	@bash tools/models.sh $(MODELS)

@@ -180,16 +180,20 @@ TEST_F(Cli, BeyondTheTrainedContextAWordIsSaidOnStderr) {
   std::string long_text;                           // made for 512 tokens
   for (int i = 0; i < 300; ++i) long_text += "Once upon ";
   const std::string word = ", made for 512: what comes after those may make no sense\n";
-  const Ran prompt = run("run -n 1 --temp 0", long_text);
-  EXPECT_EQ(prompt.code, 0);
-  EXPECT_EQ(prompt.err, "stories260K: 602 tokens" + word);
+  auto says = [&](const Ran& r, int n) {            // once; a slow machine tells its progress too
+    const std::string line = text("stories260K: ", n, " tokens", word);
+    EXPECT_EQ(r.code, 0);
+    EXPECT_NE(r.err.find(line), std::string::npos) << r.err;
+    EXPECT_EQ(r.err.find("made for"), r.err.rfind("made for")) << r.err;
+  };
+  says(run("run -n 1 --temp 0", long_text), 602);
   const Ran grown = run("run -p Once -n 520 --temp 0 --ignore-end --json");
-  EXPECT_EQ(grown.err, "stories260K: 521 tokens" + word);
+  says(grown, 521);
   EXPECT_EQ(string(parse_json(grown.out, "run"), "reason"), "length");
   tokens("in", std::vector<int64_t>(513, 5));
-  EXPECT_EQ(run("logits stories260K --tokens in --out o").err, "stories260K: 513 tokens" + word);
-  EXPECT_EQ(run("run --tokens in -n 2 --temp 0 --out o").err, "stories260K: 515 tokens" + word);
-  EXPECT_EQ(run("run rwkv7-tiny -n 1 --temp 0", long_text).err, "");
+  says(run("logits stories260K --tokens in --out o"), 513);
+  says(run("run --tokens in -n 2 --temp 0 --out o"), 515);
+  EXPECT_EQ(run("run rwkv7-tiny -n 1 --temp 0", long_text).err.find("made for"), std::string::npos);
 }
 
 // Short work is silent (every test above holds stderr to that); long work tells, and stdout stays what it is.
@@ -277,6 +281,7 @@ TEST_F(Cli, BenchGivesTheFiguresThatAreReliedOn) {
   for (const char* key : {"prefill_tps", "decode_tps", "load_ms", "first_token_ms", "peak_rss_bytes"}) EXPECT_GT(number(j, key), 0) << key;
 }
 
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)   // their own memory is resident too
 TEST_F(Cli, PlanPredictsTheMeasuredPeakWithinFivePercent) {
   for (const std::string& model : {std::string("stories260K"), std::string("rwkv7-tiny"), fixtures + "gguf/llama_q4_k.gguf"}) {
     const double planned = number(json("plan " + model + " --context 104 --json"), "total_bytes");
@@ -284,6 +289,7 @@ TEST_F(Cli, PlanPredictsTheMeasuredPeakWithinFivePercent) {
     EXPECT_NEAR(planned / measured, 1, 0.05) << model << " planned " << planned << " measured " << measured;
   }
 }
+#endif
 
 TEST_F(Cli, PlanForCudaIsAnEstimateThatNeedsNoGpu) {
   const std::string model = fixtures + "gguf/llama_q4_k.gguf";

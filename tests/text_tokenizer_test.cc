@@ -175,6 +175,11 @@ TEST(RwkvWorld, NamesTheLineThatIsWrong) {
 }
 
 TEST(Tokenizer, AMillionBytesWithoutASpaceTakeUnderTwoSeconds) {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  const double most = 40;                          // what grows with the square would take an hour
+#else
+  const double most = 2;
+#endif
   std::string zebra, spaces(1 << 20, ' '), marks, same(1 << 20, 'a');
   while (zebra.size() < (1 << 20)) zebra += "abcdefghij"[zebra.size() * zebra.size() % 7 + zebra.size() % 3];
   while (marks.size() < (1 << 20)) marks += "\xCC\x81\xCC\xA7";
@@ -182,7 +187,7 @@ TEST(Tokenizer, AMillionBytesWithoutASpaceTakeUnderTwoSeconds) {
     for (const Tokenizer* t : {&testing::gpt2(), &testing::gpt_neox(), &testing::rwkv_world(), &testing::smollm2()}) {
       const auto start = std::chrono::steady_clock::now();
       EXPECT_FALSE(t->encode(text).empty());
-      EXPECT_LT(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(), 2.0);
+      EXPECT_LT(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(), most);
     }
 }
 

@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <vector>
 
+#include "ops/kernels.h"
 #include "ops/ops.h"
 
 using namespace headrace;

@@ -9,6 +9,7 @@
 
 #include "base/parallel.h"
 #include "cpu/dot.h"
+#include "ops/kernels.h"
 #include "ops/ops.h"
 #include "tensor/blocks.h"
 

@@ -10,6 +10,7 @@ PREFIX ?= /usr/local
 FUZZ_SECONDS ?= 300
 PACKAGES = cmake ninja-build g++ pkg-config ccache mold libhwy-dev nlohmann-json3-dev libcli11-dev libfmt-dev libutf8proc-dev libpcre2-dev \
   libzstd-dev libedit-dev libopenblas-dev libgtest-dev
+BENCHES = $(notdir $(patsubst bench/%.cc,bench_%,$(wildcard bench/*.cc)))
 NINJA = cmake --build $(BUILD) --parallel $(JOBS)
 CTEST = ctest --test-dir $(BUILD) --parallel $(JOBS) --output-on-failure
 
@@ -29,7 +30,7 @@ test: build ## builds and tests
 build: configure ## build/headrace and the tests
 	@$(NINJA)
 bench: build ## what the shipped models and the products reach on this machine
-	@$(NINJA) --target $(notdir $(patsubst bench/%.cc,bench_%,$(wildcard bench/*.cc)))
+	@$(NINJA) --target $(BENCHES)
 	@for m in stories260K rwkv7-tiny; do build/headrace bench $$m --prompt 256 --gen 128; done
 	@build/bench_products
 cuda:       ## build-cuda/headrace, with the CUDA backend (needs nvcc 12.4 or later)
@@ -56,6 +57,7 @@ format:     ## formats the lines you changed
 	@git clang-format --quiet HEAD; git diff --stat
 lint:       ## compiles with warnings as errors; the house rules (tests/rooms_test.cc)
 	@$(MAKE) --no-print-directory build PRESET=lint
+	@cmake --build build-lint --parallel $(JOBS) --target $(BENCHES)
 	@build-lint/headrace_tests --gtest_filter='Rooms.*' --gtest_brief=1
 docs:       ## runs the console commands of the documents
 docs: build

@@ -20,9 +20,10 @@ bool same(const Shape& a, const Shape& b) {
 std::string part_text(int64_t rows, int64_t begin, int64_t count) {
   return count == rows ? "" : text("[", begin, ":", begin + count, "]");
 }
-// A fused matrix is fetched once for each part of it.
+// A fused matrix is fetched once for each part of it, one soon after the other; a search of all would take a lying file's time squared.
 void note(std::vector<std::string>& faults, std::string fault) {
-  if (std::find(faults.begin(), faults.end(), fault) == faults.end()) faults.push_back(std::move(fault));
+  if (std::find(faults.end() - std::min<std::ptrdiff_t>(8, std::ssize(faults)), faults.end(), fault) == faults.end())
+    faults.push_back(std::move(fault));
 }
 void list(std::string& message, const char* what, const std::vector<std::string>& names) {
   if (names.empty()) return;

@@ -101,6 +101,30 @@ void norms(std::vector<OpCase>& all) {
     }
     return ys;
   }});
+  all.push_back({"Softmax", "softmax", [](Random& r) {
+    std::vector<Tensor> ys;
+    for (int64_t cols : {1, 16, 37, 300}) {
+      ys.push_back(softmax(map(r.rows({5, cols}), [](float v) { return 30 * v; })));
+      ys.push_back(softmax(r.whole({5, 2, cols})));
+    }
+    return ys;
+  }});
+  all.push_back({"Entmax", "entmax", [](Random& r) {
+    std::vector<Tensor> ys;
+    Tensor alphas = r.values({1, 1.0001f, 1.1f, 1.5f, 1.75f, 2, 3, 1.3f});
+    for (int64_t cols : {1, 16, 37, 300}) {
+      ys.push_back(entmax(map(r.rows({8, cols}), [](float v) { return 3 * v; }), alphas));
+      ys.push_back(entmax(r.whole({4, 2, cols}), r.values({1.5f})));
+      ys.push_back(entmax(map(r.whole({2, cols}), [](float) { return 2.f; }), r.values({1.9f})));
+    }
+    return ys;
+  }});
+  all.push_back({"TopK", "top_k", [](Random& r) {
+    std::vector<Tensor> ys;
+    for (int64_t k : {0, 1, 5, 37}) ys.push_back(top_k(r.rows({5, 37}), k).values);
+    ys.push_back(top_k(r.whole({3, 2, 300}), 4).values);
+    return ys;
+  }});
   all.push_back({"L2Norm", "l2_norm", [](Random& r) {
     std::vector<Tensor> ys;
     for (int64_t cols : {1, 16, 37, 300})

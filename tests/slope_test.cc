@@ -76,6 +76,17 @@ std::vector<SlopeCase> cases() {
       [](const Tensors& x) { return Tensors{rms_norm(x[0], {}), layer_norm(x[1], {}, {})}; });
   add("L2Norm", [](Random& r) { return Tensors{r.rows({3, 2, 19}), map(r.rows({3, 19}), [](float v) { return 0.1f * v; })}; },
       [](const Tensors& x) { return Tensors{l2_norm(x[0]), l2_norm(x[0], 1e-3f, true), l2_norm(x[1], 2.f, true)}; });
+  add("Softmax", [](Random& r) { return Tensors{r.rows({3, 2, 19})}; }, [](const Tensors& x) { return Tensors{softmax(x[0])}; });
+  // No element may come in or go out as an input moves: the support is all, or settled.
+  for (float alpha : {1.f, 1.25f, 1.5f})
+    add(text("Entmax", std::lround(100 * alpha)), [=](Random& r) {
+      return Tensors{map(r.rows({4, 9}), [](float v) { return 0.25f * std::clamp(v, -1.f, 1.f); }),
+                     map(r.whole({4}), [=](float) { return alpha + 0.125f; })};
+    }, [](const Tensors& x) { return Tensors{entmax(x[0], x[1])}; });
+  add("EntmaxOneAlpha", [](Random& r) { return Tensors{map(r.rows({4, 3}), [](float v) { return 0.1f * v; }), Tensor::from({1.75f})}; },
+      [](const Tensors& x) { return Tensors{entmax(x[0], x[1])}; });
+  add("TopK", [](Random& r) { return Tensors{map(r.rows({4, 9}), [i = 0](float) mutable { return static_cast<float>(i++ * 7 % 18); })}; },
+      [](const Tensors& x) { return Tensors{top_k(x[0], 3).values}; });
   add("Embedding", [](Random& r) { return Tensors{r.whole({11, 20})}; },
       [](const Tensors& x) { return Tensors{embedding(x[0], std::vector<int32_t>{10, 0, 3, 3, 7})}; });
   for (bool ta : {false, true})

@@ -21,9 +21,15 @@ void layer_norm(Rows x, const float* w, const float* b, float eps, int groups, R
 void l2_norm(Rows x, float eps, bool clamp, int groups, Rows y);
 void norm_backward(const NormBackward& args);
 void rope(const RopeArgs& args);
+void softmax(Rows x, Rows y);                                                             // softmax.cc
+void softmax_backward(Rows y, Rows dy, Rows dx);
+void entmax(Rows x, std::span<const float> alpha, Rows y);
+void entmax_backward(const EntmaxBackward& args);
+void top_k(Rows x, Rows values, int64_t* columns);
 void append_keys(const float* k, int64_t k_stride, const float* v, int64_t v_stride, int kv_heads, int key, int value,
                  const Sequences& sequences, const KeyPages* keys);                       // attention.cc
 void attention(const AttentionArgs& args);
+void attention_backward(const AttentionBackwardArgs& args);                               // attention_backward.cc
 void linear_scan(const LinearScanArgs& args);                                             // scan.cc
 void diag_scan(const DiagScanArgs& args);                                                 // channel_scan.cc
 void short_conv(const ShortConvArgs& args);

@@ -9,10 +9,12 @@ const Kernels& kernels() {
   static const Kernels table{
       .device = "cpu", .unary = unary, .binary = binary, .unary_backward = unary_backward, .sum = sum,
       .lerp = lerp, .mix = mix, .where_starts = where_starts, .rms_norm = rms_norm,
-      .layer_norm = layer_norm, .l2_norm = l2_norm, .norm_backward = norm_backward, .embedding = embedding,
+      .layer_norm = layer_norm, .l2_norm = l2_norm, .norm_backward = norm_backward, .softmax = softmax, .softmax_backward = softmax_backward,
+      .entmax = entmax, .entmax_backward = entmax_backward, .top_k = top_k, .embedding = embedding,
       .embedding_backward = embedding_backward, .linear = linear, .product = product,
       .block_linear = block_linear,
       .head_dot = head_dot, .scale_heads = scale_heads, .rope = rope, .append_keys = append_keys, .attention = attention,
+      .attention_backward = nullptr,
       .linear_scan = linear_scan, .diag_scan = diag_scan, .short_conv = short_conv, .pack = pack, .synchronize = nullptr,
       .peak = peak, .instructions = instructions};
   dots();                                                    // chooses the instructions before any of them runs

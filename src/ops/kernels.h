@@ -13,6 +13,7 @@ namespace headrace {
 
 struct KeyPages;                                   // ops/kernels/attention.h
 struct AttentionArgs;
+struct AttentionBackwardArgs;
 struct LinearScanArgs;                             // ops/kernels/linear_scan.h
 struct DiagScanArgs;                               // ops/kernels/diag_scan.h
 struct ShortConvArgs;                              // ops/kernels/short_conv.h
@@ -43,6 +44,13 @@ struct NormBackward {
   Rows dy_xhat;                                    // data null: not wanted
 };
 
+// Rows of alpha-entmax: p = [1 + (alpha-1) (x - t)]_+^(1/(alpha-1)), t such that they sum to 1; alpha [1 or rows].
+struct EntmaxBackward {
+  Rows x, dy, dx;
+  std::span<const float> alpha;
+  float* dalpha;                                   // [alpha.size()] or null
+};
+
 struct RopeArgs {
   const float* x; int64_t x_stride;                // [N,H,D]
   float* y; int64_t y_stride;
@@ -69,6 +77,11 @@ struct Kernels {
   void (*layer_norm)(Rows x, const float* w, const float* b, float eps, int groups, Rows y);
   void (*l2_norm)(Rows x, float eps, bool clamp, int groups, Rows y);   // clamp: x / max(|x|, eps), else eps in the root
   void (*norm_backward)(const NormBackward& args);
+  void (*softmax)(Rows x, Rows y);                             // over the columns
+  void (*softmax_backward)(Rows y, Rows dy, Rows dx);
+  void (*entmax)(Rows x, std::span<const float> alpha, Rows y);
+  void (*entmax_backward)(const EntmaxBackward& args);
+  void (*top_k)(Rows x, Rows values, int64_t* columns);        // the values.cols largest of each row, largest first
   void (*embedding)(const Tensor& table, std::span<const int32_t> ids, Rows y);
   void (*embedding_backward)(std::span<const int32_t> ids, Rows dy, Rows dtable);   // dtable[ids[i]] += dy[i], in order
   void (*linear)(Rows x, std::span<const LinearPart> parts);
@@ -80,6 +93,7 @@ struct Kernels {
   void (*append_keys)(const float* k, int64_t k_stride, const float* v, int64_t v_stride, int kv_heads, int key, int value,
                       const Sequences& sequences, const KeyPages* keys);
   void (*attention)(const AttentionArgs& args);
+  void (*attention_backward)(const AttentionBackwardArgs& args);
   void (*linear_scan)(const LinearScanArgs& args);
   void (*diag_scan)(const DiagScanArgs& args);
   void (*short_conv)(const ShortConvArgs& args);

@@ -269,11 +269,12 @@ const Kernels& naive_kernels() {
   static const Kernels table{
       .device = "naive", .unary = unary, .binary = binary, .unary_backward = unary_backward, .sum = sum,
       .lerp = lerp, .mix = mix, .where_starts = where_starts, .rms_norm = rms_norm,
-      .layer_norm = layer_norm, .l2_norm = l2_norm, .norm_backward = norm_backward, .embedding = embedding,
-      .embedding_backward = embedding_backward, .linear = linear, .product = product,
+      .layer_norm = layer_norm, .l2_norm = l2_norm, .norm_backward = norm_backward, .softmax = naive::softmax,
+      .softmax_backward = naive::softmax_backward, .entmax = naive::entmax, .entmax_backward = naive::entmax_backward, .top_k = naive::top_k,
+      .embedding = embedding, .embedding_backward = embedding_backward, .linear = linear, .product = product,
       .block_linear = block_linear,
       .head_dot = head_dot, .scale_heads = scale_heads, .rope = rope, .append_keys = naive::append_keys,
-      .attention = naive::attention, .linear_scan = naive::linear_scan, .diag_scan = naive::diag_scan,
+      .attention = naive::attention, .attention_backward = nullptr, .linear_scan = naive::linear_scan, .diag_scan = naive::diag_scan,
       .short_conv = naive::short_conv, .pack = nullptr, .synchronize = nullptr, .peak = nullptr, .instructions = nullptr};
   return table;
 }

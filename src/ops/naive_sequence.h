@@ -1,4 +1,5 @@
-// The definitions of the sequence primitives (naive_attention.cc and its kin), for naive.cc's table.
+// The definitions that have files of their own: the sequence primitives (naive_attention.cc and its kin), and softmax and
+// its kin (naive_softmax.cc), for naive.cc's table.
 #pragma once
 #include "ops/kernels.h"
 
@@ -7,8 +8,14 @@ namespace headrace::naive {
 void append_keys(const float* k, int64_t k_stride, const float* v, int64_t v_stride, int kv_heads, int key, int value,
                  const Sequences& sequences, const KeyPages* keys);
 void attention(const AttentionArgs& args);
+void attention_backward(const AttentionBackwardArgs& args);
 void linear_scan(const LinearScanArgs& args);
 void diag_scan(const DiagScanArgs& args);
 void short_conv(const ShortConvArgs& args);
+void softmax(Rows x, Rows y);
+void softmax_backward(Rows y, Rows dy, Rows dx);
+void entmax(Rows x, std::span<const float> alpha, Rows y);
+void entmax_backward(const EntmaxBackward& args);
+void top_k(Rows x, Rows values, int64_t* columns);
 
 }  // namespace headrace::naive

@@ -55,6 +55,13 @@ Tensor rms_norm(const Tensor& x, const Tensor& w, RmsNorm options = {});
 Tensor layer_norm(const Tensor& x, const Tensor& w, const Tensor& b, float eps = 1e-5f, int groups = 1);   // groups: group norm
 Tensor l2_norm(const Tensor& x, float eps = 1e-6f, bool clamp = false);   // over the last dimension
 
+Tensor softmax(const Tensor& x);                                          // over the last dimension
+// p = [1 + (alpha-1) (x - t)]_+^(1/(alpha-1)) over the last dimension, t such that they sum to 1: 1 is softmax, 2 sparsemax.
+// alpha >= 1: one number, or one a row (all leading dimensions joined). Peters, Niculae, Martins 2019, 1905.05702.
+Tensor entmax(const Tensor& x, const Tensor& alpha);
+struct TopK { Tensor values, columns; };                                  // [...,k] both, largest first; columns i64
+TopK top_k(const Tensor& x, int64_t k);                                   // of the last dimension
+
 Tensor embedding(const Tensor& table, std::span<const int32_t> ids);      // [N, width]
 Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias = {});   // x [N,in], weight [out,in] -> [N,out]
 // Several products of one input at once: one pass over the threads, the input quantised once.

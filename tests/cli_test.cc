@@ -357,12 +357,12 @@ TEST_F(Cli, CheckHoldsAndSaysSo) {
 TEST_F(Cli, InfoExplainDoctorAndOpAnswerInJson) {
   const Value info = json("info --json");
   EXPECT_EQ(string(info, "family"), "llama");
-  EXPECT_EQ(string(info, "blueprint"), "d=64 vocab=512  5*(attn(heads=8, kv=4) + swiglu)");
+  EXPECT_EQ(string(info, "blueprint"), "d=64 vocab=512  5*(attn(heads=8, kv=4) + swiglu(hidden=172))");
   EXPECT_GT(number(info, "parameters"), 200000);
   EXPECT_EQ(json("explain mamba2 --json").find("layers")->get<Array>()->size(), 1u);
   EXPECT_EQ(json("explain 'd=8 2*(attn(heads=2, kv=1) + swiglu, mamba)' --json").find("layers")->get<Array>()->size(), 3u);
   const Value model = json("explain stories260K --json");
-  EXPECT_EQ(string(model, "blueprint"), "d=64 vocab=512  5*(attn(heads=8, kv=4) + swiglu)");
+  EXPECT_EQ(string(model, "blueprint"), "d=64 vocab=512  5*(attn(heads=8, kv=4) + swiglu(hidden=172))");
   EXPECT_EQ(number(*model.find("plan"), "weight_bytes"), number(json("plan --json"), "weight_bytes"));
   for (const char* absent : {"models/llama", "mamba.gguf", "./mamba2"}) {
     const Ran r = run(std::string("explain ") + absent);

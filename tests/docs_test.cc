@@ -37,7 +37,7 @@ TEST(Docs, EveryMixerHasAPageOfItsMathematics) {
   std::set<std::string> named;
   for (const Page& p : pages(math)) named.insert(p.names.begin(), p.names.end());
   for (const MixerInfo& m : mixers())
-    EXPECT_TRUE(named.count(m.name)) << "no page of docs/math has `" << m.name << "` in its first line, as \"# Title (`" << m.name << "`)\"";
+    EXPECT_TRUE(named.count(m.doc->name)) << "no page of docs/math has `" << m.doc->name << "` in its first line, as \"# Title (`name`)\"";
 }
 
 TEST(Docs, PagesOfMixersHaveTheSameParts) {

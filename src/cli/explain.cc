@@ -37,9 +37,7 @@ std::vector<const MixerInfo*> layers_of(const std::string& text) {
       const bool setting = depth > 0 || (end < text.size() && text[end] == '=');
       if (!setting) {
         const MixerInfo* m = find_mixer(name);
-        std::string known;
-        for (const MixerInfo& k : mixers()) known += std::string(known.empty() ? "" : ", ") + k.name;
-        expect(m, "blueprint: character ", i + 1, ": '", name, "' is no layer; known: ", known);
+        expect(m, "blueprint: character ", i + 1, ": '", name, "' is no layer; known: ", mixer_names());
         if (std::find(found.begin(), found.end(), m) == found.end()) found.push_back(m);
       }
       i = end;
@@ -52,16 +50,23 @@ std::vector<const MixerInfo*> layers_of(const std::string& text) {
   return found;
 }
 
-void show(const MixerInfo& m) {
+std::string options_of(const MixerInfo& m) {
+  std::string all;
+  for (const OptionHelp& o : m.options({})) all += (all.empty() ? "" : ", ") + o.name + "=" + o.otherwise;
+  return all;
+}
+
+void show(const MixerInfo& info) {
+  const MixerDoc& m = *info.doc;
   fmt::print("{}  {}\n", bold(m.name), m.title);
   for (std::string_view rest = m.equations; !rest.empty();) {
     const size_t end = std::min(rest.find('\n'), rest.size());
     fmt::print("    {}\n", rest.substr(0, end));
     rest.remove_prefix(std::min(end + 1, rest.size()));
   }
-  if (*m.options) fmt::print("  options     {}\n", m.options);
-  fmt::print("  parameters  {}\n  state       {}\n  cost        {}\n  paper       {}\n  source      src/{}\n", m.parameters, m.state, m.cost,
-      m.paper, m.source);
+  if (const std::string o = options_of(info); !o.empty()) fmt::print("  options     {}\n", o);
+  fmt::print("  parameters  {}\n  state       {}\n  cost        {}\n  paper       {}\n  source      src/{}\n", m.parameters, m.state,
+             std::string(m.decode) + " a token, " + m.sequence + " a sequence", m.paper, m.source);
 }
 
 // Not a layer's name: a model, where there is one, or what can only be meant as one.
@@ -90,9 +95,12 @@ int act(const Options& o) {
   }
   if (o.common.json) {
     Array list;
-    for (const MixerInfo* m : found)
-      list.push_back(Object{{"name", m->name}, {"title", m->title}, {"paper", m->paper}, {"equations", m->equations}, {"options", m->options},
-                            {"parameters", m->parameters}, {"state", m->state}, {"cost", m->cost}, {"source", m->source}});
+    for (const MixerInfo* info : found) {
+      const MixerDoc* m = info->doc;
+      list.push_back(Object{{"name", m->name}, {"title", m->title}, {"paper", m->paper}, {"equations", m->equations}, {"options", options_of(*info)},
+                            {"parameters", m->parameters}, {"state", m->state}, {"decode", m->decode}, {"sequence", m->sequence},
+                            {"source", m->source}});
+    }
     Object j{{"layers", list}};
     if (!stack.empty()) j["blueprint"] = stack;
     if (plan)
@@ -119,9 +127,7 @@ void add_explain(Command& root) {
   auto o = std::make_shared<Options>();
   Command c = root.verb("explain", "tell what a layer, a blueprint or a model computes");
   c.about("Equations, parameters, state, cost and source of each layer.");
-  std::string names;
-  for (const MixerInfo& m : mixers()) names += std::string(names.empty() ? "" : ", ") + m.name;
-  c.argument("WHAT", o->what, "a layer (" + names + "), a blueprint, or a model");
+  c.argument("WHAT", o->what, "a layer (" + mixer_names() + "), a blueprint, or a model");
   o->common.add(c);
   c.example("headrace explain mamba2", "one layer").example("headrace explain '8*(rg_lru + geglu, attn(window=1024, kv=1) + geglu)'",
       "each layer of a stack");

@@ -5,6 +5,20 @@
 
 namespace headrace {
 
+const MixerDoc AttentionMixer::doc{
+    "attn", "attention", "softmax attention",
+    "Vaswani et al. 2017 (1706.03762); Shazeer 2019 (1911.02150); Ainslie et al. 2023 (2305.13245); RoPE: Su et al. 2021 (2104.09864)",
+    "q = W_q x, k = W_k x, v = W_v x;  q, k <- rope(norm(q)), rope(norm(k))\n"
+    "y = W_o softmax(scale q k^T) v                     over j <= i, with window: i - j < window",
+    "W_q [H D, d], W_k and W_v [Hkv D, d], W_o [d, H D]; biases and norms of q and k where asked",
+    "keys and values, 2 Hkv D a token, at most `window` tokens where there is one", "O(T H D)", "O(T^2 H D)", "mixers/attention.h"};
+
+void AttentionMixer::Options::check() const {
+  expect(heads % kv_heads == 0, "attn: kv = ", kv_heads, " does not divide heads = ", heads);
+  expect(int64_t{heads} * head_dim <= 1 << 24, "attn: heads = ", heads, " of dim = ", head_dim);
+  expect(rope.rotary <= head_dim && rope.rotary % 2 == 0, "attn: rotary = ", rope.rotary, " of dim = ", head_dim, "; they turn in pairs");
+}
+
 void AttentionMixer::check(const std::string& file, int heads, int kv_heads, int head_dim) {
   check_size(file, "num_attention_heads", heads, 65536);
   check_size(file, "num_key_value_heads", kv_heads, heads);
@@ -14,6 +28,7 @@ void AttentionMixer::check(const std::string& file, int heads, int kv_heads, int
 }
 
 AttentionMixer AttentionMixer::bind(const Scope& s, Options o) {
+  fill_frequencies(o.rope);
   const int64_t D = o.width, QD = int64_t{o.heads} * o.head_dim, KD = int64_t{o.kv_heads} * o.head_dim;
   AttentionMixer m{.o = o,
                    .q = Linear::bind(s / "q_proj", D, QD, o.qkv_bias),
@@ -36,14 +51,6 @@ Tensor AttentionMixer::operator()(const Tensor& x, Pass p) const {
   ks = headrace::rope(ks, o.rope, p.positions());
   Tensor y = attention(qs, ks, qkv[2].view({N, o.kv_heads, o.head_dim}), o.attend, p.slot("kv"));
   return out(y.view({N, int64_t{o.heads} * o.head_dim}));
-}
-
-std::string AttentionMixer::text(const Options& o) {
-  std::string s = headrace::text("attn(heads=", o.heads);
-  if (o.kv_heads != o.heads) s += headrace::text(", kv=", o.kv_heads);
-  if (o.head_dim * o.heads != o.width) s += headrace::text(", dim=", o.head_dim);
-  if (o.attend.window > 0) s += headrace::text(", window=", o.attend.window);
-  return s + ")";
 }
 
 }  // namespace headrace

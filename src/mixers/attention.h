@@ -5,12 +5,13 @@
 //
 // State: keys and values, 2 Hkv D floats a token (at most `window` tokens). Cost of a decoded token: O(T H D).
 #pragma once
-#include "nn/layer.h"
+#include "mixers/mixer.h"
 #include "ops/sequence.h"
 
 namespace headrace {
 
 struct AttentionMixer {
+  static const MixerDoc doc;
   struct Options {
     int width, heads, kv_heads, head_dim;
     Attention attend;                    // scale, cap, window
@@ -18,15 +19,30 @@ struct AttentionMixer {
     bool qkv_bias = false, out_bias = false;
     bool qk_norm = false;                // RMS over a head, one weight [head_dim] for all heads
     float norm_eps = 1e-6f, norm_offset = 0;
+    void visit(auto& v) {
+      v("heads", heads, heads_for(width, 64), "heads of queries");
+      v("kv", kv_heads, heads, "heads of keys and values; they divide heads");
+      v("dim", head_dim, width / heads, "of a head");
+      v("window", attend.window, 0, "keys that a query sees, itself included; 0: all", Range{0, 1 << 30});
+      v("rope", rope.base, 10000, "base of the rotary positions; 0: none", Range{0, 1e12});
+      v("rotary", rope.rotary, rope.base > 0 ? head_dim / 2 * 2 : 0, "dimensions of a head that turn", Range{0, 65536});
+      v("interleaved", rope.interleaved, false, "adjacent dimensions turn together");
+      v("bias", qkv_bias, false, "of the matrices for q, k, v");
+      v("out_bias", out_bias, qkv_bias, "of the output matrix");
+      v("qk_norm", qk_norm, false, "RMS norms of q and k by head");
+      v("scale", attend.scale, 0, "of the scores; 0: 1 / sqrt(dim)", Range{0, 1e6});
+      v("cap", attend.cap, 0, "scores become cap tanh(score / cap); 0: none", Range{0, 1e6});
+    }
+    void check() const;
   };
   Options o;
   Linear q, k, v, out;
   Norm q_norm, k_norm;
 
   static void check(const std::string& file, int heads, int kv_heads, int head_dim);   // numbers from a file
-  static AttentionMixer bind(const Scope& s, Options o);   // q_proj, k_proj, v_proj, o_proj, q_norm, k_norm
+  // q_proj, k_proj, v_proj, o_proj, q_norm, k_norm. A rope without frequencies gets those of its base.
+  static AttentionMixer bind(const Scope& s, Options o);
   Tensor operator()(const Tensor& x, Pass p) const;        // x [N,D]
-  static std::string text(const Options& o);
 };
 
 }  // namespace headrace

@@ -23,12 +23,13 @@ std::function<Tensor(const Tensor&)> feature(const std::string& name, const Scop
       auto y = linear(rows, {{one.weight, one.bias}, {two.weight, two.bias}});
       return (y[0] * y[1]).view(x.shape());
     };
-  if (!name.empty() && name != "identity") fail("linear attention has no feature map '", name, "'");
+  if (name != "identity") fail("linear attention has no feature map '", name, "'");
   return {};
 }
 
 // Rows of a key head, once for each query head that reads it.
 Tensor repeated(const Tensor& x, int heads, int kv_heads) {
+  if (heads == kv_heads) return x;
   Shape shape = x.shape();
   shape[0] = shape[0] / kv_heads * heads;
   if (x.device() == Device::meta) return Tensor::empty(shape, DType::f32, Device::meta);
@@ -38,27 +39,70 @@ Tensor repeated(const Tensor& x, int heads, int kv_heads) {
   return copy_to(to, x.device());
 }
 
+// The lower bound c of each channel in layer `nth`: the softmax over layers, summed up to it, without the first's share.
+// [2,C]: log c and 1 - c.
+Tensor bound_of_layer(const Tensor& bounds, int nth) {
+  const int64_t L = bounds.dim(0), C = bounds.dim(1);
+  if (bounds.device() == Device::meta) return Tensor::empty({2, C}, DType::f32, Device::meta);
+  const Tensor host = copy_to(bounds, Device::cpu), y = Tensor::empty({2, C});
+  for (int64_t c = 0; c < C; ++c) {
+    double most = -INFINITY, total = 0, share = 0;
+    for (int64_t l = 0; l < L; ++l) most = std::max(most, double{host.f32()[l * C + c]});
+    for (int64_t l = 0; l < L; ++l) {
+      const double e = std::exp(host.f32()[l * C + c] - most);
+      total += e;
+      if (l > 0 && l <= nth) share += e;
+    }
+    y.f32()[c] = static_cast<float>(std::log(share / total)), y.f32()[C + c] = static_cast<float>(1 - share / total);
+  }
+  return copy_to(y, bounds.device());
+}
+
 }  // namespace
 
+const MixerDoc RetNet::doc{
+    "retnet", "linear attention", "retention (RetNet)", "Sun et al. 2023 (2307.08621)",
+    "q, k <- rope(q), rope(k);  S_t = gamma_h S_{t-1} + k v^T,  gamma_h = 1 - 2^(-5-h)\no = scale S_t^T q;  y = W_o(norm(o) silu(W_g x))",
+    "W_q, W_k [H K, d], W_v, W_g [H V, d], W_o [d, H V], norm [V]", "H K V", "O(H K V)", "O(T H K V)", "mixers/linear_attention.h"};
+const MixerDoc Gla::doc{
+    "gla", "linear attention", "gated linear attention", "Yang et al. 2023 (2312.06635)",
+    "S_t = diag(exp(g_t)) S_{t-1} + k v^T,  g = logsigmoid(W_2 W_1 x + b) / 16\no = scale S_t^T q;  y = W_o(norm(o) silu(W_g x))",
+    "W_q, W_k [H K, d], W_v, W_g [H V, d], W_o [d, H V], gate W_1 [rank, d], W_2 [H K, rank], b", "H K V", "O(H K V)", "O(T H K V)",
+    "mixers/linear_attention.h"};
+const MixerDoc LinearAttn::doc{
+    "linear_attn", "linear attention", "linear attention", "Katharopoulos et al. 2020 (2006.16236), without their normaliser",
+    "q, k <- f(W_q x), f(W_k x);  S_t = S_{t-1} + k v^T\no = scale S_t^T q;  y = W_o norm(o)",
+    "W_q, W_k [H K, d], W_v [H V, d], W_o [d, H V], norm [V]; elementwise_product: two maps [K, K] with biases for q, two for k",
+    "H K V", "O(H K V)", "O(T H K V)", "mixers/linear_attention.h"};
+const MixerDoc Hgrn2::doc{
+    "hgrn2", "linear attention", "HGRN2, hierarchically gated linear recurrence", "Qin et al. 2024 (2404.07904)",
+    "decay = c + (1 - c) sigmoid(f),  k = 1 - decay,  q = silu(W_q x)       c grows with depth\n"
+    "S_t = diag(decay) S_{t-1} + k v^T;  o = S_t^T q;  y = W_o norm(o)",
+    "W_q, W_f [H K, d], W_i [H V, d], W_o [d, H V]; lower bounds of all layers", "H K V", "O(H K V)", "O(T H K V)", "mixers/linear_attention.h"};
+
+void LinearAttention::Options::check(const char* name) const {
+  expect(heads % kv_heads == 0, name, ": kv = ", kv_heads, " does not divide heads = ", heads);
+  expect(int64_t{heads} * std::max(key, value) <= 1 << 24, name, ": heads = ", heads, " of key = ", key, ", value = ", value);
+}
 LinearAttention LinearAttention::bind(const Scope& s, Options o, Gate gate) {
   const int D = o.width, Q = o.heads * o.key, K = o.kv_heads * o.key, V = o.kv_heads * o.value, A = o.heads * o.value;
   const std::string qn = o.q_name, kn = o.k_name, vn = o.v_name;
   LinearAttention m{.o = o,
-                    .q = Linear::bind(s / (qn + "_proj"), D, Q),
-                    .k = Linear::bind(s / (kn + "_proj"), D, K),
-                    .v = Linear::bind(s / (vn + "_proj"), D, V),
-                    .out = Linear::bind(s / "o_proj", A, D),
+                    .q = Linear::bind(s / (qn + "_proj"), D, Q, false, o.in),
+                    .k = Linear::bind(s / (kn + "_proj"), D, K, false, o.in),
+                    .v = Linear::bind(s / (vn + "_proj"), D, V, false, o.in),
+                    .out = Linear::bind(s / "o_proj", A, D, false, o.output),
                     .gate = std::move(gate)};
-  if (o.output_gate) m.g = Linear::bind(s / "g_proj", D, A);
+  if (o.output_gate) m.g = Linear::bind(s / "g_proj", D, A, false, o.in);
   auto conv = [&](const std::string& name, int channels) {
     Scope c = s / (name + "_conv1d");
-    return Conv{c("weight", {channels, o.taps}), c.maybe("bias", {channels})};
+    return Conv{c("weight", {channels, o.taps}, Init::fan_in()), c.maybe("bias", {channels})};
   };
   if (o.taps > 0) m.q_conv = conv(qn, Q), m.k_conv = conv(kn, K), m.v_conv = conv(vn, V);
   // The norm is named for what follows it.
   const Scope n = o.output_gate && !s.has("g_norm.weight") ? s / "g_norm_swish_gate" : s / o.norm_name;
   m.norm = {.eps = o.norm_eps};
-  if (o.norm_weight) m.norm.weight = n("weight", {o.norm_by_head ? o.value : A});
+  if (o.norm_weight) m.norm.weight = n("weight", {o.norm_by_head ? o.value : A}, Init::ones());
   m.q_feature = feature(o.feature, s / "feature_map_q", o.key), m.k_feature = feature(o.feature, s / "feature_map_k", o.key);
   return m;
 }
@@ -81,47 +125,53 @@ Tensor LinearAttention::operator()(const Tensor& x, Pass p) const {
   return out(o.output_gate ? binary(Binary::silu_multiply, qkvg[3], y) : y);
 }
 
-std::string LinearAttention::text(const Options& o) {
-  std::string s = headrace::text(o.name, "(heads=", o.heads);
-  if (o.kv_heads != o.heads) s += headrace::text(", kv=", o.kv_heads);
-  s += headrace::text(", key=", o.key, ", value=", o.value);
-  if (o.taps > 0) s += headrace::text(", conv=", o.taps);
-  if (!o.feature.empty()) s += headrace::text(", feature=", o.feature);
-  return s + ")";
-}
-
-LinearAttention::Gate retention(int heads, Rope rope, Device device) {
+LinearAttention RetNet::bind(const Scope& s, Options o) {
+  LinearAttention::Options& f = o.frame;
+  f.in = Init::xavier(std::exp2(-2.5)), f.output = Init::xavier(0.5);
+  Rope& r = o.rope;
+  if (r.inverse_frequency.empty() && r.base > 0) r.rotary = f.key / 2 * 2, fill_frequencies(r);
   std::vector<float> decay;
-  for (int h = 0; h < heads; ++h) decay.push_back(static_cast<float>(std::log1p(-std::exp2(-5.0 - h))));
-  return [log_decay = copy_to(Tensor::from(decay, {heads}), device), rope](const Tensor& x, LinearAttention::Inputs& in, Pass p) {
+  for (int h = 0; h < f.heads; ++h) decay.push_back(static_cast<float>(std::log1p(-std::exp2(-5.0 - h))));
+  Tensor log_decay = Tensor::from(decay, {f.heads});
+  log_decay = s.source().device == Device::meta ? Tensor::empty({f.heads}, DType::f32, Device::meta) : copy_to(log_decay, s.source().device);
+  return LinearAttention::bind(s, f, [log_decay, rope = r](const Tensor& x, LinearAttention::Inputs& in, Pass p) {
     in.q = headrace::rope(in.q, rope, p.positions());
     in.k = headrace::rope(in.k, rope, p.positions());
     in.log_decay = log_decay;
-  };
+  });
 }
 
-LinearAttention::Gate gla(const Scope& s, const LinearAttention::Options& o, int rank, std::optional<float> least) {
-  const int H = o.heads, G = o.kv_heads, K = o.key;
-  const Scope g = s / "gk_proj";
-  Linear up{H == G ? g.matrix("1.weight", {G * K, rank}) : repeated(g("1.weight", {G * K, rank}), H, G), repeated(g("1.bias", {G * K}), H, G)};
-  return [down = Linear::bind(g / 0, o.width, rank), up = std::move(up), H, K, least](const Tensor& x, LinearAttention::Inputs& in, Pass) {
+LinearAttention Gla::bind(const Scope& s, Options o) {
+  const LinearAttention::Options& f = o.frame;
+  const int H = f.heads, G = f.kv_heads, K = f.key;
+  const Scope gate = s / "gk_proj";
+  const Linear down = Linear::bind(gate / 0, f.width, o.rank);
+  const Linear up{H == G ? gate.matrix("1.weight", {G * K, o.rank}) : repeated(gate("1.weight", {G * K, o.rank}), H, G),
+                  repeated(gate("1.bias", {G * K}), H, G)};
+  return LinearAttention::bind(s, f, [=](const Tensor& x, LinearAttention::Inputs& in, Pass) {
     const Tensor log_decay = 1.f / 16 * log_sigmoid(up(down(x)));
-    in.log_decay = (least ? at_least(log_decay, *least) : log_decay).view({x.dim(0), H, K});
-  };
+    in.log_decay = (std::isfinite(o.least) ? at_least(log_decay, o.least) : log_decay).view({x.dim(0), H, K});
+  });
 }
 
-LinearAttention::Gate hgrn2(Tensor log_bound, Tensor above_bound) {
-  return [log_bound = std::move(log_bound), above_bound = std::move(above_bound)](const Tensor&, LinearAttention::Inputs& in, Pass) {
+LinearAttention LinearAttn::bind(const Scope& s, const Options& o) {
+  return LinearAttention::bind(s, o.frame, [](const Tensor&, LinearAttention::Inputs&, Pass) {});
+}
+
+LinearAttention Hgrn2::bind(const Scope& s, Options o, Tensor bounds) {
+  if (!bounds && o.lower_bound) bounds = (s.root() / "hgrn2")("lower_bounds", {o.of, int64_t{o.frame.heads} * o.frame.key});
+  const Tensor bound = o.lower_bound && o.nth > 0 ? bound_of_layer(bounds, o.nth) : Tensor{};
+  return LinearAttention::bind(s, o.frame, [bound](const Tensor&, LinearAttention::Inputs& in, Pass) {
     Tensor f = unary(Unary::negate, in.k), remembered = softplus(f);
     in.q = silu(in.q);
     in.k = sigmoid(f);
-    if (!log_bound) {
+    if (!bound) {
       in.log_decay = unary(Unary::negate, remembered);
       return;
     }
-    in.log_decay = softplus(f + log_bound) - remembered;   // log(c + (1 - c) sigmoid(-f))
-    in.k = in.k * above_bound;
-  };
+    in.log_decay = softplus(f + bound[0]) - remembered;   // log(c + (1 - c) sigmoid(-f))
+    in.k = in.k * bound[1];
+  });
 }
 
 }  // namespace headrace

@@ -6,16 +6,17 @@
 //
 // A new recurrence is one gate. State: H K V floats. Cost of a decoded token: O(H K V).
 //
-// retention  a constant decay by head, 1 - 2^(-5-h), and rotary positions (RetNet, Sun et al. 2023, 2307.08621).
+// retnet     a constant decay by head, 1 - 2^(-5-h), and rotary positions (RetNet, Sun et al. 2023, 2307.08621).
 // gla        log decay = logsigmoid(W_2 W_1 x + b) / 16 by key channel (Yang et al. 2023, 2312.06635).
 // hgrn2      decay = c + (1 - c) sigmoid(f) by key channel, key = 1 - decay, query = silu(q); the layer's lower bound c grows
 //            with depth (Qin et al. 2024, 2404.07904). f stands in k's place.
-// undecayed  nothing is forgotten (Katharopoulos et al. 2020, 2006.16236, without their normaliser), so f matters: elu(x) + 1, relu, or
-//            the learned elementwise product (W_1 x + b_1)(W_2 x + b_2).
+// linear_attn  nothing is forgotten (Katharopoulos et al. 2020, 2006.16236, without their normaliser), so f matters: elu(x) + 1, relu,
+//            or the learned elementwise product (W_1 x + b_1)(W_2 x + b_2).
 #pragma once
-#include <optional>
+#include <algorithm>
+#include <limits>
 
-#include "nn/layer.h"
+#include "mixers/mixer.h"
 
 namespace headrace {
 
@@ -23,14 +24,28 @@ struct LinearAttention {
   struct Inputs { Tensor q, k, v, log_decay; };                          // [N,H,K], [N,Hk,K], [N,Hk,V]; as linear_scan has them
   using Gate = std::function<void(const Tensor& x, Inputs& in, Pass p)>;  // x [N,D]
   struct Options {
-    std::string name;                                                    // in a blueprint
     int width, heads, kv_heads, key, value;                              // key, value: of a head
     float norm_eps;
     int taps = 0;                                                        // of the short convolutions; 0: none
     bool conv_silu = true, output_gate = true;
     bool norm_by_head = true, norm_weight = true;                        // else over all heads at once; without one
     const char *q_name = "q", *k_name = "k", *v_name = "v", *norm_name = "g_norm";   // of q_proj, q_conv1d, ...
-    std::string feature;                                                 // f, by flash-linear-attention's name; empty: none
+    std::string feature = "identity";                                    // f, by flash-linear-attention's name
+    Init in = {}, output = {};                                           // of the matrices
+    // Usual: heads, the keys and values of all heads as parts of the width, an output gate, a feature map.
+    void visit(auto& v, int usual_heads, double keys, double values, bool usual_gate = true, const char* usual_feature = "identity") {
+      v("heads", heads, usual_heads, "heads H");
+      v("kv", kv_heads, heads, "heads of keys and values; they divide heads");
+      v("key", key, std::max(1, static_cast<int>(width * keys) / heads), "of a head, K");
+      v("value", value, std::max(1, static_cast<int>(width * values) / heads), "of a head, V");
+      v("conv", taps, 0, "taps of convolutions on q, k and v; 0: none", Range{0, 64});
+      v("gate", output_gate, usual_gate, "an output gate");
+      v("feature", feature, usual_feature, "map of q and k", Choice{"identity", "elementwise_product", "elu", "relu", "relu2", "sqrelu", "sigmoid",
+        "logsigmoid", "silu", "swish", "tanh", "gelu"});
+      v("norm_weight", norm_weight, true, "the norm has a weight");
+      v("eps", norm_eps, 1e-6f, "of the norm", Range{0, 1});
+    }
+    void check(const char* name) const;
   };
   struct Conv { Tensor weight, bias; };
   Options o;
@@ -42,13 +57,63 @@ struct LinearAttention {
 
   static LinearAttention bind(const Scope& s, Options o, Gate gate);
   Tensor operator()(const Tensor& x, Pass p) const;   // x [N,D]
-  static std::string text(const Options& o);
 };
 
-LinearAttention::Gate retention(int heads, Rope rope, Device device);
-LinearAttention::Gate gla(const Scope& s, const LinearAttention::Options& o, int rank, std::optional<float> least = {});   // least log decay
-inline LinearAttention::Gate undecayed() { return [](const Tensor&, LinearAttention::Inputs&, Pass) {}; }
-// log_bound, above_bound [H K]: log c and 1 - c; empty where c = 0.
-LinearAttention::Gate hgrn2(Tensor log_bound, Tensor above_bound);
+struct RetNet {
+  static const MixerDoc doc;
+  struct Options {
+    LinearAttention::Options frame;
+    Rope rope;
+    void place(const Place& at) { frame.width = at.width; }
+    void visit(auto& v) {
+      frame.visit(v, heads_for(frame.width, 64), 1, 2);
+      v("rope", rope.base, 10000, "base of the rotary positions; 0: none", Range{0, 1e12});
+    }
+    void check() const { frame.check("retnet"); }
+  };
+  static LinearAttention bind(const Scope& s, Options o);
+};
+struct Gla {
+  static const MixerDoc doc;
+  struct Options {
+    LinearAttention::Options frame;
+    int rank = 16;
+    float least = -std::numeric_limits<float>::infinity();
+    void place(const Place& at) { frame.width = at.width; }
+    void visit(auto& v) {
+      frame.visit(v, heads_for(frame.width, std::max(64, frame.width / 4)), 0.5, 1);
+      v("rank", rank, 16, "of the gate's matrices");
+      v("least", least, -std::numeric_limits<float>::infinity(), "log decays are not below", Range{-std::numeric_limits<double>::infinity(), 0});
+    }
+    void check() const { frame.check("gla"); }
+  };
+  static LinearAttention bind(const Scope& s, Options o);
+};
+struct LinearAttn {
+  static const MixerDoc doc;
+  struct Options {
+    LinearAttention::Options frame{.output_gate = false, .norm_name = "norm"};
+    void place(const Place& at) { frame.width = at.width; }
+    void visit(auto& v) { frame.visit(v, heads_for(frame.width, 64), 1, 1, false, "elementwise_product"); }
+    void check() const { frame.check("linear_attn"); }
+  };
+  static LinearAttention bind(const Scope& s, const Options& o);
+};
+struct Hgrn2 {
+  static const MixerDoc doc;
+  struct Options {
+    LinearAttention::Options frame{.conv_silu = false, .output_gate = false, .norm_by_head = false, .k_name = "f", .v_name = "i"};
+    bool lower_bound = true;
+    int nth = 0, of = 1;                 // among the stack's hgrn2 layers: the bound grows with depth
+    void place(const Place& at) { frame.width = at.width, nth = at.nth, of = at.of; }
+    void visit(auto& v) {
+      frame.visit(v, heads_for(frame.width, 128), 1, 1, false);
+      v("lower_bound", lower_bound, true, "decays are bounded from below by layer");
+    }
+    void check() const { frame.check("hgrn2"); }
+  };
+  // Lower bounds are one parameter of all layers [of, H K]: `bounds`, or, where it is empty, one at the root of the stack.
+  static LinearAttention bind(const Scope& s, Options o, Tensor bounds = {});
+};
 
 }  // namespace headrace

@@ -7,16 +7,29 @@
 
 namespace headrace {
 
+const MixerDoc Mamba2::doc{
+    "mamba2", "state space", "Mamba-2, state-space duality", "Dao and Gu 2024 (2405.21060)",
+    "[z; x; B; C; dt] = W_in u;  x, B, C = silu(conv([x; B; C]))\ndt = clamp(softplus(dt + b)),  A = -exp(A_log)         one a head\n"
+    "S_t = exp(dt A) S_{t-1} + B (dt x)^T,  y = S_t^T C + D x\nout = W_out rms(y silu(z))",
+    "W_in [2 H P + 2 G N + H, d], conv [H P + 2 G N, taps], A_log, D, b [H], norm [H P], W_out [d, H P]",
+    "H N P + (H P + 2 G N)(taps - 1)", "O(d H P + H N P)", "O(T (d H P + H N P))", "mixers/mamba2.h"};
+
+void Mamba2::Options::check() const {
+  expect(heads % groups == 0, "mamba2: groups = ", groups, " does not divide heads = ", heads);
+  expect(int64_t{heads} * head_dim + 2 * int64_t{groups} * state <= 1 << 24, "mamba2: heads = ", heads, ", dim = ", head_dim, ", groups = ", groups,
+         ", state = ", state, " are too many channels");
+}
+
 Mamba2 Mamba2::bind(const Scope& s, Options o) {
-  Tensor D = s("D", {o.heads});
+  Tensor D = s("D", {o.heads}, Init::ones());
   Tensor ones = exp(Tensor::zeros({1, o.heads, o.head_dim}, DType::f32, D.device()));
   Mamba2 m{.o = o,
-           .in = Linear::bind(s / "in_proj", o.width, o.inner() + o.mixed() + o.heads, o.bias),
-           .out = Linear::bind(s / "out_proj", o.inner(), o.width, o.bias),
-           .conv = (s / "conv1d")("weight", {o.mixed(), o.taps}),
-           .conv_bias = o.conv_bias ? (s / "conv1d")("bias", {o.mixed()}) : Tensor{},
-           .dt_bias = s("dt_bias", {o.heads}),
-           .A = -1.f * exp(s("A_log", {o.heads})),
+           .in = Linear::bind(s / "in_proj", o.width, o.inner() + o.mixed() + o.heads, o.bias, Init::fan_in()),
+           .out = Linear::bind(s / "out_proj", o.inner(), o.width, o.bias, Init::fan_in(1 / std::sqrt(o.layers))),
+           .conv = (s / "conv1d")("weight", {o.mixed(), o.taps}, Init::fan_in()),
+           .conv_bias = o.conv_bias ? (s / "conv1d")("bias", {o.mixed()}, Init::conv_bias(o.taps)) : Tensor{},
+           .dt_bias = s("dt_bias", {o.heads}, Init::step_size(1e-3, 0.1)),
+           .A = -1.f * exp(s("A_log", {o.heads}, Init::uniform(1, 16).log().no_decay())),
            .D = scale_heads(ones, D.view({1, o.heads})).view({o.inner()}),
            .norm = Norm::rms(s / "norm", o.inner(), o.norm_eps)};
   m.norm.groups = o.groups;
@@ -35,13 +48,6 @@ Tensor Mamba2::operator()(const Tensor& u, Pass p) const {
   Tensor v = scale_heads(x.view({N, o.heads, o.head_dim}), dt);
   Tensor y = linear_scan({.q = C, .k = B, .v = v, .log_decay = dt * A}, p.slot("ssm")).view({N, E});
   return out(norm(binary(Binary::silu_multiply, h.slice(-1, 0, E), y + x * D)));
-}
-
-std::string Mamba2::text(const Options& o) {
-  std::string s = headrace::text("mamba2(heads=", o.heads, ", state=", o.state);
-  if (o.inner() != 2 * o.width) s += headrace::text(", dim=", o.head_dim);
-  if (o.groups != 1) s += headrace::text(", groups=", o.groups);
-  return s + ")";
 }
 
 }  // namespace headrace

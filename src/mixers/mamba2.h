@@ -9,11 +9,12 @@
 #pragma once
 #include <limits>
 
-#include "nn/layer.h"
+#include "mixers/mixer.h"
 
 namespace headrace {
 
 struct Mamba2 {
+  static const MixerDoc doc;
   struct Options {
     int width, heads, head_dim, groups, state, taps = 4;   // D, H, P, G, N
     bool conv_bias = true, bias = false;                   // bias: of in_proj and out_proj
@@ -21,6 +22,21 @@ struct Mamba2 {
     float dt_least = 0, dt_most = std::numeric_limits<float>::infinity();
     int inner() const { return heads * head_dim; }
     int mixed() const { return inner() + 2 * groups * state; }   // channels of the convolution
+    int layers = 1;                                        // of the stack: the output begins smaller in a deep one
+    void place(const Place& at) { width = at.width, layers = at.layers; }
+    void visit(auto& v) {
+      v("heads", heads, heads_for(2 * width, 64), "heads H");
+      v("dim", head_dim, 2 * width / heads, "of a head, P");
+      v("groups", groups, 1, "of heads that share B and C, G");
+      v("state", state, 128, "rows N of a head's state");
+      v("conv", taps, 4, "taps of the convolution", Range{1, 64});
+      v("bias", bias, false, "of the input and output matrices");
+      v("conv_bias", conv_bias, true, "of the convolution");
+      v("eps", norm_eps, 1e-5f, "of the norm", Range{0, 1});
+      v("dt_least", dt_least, 0, "the step is not below", Range{0, 1e6});
+      v("dt_most", dt_most, std::numeric_limits<float>::infinity(), "the step is not above", Range{0, std::numeric_limits<double>::infinity()});
+    }
+    void check() const;
   };
   Options o;
   Linear in, out;
@@ -29,7 +45,6 @@ struct Mamba2 {
 
   static Mamba2 bind(const Scope& s, Options o);
   Tensor operator()(const Tensor& u, Pass p) const;        // u [N,D]
-  static std::string text(const Options& o);
 };
 
 }  // namespace headrace

@@ -7,13 +7,22 @@
 //
 // State: taps L floats for L channels. Cost of a token: O(D L + L^2 / heads), whatever came before.
 #pragma once
-#include "nn/layer.h"
+#include "mixers/mixer.h"
 
 namespace headrace {
 
 struct RgLru {
+  static const MixerDoc doc;
   struct Options {
     int width, lru, heads, taps = 4;                       // D, L
+    int layers = 1;                                        // of the stack: the output begins smaller in a deep one
+    void place(const Place& at) { width = at.width, layers = at.layers; }
+    void visit(auto& v) {
+      v("lru", lru, width, "channels L");
+      v("heads", heads, heads_for(lru, 256), "blocks of the gates");
+      v("conv", taps, 4, "taps of the convolution", Range{1, 64});
+    }
+    void check() const { expect(lru % heads == 0, "rg_lru: heads = ", heads, " do not divide lru = ", lru); }
   };
   struct BlockLinear {
     Tensor weight, bias;                                   // [heads, in, out], [heads, out]
@@ -26,7 +35,6 @@ struct RgLru {
 
   static RgLru bind(const Scope& s, Options o);
   Tensor operator()(const Tensor& u, Pass p) const;        // u [N,D]
-  static std::string text(const Options& o);
 };
 
 }  // namespace headrace

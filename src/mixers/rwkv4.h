@@ -10,14 +10,19 @@
 namespace headrace {
 
 struct Rwkv4 {
-  struct Options { int width, inner; };
+  static const MixerDoc doc;
+  struct Options {
+    int width, inner;
+    RwkvDepth depth = {};
+    void place(const Place& at) { width = at.width, depth = {at.layer, at.layers, at.width}; }
+    void visit(auto& v) { v("inner", inner, width, "channels A"); }
+  };
   TokenMix shift;
   Linear key, value, receptance, output;
   Tensor w, u;                           // [A]
 
   static Rwkv4 bind(const Scope& s, Options o);
   Tensor operator()(const Tensor& x, Pass p) const;   // x [N,D]
-  static std::string text(const Options&) { return "rwkv4"; }
 };
 
 }  // namespace headrace

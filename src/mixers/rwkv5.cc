@@ -1,24 +1,38 @@
 #include "mixers/rwkv5.h"
 
+#include <algorithm>
+#include <cmath>
+
 #include "base/error.h"
 #include "ops/sequence.h"
 
 namespace headrace {
 
+const MixerDoc Rwkv5::doc{
+    "rwkv5", "linear attention", "RWKV-5 (Eagle) time mix", "Peng et al. 2024 (2404.05892)",
+    "x_j = x mu_j + x_before (1 - mu_j);  r, k, v, g = W x_r, W x_k, W x_v, W x_g;  log w = -exp(time_decay)\n"
+    "y_t = (S_{t-1} + diag(u) k v^T)^T r;  S_t = diag(w) S_{t-1} + k v^T;  out = W_o(groupnorm(y) silu(g))",
+    "W_r, W_k, W_v, W_g [A, d], W_o [d, A], time_decay, u [H, K], mu [4, d]", "H K V + d", "O(d A + H K V)", "O(T (d A + H K V))",
+    "mixers/rwkv5.h"};
+
 Rwkv5 Rwkv5::bind(const Scope& s, Options o) {
   const int D = o.width, A = o.inner, H = o.heads, K = A / H;
+  const RwkvDepth& d = o.depth;
+  const TokenMix::Row k{"time_mix_k", d.power(d.shallow())}, v{"time_mix_v", d.power(d.shallow(), 0.3 * d.deep())},
+      r{"time_mix_r", d.power(0.5 * d.shallow())}, g{"time_mix_g", d.power(0.5 * d.shallow())};
   Rwkv5 m{.o = o,
-          .shift = o.gate ? TokenMix::bind(s, {"time_mix_k", "time_mix_v", "time_mix_r", "time_mix_g"}, D, true)
-                          : TokenMix::bind(s, {"time_mix_k", "time_mix_v", "time_mix_r"}, D, true),
-          .key = Linear::bind(s / "key", D, A),
-          .value = Linear::bind(s / "value", D, A),
-          .receptance = Linear::bind(s / "receptance", D, A),
-          .output = Linear::bind(s / "output", A, D),
-          .norm = Norm::layer(s / "ln_x", A, o.norm_eps, H)};
-  if (o.gate) m.gate = Linear::bind(s / "gate", D, A);
+          .shift = o.gate ? TokenMix::bind(s, {k, v, r, g}, D, true) : TokenMix::bind(s, {k, v, r}, D, true),
+          .key = Linear::bind(s / "key", D, A, false, Init::orthogonal(0.1)),
+          .value = Linear::bind(s / "value", D, A, false, Init::orthogonal()),
+          .receptance = Linear::bind(s / "receptance", D, A, false, Init::orthogonal()),
+          .output = Linear::bind(s / "output", A, D, false, Init::zeros()),
+          .norm = d.head_norm(s / "ln_x", A, o.norm_eps, H)};
+  if (o.gate) m.gate = Linear::bind(s / "gate", D, A, false, Init::orthogonal(0.1));
   const Shape shape = o.by_channel ? Shape{1, H, K} : Shape{H};
-  m.log_decay = unary(Unary::negate, exp(s("time_decay", shape)));
-  Tensor u = o.log_bonus ? exp(s("time_first", shape)) : s("time_faaaa", shape);
+  const int64_t channels = shape.count();
+  m.log_decay = unary(Unary::negate, exp(s("time_decay", shape, d.decay(-6, 5, channels))));
+  Tensor u = o.log_bonus ? exp(s("time_first", shape, d.bonus(channels).map("log", [](double x) { return std::log(std::max(x, 1e-3)); })))
+                         : s("time_faaaa", shape, d.bonus(channels));
   if (!o.by_channel) {
     Tensor ones = copy_to(Tensor::from(std::vector<float>(static_cast<size_t>(A), 1.f), {1, H, K}), u.device());
     u = scale_heads(ones, u.view({1, H}));
@@ -35,10 +49,6 @@ Tensor Rwkv5::operator()(const Tensor& x, Pass p) const {
   Tensor y = linear_scan({.q = r, .k = k, .v = v, .log_decay = log_decay, .bonus = bonus}, p.slot("wkv"));
   y = norm(y.view({N, o.inner}));
   return output(o.gate ? binary(Binary::silu_multiply, gate(m[3]), y) : y);
-}
-
-std::string Rwkv5::text(const Options& o) {
-  return headrace::text("rwkv5(heads=", o.heads, o.gate ? "" : ", gate=off", o.by_channel ? "" : ", decay=head", ")");
 }
 
 }  // namespace headrace

@@ -11,12 +11,24 @@
 namespace headrace {
 
 struct Rwkv5 {
+  static const MixerDoc doc;
   struct Options {
     int width, inner, heads;
     bool gate = true;
     bool by_channel = true;              // decay and bonus [H,K], else [H]
     bool log_bonus = false;              // 5.0 and 5.1 store time_first = log u instead of time_faaaa = u
     float norm_eps = 64e-5f;             // 1e-5 after a division of y by 8
+    RwkvDepth depth = {};
+    void place(const Place& at) { width = at.width, depth = {at.layer, at.layers, at.width}; }
+    void visit(auto& v) {
+      v("inner", inner, width, "channels A");
+      v("heads", heads, heads_for(inner, 64), "heads H");
+      v("gate", gate, true, "an output gate (5.1 and later)");
+      v("by_channel", by_channel, true, "decay and bonus by channel (5.2), else by head");
+      v("log_bonus", log_bonus, false, "the bonus is kept as its logarithm (5.0, 5.1)");
+      v("eps", norm_eps, 64e-5f, "of the norm", Range{0, 1});
+    }
+    void check() const { expect(inner % heads == 0, "rwkv5: heads = ", heads, " do not divide inner = ", inner); }
   };
   Options o;
   TokenMix shift;
@@ -26,7 +38,6 @@ struct Rwkv5 {
 
   static Rwkv5 bind(const Scope& s, Options o);
   Tensor operator()(const Tensor& x, Pass p) const;   // x [N,D]
-  static std::string text(const Options& o);
 };
 
 }  // namespace headrace

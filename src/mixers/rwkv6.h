@@ -6,15 +6,30 @@
 //
 // State: H K V + D floats. Cost of a decoded token: O(H K V).
 #pragma once
-#include "nn/layer.h"
+#include "mixers/token_mix.h"
 
 namespace headrace {
 
 struct Rwkv6 {
+  static const MixerDoc doc;
   struct Options {
     int width, heads;
     int keys, values;                    // heads times K, heads times V
+    int mix_rank, decay_rank;            // R, R2
     float norm_eps = 64e-5f;
+    RwkvDepth depth = {};
+    void place(const Place& at) { width = at.width, depth = {at.layer, at.layers, at.width}; }
+    void visit(auto& v) {
+      v("keys", keys, width, "channels of keys, H K");
+      v("values", values, keys, "channels of values, H V");
+      v("heads", heads, heads_for(keys, 64), "heads H");
+      v("mix_rank", mix_rank, width < 4096 ? 32 : 64, "of the token shift's matrices");
+      v("decay_rank", decay_rank, width < 4096 ? 64 : 128, "of the decay's matrices");
+      v("eps", norm_eps, 64e-5f, "of the norm", Range{0, 1});
+    }
+    void check() const {
+      expect(keys % heads == 0 && values % heads == 0, "rwkv6: heads = ", heads, " do not divide keys = ", keys, " and values = ", values);
+    }
   };
   Options o;
   Tensor mu_x, mu;                       // [D]; [5 D] in the order w, k, v, r, g
@@ -26,7 +41,6 @@ struct Rwkv6 {
 
   static Rwkv6 bind(const Scope& s, Options o);
   Tensor operator()(const Tensor& x, Pass p) const;   // x [N,D]
-  static std::string text(const Options& o);
 };
 
 }  // namespace headrace

@@ -2,30 +2,49 @@
 
 #include "base/error.h"
 #include "ops/sequence.h"
-
 namespace headrace {
 
-Rwkv7::LowRank Rwkv7::LowRank::bind(const Scope& s, const std::string& letter, int in, int out, bool with_bias) {
-  const int64_t rank = s.dim(letter + "1", -1);
-  return {s.transposed(letter + "1", {rank, in}), s.transposed(letter + "2", {out, rank}), with_bias ? s(letter + "0", {out}) : Tensor{}};
+const MixerDoc Rwkv7::doc{
+    "rwkv7", "linear attention", "RWKV-7 (Goose) time mix: a generalised delta rule", "Peng et al. 2025 (2503.14456)",
+    "x_j = x + (x_before - x) x_j;  log w = -e^(-1/2) sigmoid(w0 + tanh(x_w w1) w2),  a = sigmoid(a0 + (x_a a1) a2)\n"
+    "kappa = l2norm(k k_k),  k <- k (1 + (a - 1) k_a),  v <- v + (v_first - v) sigmoid(v0 + (x_v v1) v2)\n"
+    "S_t = (diag(w) - (a kappa) kappa^T) S_{t-1} + k v^T;  y = W_o((groupnorm(S^T r) + (sum r k r_k) v) g)",
+    "W_r, W_k, W_v [A, d], W_o [d, A], low-rank w, a, v, g, vectors k_k, k_a, r_k", "H K V + d", "O(d A + H K V)", "O(T (d A + H K V))",
+    "mixers/rwkv7.h"};
+
+Rwkv7::LowRank Rwkv7::LowRank::bind(const Scope& s, const std::string& letter, int in, int out, int rank, const Init* bias) {
+  return {s.transposed(letter + "1", {rank, in}, Init::zeros()), s.transposed(letter + "2", {out, rank}, Init::orthogonal(0.1)),
+          bias ? s(letter + "0", {out}, *bias) : Tensor{}};
 }
 
 Rwkv7 Rwkv7::bind(const Scope& s, Options o) {
   const int D = o.width, A = o.inner, H = o.heads;
+  const RwkvDepth& d = o.depth;
+  const double p = d.shallow(), deep = d.deep(), bound = 1 / std::sqrt(static_cast<double>(D)), size = A / H;
+  auto line = [=](int64_t i) { return static_cast<double>(i) / std::max(1, A - 1) - 0.5; };
+  auto zigzag = [=](int64_t i) {
+    const double z = (static_cast<double>(i % (A / H)) - (size - 1) / 2) / std::max(0.5, (size - 1) / 2);
+    return z * std::abs(z);
+  };
+  const double exponent = 1 + std::pow(deep, 0.3);
+  const Init w0 = Init::by_element([=](int64_t i) { return -5.5 + 6 * std::pow(line(i) + 0.5, exponent) + 2.5 * zigzag(i); }).no_decay();
+  const Init a0 = Init::by_element([=](int64_t i) { return -0.19 + 0.3 * zigzag(i) + 0.4 * line(i); });
+  const Init v0 = Init::by_element([=](int64_t i) { return 0.73 - 0.4 * line(i); });
   Rwkv7 m{.o = o,
-          .shift = TokenMix::bind(s, {"x_r", "x_w", "x_k", "x_v", "x_a", "x_g"}, D),
-          .receptance = Linear::bind(s / "receptance", D, A),
-          .key = Linear::bind(s / "key", D, A),
-          .value = Linear::bind(s / "value", D, A),
-          .output = Linear::bind(s / "output", A, D),
-          .w = LowRank::bind(s, "w", D, A),
-          .a = LowRank::bind(s, "a", D, A),
-          .g = LowRank::bind(s, "g", D, A, false),
-          .k_k = s("k_k", {A}),
-          .k_a = s("k_a", {A}),
-          .r_k = s("r_k", {H, A / H}),
-          .norm = Norm::layer(s / "ln_x", A, o.norm_eps, H)};
-  if (!o.first) m.v = LowRank::bind(s, "v", D, A);
+          .shift = TokenMix::bind(s, {{"x_r", d.rest(0.2 * p)}, {"x_w", d.rest(0.9 * p)}, {"x_k", d.rest(0.7 * p)}, {"x_v", d.rest(0.7 * p)},
+                                      {"x_a", d.rest(0.9 * p)}, {"x_g", d.rest(0.2 * p)}}, D),
+          .receptance = Linear::bind(s / "receptance", D, A, false, Init::uniform(-0.5 * bound, 0.5 * bound)),
+          .key = Linear::bind(s / "key", D, A, false, Init::uniform(-0.05 * bound, 0.05 * bound)),
+          .value = Linear::bind(s / "value", D, A, false, Init::uniform(-0.5 * bound, 0.5 * bound)),
+          .output = Linear::bind(s / "output", A, D, false, Init::zeros()),
+          .w = LowRank::bind(s, "w", D, A, o.decay_rank, &w0),
+          .a = LowRank::bind(s, "a", D, A, o.rate_rank, &a0),
+          .g = LowRank::bind(s, "g", D, A, o.gate_rank, nullptr),
+          .k_k = s("k_k", {A}, Init::by_element([=](int64_t i) { return 0.71 - 0.1 * line(i); })),
+          .k_a = s("k_a", {A}, Init::constant(1.02)),
+          .r_k = s("r_k", {H, A / H}, Init::constant(-0.04).no_decay()),
+          .norm = d.head_norm(s / "ln_x", A, o.norm_eps, H)};
+  if (!o.first) m.v = LowRank::bind(s, "v", D, A, o.value_rank, &v0);
   return m;
 }
 
@@ -51,10 +70,6 @@ Tensor Rwkv7::operator()(const Tensor& x, Pass p) const {
                          p.slot("wkv"));
   Tensor bonus = scale_heads(vh, head_dot(rh, kh, r_k));
   return output((norm(y.view({N, o.inner})) + bonus.view({N, o.inner})) * gate);
-}
-
-std::string Rwkv7::text(const Options& o) {
-  return headrace::text("rwkv7(heads=", o.heads, ")");
 }
 
 }  // namespace headrace

@@ -9,21 +9,41 @@
 //
 // State: H K V + D floats. Cost of a decoded token: O(H K V).
 #pragma once
+#include <algorithm>
+#include <cmath>
+
 #include "mixers/token_mix.h"
 
 namespace headrace {
 
 struct Rwkv7 {
+  static const MixerDoc doc;
   struct Options {
     int width, inner, heads;             // inner: heads times head size
     bool first = false;                  // of its stack: it gives v_first and has no v0, v1, v2
     float norm_eps = 64e-5f;
     float key_eps = 1e-12f;              // bounds the norm of a key from below; key_clamp false: added to its square
     bool key_clamp = true;
+    int decay_rank, rate_rank, value_rank, gate_rank;   // of w, a, v, g
+    RwkvDepth depth = {};
+    void place(const Place& at) { width = at.width, first = at.nth == 0, depth = {at.layer, at.layers, at.width}; }
+    int usual_rank(double c) const { return std::max(1, static_cast<int>(std::lround(c * std::sqrt(width) / 32))) * 32; }
+    void visit(auto& v) {
+      v("inner", inner, width, "channels A");
+      v("heads", heads, heads_for(inner, 64), "heads H");
+      v("decay_rank", decay_rank, usual_rank(2.5), "of the decay's matrices");
+      v("rate_rank", rate_rank, usual_rank(2.5), "of the learning rate's matrices");
+      v("value_rank", value_rank, usual_rank(1.7), "of the value mix's matrices; the first layer has none");
+      v("gate_rank", gate_rank, usual_rank(5), "of the gate's matrices");
+      v("eps", norm_eps, 64e-5f, "of the norm", Range{0, 1});
+      v("key_eps", key_eps, 1e-12f, "bounds the norm of a key from below", Range{0, 1});
+      v("key_clamp", key_clamp, true, "off: key_eps is added to the norm's square");
+    }
+    void check() const { expect(inner % heads == 0, "rwkv7: heads = ", heads, " do not divide inner = ", inner); }
   };
   struct LowRank {                       // up(f(down x)) + bias
     Tensor down, up, bias;
-    static LowRank bind(const Scope& s, const std::string& letter, int in, int out, bool with_bias = true);
+    static LowRank bind(const Scope& s, const std::string& letter, int in, int out, int rank, const Init* bias);
   };
   Options o;
   TokenMix shift;
@@ -34,7 +54,6 @@ struct Rwkv7 {
 
   static Rwkv7 bind(const Scope& s, Options o);
   Tensor operator()(const Tensor& x, Pass p) const;   // x [N,D]
-  static std::string text(const Options& o);
 };
 
 }  // namespace headrace

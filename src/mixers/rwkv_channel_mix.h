@@ -4,13 +4,23 @@
 //
 // State: D floats (the token before).
 #pragma once
+#include <algorithm>
+
 #include "mixers/token_mix.h"
 
 namespace headrace {
 
 struct RwkvChannelMix {
-  enum class Kind { share, maa, plain };            // time_mix_k (RWKV-4, 5), time_maa_k (6), x_k without receptance (7)
-  struct Options { int width, hidden; Kind kind; };
+  static const MixerDoc doc;
+  struct Options {
+    int width, version, hidden;          // parameters: time_mix_k, time_mix_r (RWKV-4, 5), time_maa_k, time_maa_r (6), x_k alone (7)
+    RwkvDepth depth = {};
+    void place(const Place& at) { width = at.width, depth = {at.layer, at.layers, at.width}; }
+    void visit(auto& v) {
+      v("version", version, 7, "of RWKV", Range{4, 7});
+      v("hidden", hidden, version == 4 || version == 7 ? 4 * width : std::max(1, static_cast<int>(width * 3.5) / 32 * 32), "hidden channels F");
+    }
+  };
   TokenMix shift;
   Linear key, value, receptance;
 

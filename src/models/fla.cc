@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "mixers/linear_attention.h"
+#include "mixers/mlp.h"
 #include "models/families.h"
 #include "models/fla_attention.h"
 #include "models/rope.h"
@@ -72,14 +73,14 @@ LinearAttention::Options options(const FlaConfig& c, const std::string& file) {
   auto fits = [&](double n) { return n >= H && n < (1 << 24) && std::fmod(n, H) == 0; };
   expect(fits(keys) && fits(values) && H % G == 0, file, ": ", H, " heads (num_kv_heads ", G, ") for hidden_size ", c.hidden_size, " times expand_k ",
          c.expand_k, ", expand_v ", c.expand_v);
-  return {.name = c.model_type, .width = c.hidden_size, .heads = H, .kv_heads = G,
+  return {.width = c.hidden_size, .heads = H, .kv_heads = G,
           .key = static_cast<int>(keys) / H, .value = static_cast<int>(values) / H,
           .norm_eps = c.norm_eps, .taps = c.use_short_conv ? c.conv_size : 0, .output_gate = c.use_output_gate,
-          .norm_weight = c.elementwise_affine, .feature = c.feature_map.value_or("")};
+          .norm_weight = c.elementwise_affine, .feature = c.feature_map.value_or("identity")};
 }
 
-template <class Bind>                                  // LinearAttention bind(scope of a layer's mixer, layer)
-Model stack(const FlaConfig& c, const Value& config, const Scope& root, const std::string& file, Bind bind) {
+template <class Mixer, class Bind>                      // LinearAttention bind(scope of a layer's mixer, options); they know their layer
+Model stack(const FlaConfig& c, const Value& config, const Scope& root, const std::string& file, typename Mixer::Options o, Bind bind) {
   const FlaAttention softmax = fla_attention(config, c.num_hidden_layers, c.hidden_size, file);
   const Scope s = root / "model";
   const int D = c.hidden_size, F = *c.intermediate_size;
@@ -92,14 +93,15 @@ Model stack(const FlaConfig& c, const Value& config, const Scope& root, const st
     const Scope b = s / "layers" / l, f = b / "mlp";
     Norm pre = Norm::rms(b / "attn_norm", D, c.norm_eps);
     Layer attend;
-    if (const auto o = softmax.layers.find(l); o != softmax.layers.end()) {
-      attend = residual(AttentionMixer::text(o->second), std::move(pre), sublayer(AttentionMixer::bind(b / "attn", o->second)));
+    if (const auto a = softmax.layers.find(l); a != softmax.layers.end()) {
+      attend = residual(blueprint_text<AttentionMixer>(a->second), std::move(pre), sublayer(AttentionMixer::bind(b / "attn", a->second)));
     } else {
-      LinearAttention mixer = bind(b / "attn", l);
-      attend = residual(LinearAttention::text(mixer.o), std::move(pre), sublayer(std::move(mixer)));
+      if constexpr (requires { o.nth; }) o.nth = l;
+      attend = residual(blueprint_text<Mixer>(o), std::move(pre), sublayer(bind(b / "attn", o)));
     }
     GatedMlp mlp{Linear::bind(f / "gate_proj", D, F), Linear::bind(f / "up_proj", D, F), Linear::bind(f / "down_proj", F, D)};
-    d.layers.push_back(std::move(attend) + residual("swiglu", Norm::rms(b / "mlp_norm", D, c.norm_eps), sublayer(std::move(mlp))));
+    d.layers.push_back(std::move(attend) +
+                       residual(gated_text(D, F, false, Gate::silu), Norm::rms(b / "mlp_norm", D, c.norm_eps), sublayer(std::move(mlp))));
   }
   d.norm = Norm::rms(s / "norm", D, c.norm_eps);
   d.head.weight = tied_head(root, "lm_head.weight", c.tie_word_embeddings, d.embed);
@@ -111,31 +113,26 @@ Model stack(const FlaConfig& c, const Value& config, const Scope& root, const st
 Model gla(const Value& config, const Scope& root, const std::string& file) {
   auto c = read(config, file);
   if (!config.find("expand_k")) c.expand_k = 0.5;
-  auto o = options(c, file);
-  return stack(c, config, root, file, [&](const Scope& s, int) {
-    return LinearAttention::bind(s, o, gla(s, o, c.gate_low_rank_dim, c.clamp_min));
-  });
+  Gla::Options o{.frame = options(c, file), .rank = c.gate_low_rank_dim};
+  if (c.clamp_min) o.least = *c.clamp_min;
+  return stack<Gla>(c, config, root, file, o, Gla::bind);
 }
 
 Model retnet(const Value& config, const Scope& root, const std::string& file) {
   auto c = read(config, file);
   if (!config.find("expand_v")) c.expand_v = 2;
-  auto o = options(c, file);
-  Rope rope = read_rope(config, o.key, file);
-  return stack(c, config, root, file, [&](const Scope& s, int) {
-    return LinearAttention::bind(s, o, retention(o.heads, rope, root.source().device));
-  });
+  RetNet::Options o{.frame = options(c, file)};
+  o.rope = read_rope(config, o.frame.key, file);
+  return stack<RetNet>(c, config, root, file, o, RetNet::bind);
 }
 
 Model linear_attn(const Value& config, const Scope& root, const std::string& file) {
   auto c = read(config, file);
   if (!c.feature_map) c.feature_map = "elementwise_product";
   c.use_output_gate = c.use_short_conv = false;
-  auto o = options(c, file);
-  o.norm_name = "norm";
-  return stack(c, config, root, file, [&](const Scope& s, int) {
-    return LinearAttention::bind(s, o, undecayed());
-  });
+  LinearAttn::Options o{.frame = options(c, file)};
+  o.frame.norm_name = "norm";
+  return stack<LinearAttn>(c, config, root, file, o, LinearAttn::bind);
 }
 
 Model hgrn2(const Value& config, const Scope& root, const std::string& file) {
@@ -146,30 +143,12 @@ Model hgrn2(const Value& config, const Scope& root, const std::string& file) {
   check_size(file, "num_heads", H, D);
   const int K = c.expand_ratio.value_or(D / H);
   expect(D % H == 0 && K * H == D, file, ": ", H, " heads of ", K, " for hidden_size ", D);
-  LinearAttention::Options o{.name = "hgrn2", .width = D, .heads = H, .kv_heads = H, .key = K, .value = D / H, .norm_eps = c.norm_eps,
-                             .taps = c.use_short_conv ? c.conv_size : 0, .conv_silu = false, .output_gate = false, .norm_by_head = false,
-                             .norm_weight = c.elementwise_affine, .k_name = "f", .v_name = "i"};
-  // Lower bounds: the softmax over layers, summed up to each, without the first's share.
-  Tensor bounds;
-  if (c.use_lower_bound) bounds = (root / "model")("lower_bounds", {L, D});
-  const bool there = bounds && bounds.device() != Device::meta;
-  std::vector<double> share(static_cast<size_t>(D), 0), total(static_cast<size_t>(D), 0), most(static_cast<size_t>(D), -INFINITY);
-  Tensor host = there ? copy_to(bounds, Device::cpu) : Tensor{};
-  auto bound = [&](int l, int i) { return double{host.f32()[int64_t{l} * D + i]}; };
-  for (int l = 0; there && l < L; ++l)
-    for (int i = 0; i < D; ++i) most[i] = std::max(most[i], bound(l, i));
-  for (int l = 0; there && l < L; ++l)
-    for (int i = 0; i < D; ++i) total[i] += std::exp(bound(l, i) - most[i]);
-  return stack(c, config, root, file, [&](const Scope& s, int l) {
-    if (!bounds || l == 0) return LinearAttention::bind(s, o, hgrn2({}, {}));
-    std::vector<float> log_bound(static_cast<size_t>(D)), above(static_cast<size_t>(D));
-    for (int i = 0; there && i < D; ++i) {
-      share[i] += std::exp(bound(l, i) - most[i]) / total[i];
-      log_bound[i] = static_cast<float>(std::log(share[i])), above[i] = static_cast<float>(1 - share[i]);
-    }
-    auto placed = [&](const std::vector<float>& x) { return copy_to(Tensor::from(x, {D}), bounds.device()); };
-    return LinearAttention::bind(s, o, hgrn2(placed(log_bound), placed(above)));
-  });
+  Hgrn2::Options o{.lower_bound = c.use_lower_bound, .of = L};
+  LinearAttention::Options& f = o.frame;
+  f.width = D, f.heads = f.kv_heads = H, f.key = K, f.value = D / H, f.norm_eps = c.norm_eps;
+  f.taps = c.use_short_conv ? c.conv_size : 0, f.norm_weight = c.elementwise_affine;
+  const Tensor bounds = c.use_lower_bound ? (root / "model")("lower_bounds", {L, D}) : Tensor{};
+  return stack<Hgrn2>(c, config, root, file, o, [&](const Scope& s, const Hgrn2::Options& layer) { return Hgrn2::bind(s, layer, bounds); });
 }
 
 }  // namespace headrace

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "mixers/attention.h"
+#include "mixers/mlp.h"
 #include "models/families.h"
 #include "models/rope.h"
 
@@ -97,11 +98,13 @@ Model gemma(const Value& config, const Scope& root, const std::string& file) {
                  Linear::bind(f / "down_proj", c.intermediate_size, D), gate};
     auto attend = sublayer(AttentionMixer::bind(b / "self_attn", o));
     if (first) {
-      d.layers.push_back(residual(AttentionMixer::text(o), norm(b, "input_layernorm"), std::move(attend)) +
-                         residual("geglu", norm(b, "post_attention_layernorm"), sublayer(std::move(mlp))));
+      d.layers.push_back(residual(blueprint_text<AttentionMixer>(o), norm(b, "input_layernorm"), std::move(attend)) +
+                         residual(gated_text(D, c.intermediate_size, false, gate), norm(b, "post_attention_layernorm"), sublayer(std::move(mlp))));
     } else {
-      d.layers.push_back(residual(AttentionMixer::text(o), norm(b, "input_layernorm"), std::move(attend), norm(b, "post_attention_layernorm")) +
-                         residual("geglu", norm(b, "pre_feedforward_layernorm"), sublayer(std::move(mlp)), norm(b, "post_feedforward_layernorm")));
+      d.layers.push_back(residual(blueprint_text<AttentionMixer>(o), norm(b, "input_layernorm"), std::move(attend),
+                                  norm(b, "post_attention_layernorm")) +
+                         residual(gated_text(D, c.intermediate_size, false, gate), norm(b, "pre_feedforward_layernorm"), sublayer(std::move(mlp)),
+                                  norm(b, "post_feedforward_layernorm")));
     }
   }
   d.norm = norm(s, "norm");

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "mixers/attention.h"
+#include "mixers/mlp.h"
 #include "models/families.h"
 
 namespace headrace {
@@ -31,6 +32,10 @@ Unary activation(const std::string& name, const std::string& file) {
     case Gate::gelu_erf: return Unary::gelu_erf;
   }
   return Unary::gelu_tanh;
+}
+
+const char* mlp_act(Unary f) {                       // in a blueprint
+  return f == Unary::relu ? "relu" : f == Unary::silu ? "silu" : f == Unary::gelu_erf ? "gelu_erf" : "gelu";
 }
 
 }  // namespace
@@ -62,14 +67,16 @@ Model gpt2(const Value& config, const Scope& root, const std::string& file) {
   for (int l = 0; l < c.n_layer; ++l) {
     Scope b = s / "h" / l, qkv = b / "attn" / "c_attn";
     AttentionMixer::Options o{.width = D, .heads = c.n_head, .kv_heads = c.n_head, .head_dim = head_dim, .qkv_bias = true, .out_bias = true};
-    o.attend.scale = (c.scale_attn_weights ? 1 / std::sqrt(static_cast<float>(head_dim)) : 1) /
-                     static_cast<float>(c.scale_attn_by_inverse_layer_idx ? l + 1 : 1);
+    if (!c.scale_attn_weights || c.scale_attn_by_inverse_layer_idx)
+      o.attend.scale = (c.scale_attn_weights ? 1 / std::sqrt(static_cast<float>(head_dim)) : 1) /
+                       static_cast<float>(c.scale_attn_by_inverse_layer_idx ? l + 1 : 1);
     const Tensor bias = qkv("bias", {3 * D});
     auto third = [&](int i) { return Linear{part(qkv, 3 * D, i * D, {D, D}), bias.slice(0, i * D, D)}; };
     AttentionMixer attend{.o = o, .q = third(0), .k = third(1), .v = third(2), .out = map(b / "attn" / "c_proj", D, D)};
     Mlp mlp{map(b / "mlp" / "c_fc", D, inner), map(b / "mlp" / "c_proj", inner, D), activation(c.activation_function, file)};
-    d.layers.push_back(residual(AttentionMixer::text(o), Norm::layer(b / "ln_1", D, c.layer_norm_epsilon), sublayer(std::move(attend))) +
-                       residual("mlp", Norm::layer(b / "ln_2", D, c.layer_norm_epsilon), sublayer(std::move(mlp))));
+    d.layers.push_back(residual(blueprint_text<AttentionMixer>(o), Norm::layer(b / "ln_1", D, c.layer_norm_epsilon), sublayer(std::move(attend))) +
+                       residual(blueprint_text<PlainMlp>({D, inner, true, mlp_act(mlp.activation)}),
+                                Norm::layer(b / "ln_2", D, c.layer_norm_epsilon), sublayer(std::move(mlp))));
   }
   d.norm = Norm::layer(s / "ln_f", D, c.layer_norm_epsilon);
   d.head.weight = tied_head(root, "lm_head.weight", c.tie_word_embeddings, d.embed);

@@ -2,6 +2,7 @@
 // Touvron et al. 2023 (2302.13971); Mistral: sliding window (2310.06825); Qwen 2: biases on q, k, v (2407.10671);
 // Qwen 3: norms on q and k (2505.09388); SmolLM 3: layers without rotary positions.
 #include "mixers/attention.h"
+#include "mixers/mlp.h"
 #include "models/families.h"
 #include "models/rope.h"
 
@@ -58,13 +59,14 @@ Model llama(const Value& config, const Scope& root, const std::string& file) {
     else if (qwen2 || qwen3) windowed = windowed && c.use_sliding_window && l >= c.max_window_layers;
     if (windowed) o.attend.window = *c.sliding_window;
     if (l < static_cast<int>(c.no_rope_layers.size()) && c.no_rope_layers[l] == 0) o.rope = {};
-    Layer attend = residual(AttentionMixer::text(o), Norm::rms(b / "input_layernorm", D, c.rms_norm_eps),
+    Layer attend = residual(blueprint_text<AttentionMixer>(o), Norm::rms(b / "input_layernorm", D, c.rms_norm_eps),
                             sublayer(AttentionMixer::bind(b / "self_attn", o)));
     Scope f = b / "mlp";
     GatedMlp mlp{Linear::bind(f / "gate_proj", D, c.intermediate_size, c.mlp_bias), Linear::bind(f / "up_proj", D, c.intermediate_size, c.mlp_bias),
                  Linear::bind(f / "down_proj", c.intermediate_size, D, c.mlp_bias), gate_from_name(c.hidden_act, file)};
     d.layers.push_back(std::move(attend)
-        + residual("swiglu", Norm::rms(b / "post_attention_layernorm", D, c.rms_norm_eps), sublayer(std::move(mlp))));
+        + residual(gated_text(D, c.intermediate_size, c.mlp_bias, mlp.activation),
+                   Norm::rms(b / "post_attention_layernorm", D, c.rms_norm_eps), sublayer(std::move(mlp))));
   }
   d.norm = Norm::rms(s / "norm", D, c.rms_norm_eps);
   d.head.weight = tied_head(root, "lm_head.weight", c.tie_word_embeddings, d.embed);

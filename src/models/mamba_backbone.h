@@ -17,7 +17,7 @@ Model mamba_backbone(const Config& c, const Scope& root, const typename Mixer::O
   d.embed = s.matrix("embeddings.weight", {c.vocab_size, D});
   for (int l = 0; l < c.num_hidden_layers; ++l) {
     Scope b = s / "layers" / l;
-    d.layers.push_back(residual(Mixer::text(o), Norm::rms(b / "norm", D, c.layer_norm_epsilon), sublayer(Mixer::bind(b / "mixer", o))));
+    d.layers.push_back(residual(blueprint_text<Mixer>(o), Norm::rms(b / "norm", D, c.layer_norm_epsilon), sublayer(Mixer::bind(b / "mixer", o))));
   }
   d.norm = Norm::rms(s / "norm_f", D, c.layer_norm_epsilon);
   d.head.weight = tied_head(root, "lm_head.weight", c.tie_word_embeddings, d.embed);

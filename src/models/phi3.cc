@@ -1,6 +1,7 @@
 // Phi-3 and Phi-4 mini (Abdin et al. 2024, 2404.14219): Llama's block, q, k, v in one matrix, gate and up in another;
 // longrope, and rotary positions on a part of the head in the later ones.
 #include "mixers/attention.h"
+#include "mixers/mlp.h"
 #include "models/families.h"
 #include "models/rope.h"
 
@@ -54,8 +55,9 @@ Model phi3(const Value& config, const Scope& root, const std::string& file) {
     GatedMlp mlp{{f.part("gate_up_proj.weight", 2 * int64_t{inner}, 0, {inner, D}), {}},
                  {f.part("gate_up_proj.weight", 2 * int64_t{inner}, inner, {inner, D}), {}},
                  Linear::bind(f / "down_proj", inner, D), gate_from_name(c.hidden_act, file)};
-    d.layers.push_back(residual(AttentionMixer::text(o), Norm::rms(b / "input_layernorm", D, c.rms_norm_eps), sublayer(std::move(attend))) +
-                       residual("swiglu", Norm::rms(b / "post_attention_layernorm", D, c.rms_norm_eps), sublayer(std::move(mlp))));
+    d.layers.push_back(residual(blueprint_text<AttentionMixer>(o), Norm::rms(b / "input_layernorm", D, c.rms_norm_eps), sublayer(std::move(attend))) +
+                       residual(gated_text(D, inner, false, mlp.activation),
+                                Norm::rms(b / "post_attention_layernorm", D, c.rms_norm_eps), sublayer(std::move(mlp))));
   }
   d.norm = Norm::rms(s / "norm", D, c.rms_norm_eps);
   d.head.weight = tied_head(root, "lm_head.weight", c.tie_word_embeddings, d.embed);

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "mixers/attention.h"
+#include "mixers/mlp.h"
 #include "mixers/rg_lru.h"
 #include "models/families.h"
 #include "models/rope.h"
@@ -63,11 +64,13 @@ Model recurrent_gemma(const Value& config, const Scope& root, const std::string&
     expect(kind == "recurrent" || kind == "attention", file, ": block_types has '", kind, "'; known: recurrent, attention");
     Scope b = s / "layers" / l, t = b / "temporal_block", f = b / "mlp_block";
     Norm pre = Norm::rms(b / "temporal_pre_norm", D, c.rms_norm_eps, 1);
-    Layer mix = kind == "recurrent" ? residual(RgLru::text(recur), std::move(pre), sublayer(RgLru::bind(t, recur)))
-                                    : residual(AttentionMixer::text(attend), std::move(pre), sublayer(AttentionMixer::bind(t, attend)));
+    Layer mix = kind == "recurrent" ? residual(blueprint_text<RgLru>(recur), std::move(pre), sublayer(RgLru::bind(t, recur)))
+                                    : residual(blueprint_text<AttentionMixer>(attend), std::move(pre), sublayer(AttentionMixer::bind(t, attend)));
     GatedMlp mlp{Linear::bind(f / "gate_proj", D, hidden, true), Linear::bind(f / "up_proj", D, hidden, true),
                  Linear::bind(f / "down_proj", hidden, D, true), gate_from_name(c.hidden_activation, file)};
-    d.layers.push_back(std::move(mix) + residual("geglu", Norm::rms(b / "channel_pre_norm", D, c.rms_norm_eps, 1), sublayer(std::move(mlp))));
+    d.layers.push_back(std::move(mix) +
+                       residual(gated_text(D, hidden, true, mlp.activation), Norm::rms(b / "channel_pre_norm", D, c.rms_norm_eps, 1),
+                                sublayer(std::move(mlp))));
   }
   d.norm = Norm::rms(s / "final_norm", D, c.rms_norm_eps, 1);
   d.head.weight = tied_head(root, "lm_head.weight", c.tie_word_embeddings, d.embed);

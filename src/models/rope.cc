@@ -59,6 +59,7 @@ Rope read_rope(const Value& config, int head_dim, const std::string& file, const
   expect(theta > 1 && std::isfinite(theta) && fraction > 0 && fraction <= 1, file, ": rope_theta = ", theta, ", partial_rotary_factor = ", fraction);
 
   Rope r;
+  r.base = theta;
   r.interleaved = whole.get("rope_interleaved", false);   // our key: GGUF's llama has its rows permuted for it
   r.rotary = static_cast<int>(head_dim * fraction);
   expect(r.rotary % 2 == 0, file, ": partial_rotary_factor = ", fraction, " of ", head_dim, " is ", r.rotary, " dimensions, but they turn in pairs");

@@ -43,10 +43,11 @@ Norm layer_norm_of(const Scope& s, int width, float eps) {   // flash-linear-att
 
 struct Mixer { std::string text; Sublayer run; };
 template <class M>
-Mixer mixer(const Scope& att, typename M::Options o) { return {M::text(o), sublayer(M::bind(att, o))}; }
+Mixer mixer(const Scope& att, typename M::Options o) { return {blueprint_text<M>(o), sublayer(M::bind(att, o))}; }
 
 Mixer time_mix(int version, int layer, const Scope& att, int width, const RwkvConfig& c, RwkvWriter writer, const std::string& file) {
   const int inner = size_of(att, "receptance.weight", 0, file);
+  auto rank = [&](const char* name, int i) { return static_cast<int>(att.dim(name, i)); };
   const bool fla = writer == RwkvWriter::fla;
   const float eps = fla ? c.norm_eps.value_or(1e-5f) : 1e-5f * c.head_size_divisor * c.head_size_divisor;
   if (version == 4) return mixer<Rwkv4>(att, {.width = width, .inner = inner});
@@ -58,8 +59,12 @@ Mixer time_mix(int version, int layer, const Scope& att, int width, const RwkvCo
   }
   if (version == 6)
     return mixer<Rwkv6>(att, {.width = width, .heads = heads_of(att, "time_faaaa", inner, file), .keys = inner,
-                              .values = size_of(att, "value.weight", 0, file), .norm_eps = eps});
-  Rwkv7::Options o{.width = width, .inner = inner, .heads = heads_of(att, "r_k", inner, file), .first = layer == 0, .norm_eps = eps};
+                              .values = size_of(att, "value.weight", 0, file), .mix_rank = rank("time_maa_w2", 1),
+                              .decay_rank = rank("time_decay_w1", -1), .norm_eps = eps});
+  Rwkv7::Options o{.width = width, .inner = inner, .heads = heads_of(att, "r_k", inner, file), .first = layer == 0, .norm_eps = eps,
+                   .decay_rank = rank("w1", -1), .rate_rank = rank("a1", -1), .gate_rank = rank("g1", -1)};
+  const Scope values = layer == 0 ? att.root() / "blocks" / 1 / "att" : att;   // the first layer has none
+  o.value_rank = values.has("v1") ? static_cast<int>(values.dim("v1", -1)) : o.usual_rank(1.7);
   if (fla) {                                                 // its group norm's epsilon goes with the head size, its keys' is in the root
     o.norm_eps = eps * static_cast<float>(inner / o.heads);
     if (c.fuse_norm) o.key_eps = 1e-6f, o.key_clamp = false;
@@ -70,10 +75,10 @@ Mixer time_mix(int version, int layer, const Scope& att, int width, const RwkvCo
 // flash-linear-attention's, under the official names that its own became.
 Mixer softmax_attention(const Scope& att, const AttentionMixer::Options& o) {
   const int keys = o.kv_heads * o.head_dim;
-  return {AttentionMixer::text(o), sublayer(AttentionMixer{.o = o, .q = Linear::bind(att / "q_proj", o.width, o.width, o.qkv_bias),
-                                                           .k = Linear::bind(att / "key", o.width, keys, o.qkv_bias),
-                                                           .v = Linear::bind(att / "value", o.width, keys, o.qkv_bias),
-                                                           .out = Linear::bind(att / "output", o.width, o.width)})};
+  return {blueprint_text<AttentionMixer>(o), sublayer(AttentionMixer{.o = o, .q = Linear::bind(att / "q_proj", o.width, o.width, o.qkv_bias),
+                                                                     .k = Linear::bind(att / "key", o.width, keys, o.qkv_bias),
+                                                                     .v = Linear::bind(att / "value", o.width, keys, o.qkv_bias),
+                                                                     .out = Linear::bind(att / "output", o.width, o.width)})};
 }
 
 }  // namespace
@@ -98,7 +103,6 @@ Model rwkv(const Value& config, const Scope& root, const std::string& file) {
   d.vocab = size_of(root, "emb.weight", 0, file);
   d.embed = root.matrix("emb.weight", {d.vocab, D});
   if (writer != RwkvWriter::fla || (blocks / 0).has("ln0.weight")) d.embed_norm = layer_norm_of(blocks / 0 / "ln0", D, eps);
-  using Kind = RwkvChannelMix::Kind;
   expect(version != 7 || softmax.layers.empty(), file, ": attn: layers of softmax attention among those of RWKV-7 are not supported");
   m.context = softmax.context;
   for (int l = 0; l < layers; ++l) {
@@ -106,10 +110,10 @@ Model rwkv(const Value& config, const Scope& root, const std::string& file) {
     const auto attends = softmax.layers.find(l);
     Mixer time = attends != softmax.layers.end() ? softmax_attention(b / "att", attends->second)
                                                  : time_mix(version, l, b / "att", D, c, writer, file);
-    RwkvChannelMix channel = RwkvChannelMix::bind(ffn, {.width = D, .hidden = size_of(ffn, "key.weight", 0, file),
-                                                        .kind = version == 7 ? Kind::plain : version == 6 ? Kind::maa : Kind::share});
+    const RwkvChannelMix::Options channel{.width = D, .version = version, .hidden = size_of(ffn, "key.weight", 0, file)};
     d.layers.push_back(residual(std::move(time.text), layer_norm_of(b / "ln1", D, eps), std::move(time.run)) +
-                       residual("rwkv_channel_mix", layer_norm_of(b / "ln2", D, eps), sublayer(std::move(channel))));
+                       residual(blueprint_text<RwkvChannelMix>(channel),
+                                layer_norm_of(b / "ln2", D, eps), sublayer(RwkvChannelMix::bind(ffn, channel))));
   }
   expect(!d.layers.empty(), file, ": tensor blocks.0.ln1.weight is missing");
   for (const char* unread : {"v0", "v1", "v2"}) root.source().used.insert(text("blocks.0.att.", unread));   // some writers leave one there

@@ -12,8 +12,8 @@ namespace headrace {
 
 struct Linear {
   Tensor weight, bias;
-  static Linear bind(const Scope& s, int64_t in, int64_t out, bool with_bias = false) {
-    return {s.matrix("weight", {out, in}), with_bias ? s("bias", {out}) : Tensor{}};
+  static Linear bind(const Scope& s, int64_t in, int64_t out, bool with_bias = false, const Init& init = {}, const Init& bias_init = {}) {
+    return {s.matrix("weight", {out, in}, init), with_bias ? s("bias", {out}, bias_init) : Tensor{}};
   }
   Tensor operator()(const Tensor& x) const { return linear(x, weight, bias); }
 };
@@ -24,10 +24,10 @@ struct Norm {
   float eps = 1e-5f, offset = 0;         // offset 1: Gemma's (1 + w)
   int groups = 1;
   static Norm rms(const Scope& s, int64_t width, float eps, float offset = 0, const std::string& name = "weight") {
-    return {NormKind::rms, s(name, {width}), {}, eps, offset, 1};
+    return {NormKind::rms, s(name, {width}, Init::constant(1 - offset)), {}, eps, offset, 1};
   }
   static Norm layer(const Scope& s, int64_t width, float eps, int groups = 1) {
-    return {NormKind::layer, s("weight", {width}), s("bias", {width}), eps, 0, groups};
+    return {NormKind::layer, s("weight", {width}, Init::ones()), s("bias", {width}), eps, 0, groups};
   }
   Tensor operator()(const Tensor& x) const {
     return kind == NormKind::rms ? rms_norm(x, weight, {eps, offset, groups}) : layer_norm(x, weight, bias, eps, groups);

@@ -17,6 +17,7 @@ bool same(const Shape& a, const Shape& b) {
   for (int64_t d : b.dims()) if (d != 1) y.push_back(d);
   return x == y;
 }
+size_t bytes_in_memory(const Tensor& t) { return t.layout() == Layout::panel ? t.storage()->bytes : t.bytes(); }
 std::string part_text(int64_t rows, int64_t begin, int64_t count) {
   return count == rows ? "" : text("[", begin, ":", begin + count, "]");
 }
@@ -47,8 +48,9 @@ void Source::finish() const {
   expect(message.empty(), file, ": ", message);
 }
 
-bool Scope::has(const std::string& name) const { return static_cast<bool>(source_->find(full(name))); }
+bool Scope::has(const std::string& name) const { return !source_->make && source_->find(full(name)); }
 int64_t Scope::dim(const std::string& name, int i) const {
+  if (source_->make) fail(full(name), ": its size is read from a file, and there is none");
   Tensor t = source_->find(full(name));
   if (t && (i < 0 ? -i <= t.rank() : i < t.rank())) return t.dim(i);
   if (!t) source_->missing.push_back(full(name));
@@ -74,7 +76,21 @@ Tensor Scope::fetch(const std::string& name, const Shape& shape) const {
   return t.contiguous() ? t.view(shape) : t.contiguous_copy().view(shape);
 }
 
-Tensor Scope::operator()(const std::string& name, const Shape& shape) const {
+Tensor Scope::made(const std::string& name, const Shape& shape, const Init& init, bool matrix) const {
+  Source& s = *source_;
+  const std::string key = full(name);
+  auto it = s.kept.find(key);
+  if (it == s.kept.end()) {
+    const Tensor rows = s.make(key, shape, init), t = matrix ? arranged(rows) : rows;
+    it = s.kept.emplace(key, Parameter{key, shape, DType::f32, bytes_in_memory(t), init.decay.value_or(shape.rank() > 1), init.group, t}).first;
+  }
+  expect(it->second.shape == shape, "parameter ", key, " ", it->second.shape, " is declared again as ", shape);
+  if (s.used.insert(key).second) s.parameters.push_back(it->second);   // what layers share is one parameter
+  return it->second.value;
+}
+
+Tensor Scope::operator()(const std::string& name, const Shape& shape, const Init& init) const {
+  if (source_->make) return made(name, shape, init, false);
   Tensor raw = fetch(name, shape);
   source_->parameters.push_back({full(name), shape, DType::f32, static_cast<size_t>(shape.count()) * 4});
   if (!raw || source_->device == Device::meta) return Tensor::empty(shape, DType::f32, Device::meta);
@@ -85,20 +101,27 @@ Tensor Scope::operator()(const std::string& name, const Shape& shape) const {
   return copy_to(t, source_->device);
 }
 
-Tensor Scope::place(const std::string& name, const Tensor& rows) const {
+Tensor Scope::arranged(const Tensor& rows) const {
   Source& s = *source_;
   const bool plan = s.device == Device::meta;
   // CUDA keeps a file's rows, and need not be here to be planned for.
   const auto pack = !s.pack || (plan && s.plan_for == Device::cuda) ? nullptr : kernels(plan ? s.plan_for : s.device).pack;
-  Tensor placed = plan ? Tensor::of(allocate(rows.bytes(), Device::meta), 0, rows.dtype(), rows.shape()) : rows;
-  if (pack) placed = pack(placed);
-  else if (s.device != Device::cpu && !plan) placed = copy_to(rows, s.device);
-  s.parameters.push_back({full(name), rows.shape(), rows.dtype(), placed.layout() == Layout::panel ? placed.storage()->bytes : placed.bytes()});
-  if (!plan && pack && rows.storage()->owner) release_pages(rows.raw(), rows.bytes());   // the mapped original need not stay resident
+  const Tensor t = plan ? Tensor::of(allocate(rows.bytes(), Device::meta), 0, rows.dtype(), rows.shape()) : rows;
+  if (pack) return pack(t);
+  return plan ? t : copy_to(rows, s.device);
+}
+
+Tensor Scope::place(const std::string& name, const Tensor& rows) const {
+  Source& s = *source_;
+  Tensor placed = arranged(rows);
+  s.parameters.push_back({full(name), rows.shape(), rows.dtype(), bytes_in_memory(placed)});
+  if (placed.layout() == Layout::panel && s.device != Device::meta && rows.storage()->owner)
+    release_pages(rows.raw(), rows.bytes());       // the mapped original need not stay resident
   return placed;
 }
 
-Tensor Scope::matrix(const std::string& name, const Shape& shape) const {
+Tensor Scope::matrix(const std::string& name, const Shape& shape, const Init& init) const {
+  if (source_->make) return made(name, shape, init, true);
   Tensor raw = fetch(name, shape);
   return raw ? place(name, raw) : Tensor::empty(shape, DType::f32, Device::meta);
 }

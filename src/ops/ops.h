@@ -77,6 +77,7 @@ struct Rope {
   bool interleaved = false;             // pairs (2i, 2i+1), else (i, i + rotary/2)
   float factor = 1;                     // attention factor of yarn and longrope
   std::vector<float> inverse_frequency; // [rotary/2]
+  double base = 0;                      // that they came from; for people
 };
 Tensor rope(const Tensor& x, const Rope& options, std::span<const int32_t> positions);   // x [N,H,D]. Su et al. 2021
 

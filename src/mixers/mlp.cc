@@ -1,0 +1,44 @@
+#include "mixers/mlp.h"
+
+namespace headrace {
+namespace {
+
+GatedMlp gated(const Scope& s, int width, int hidden, bool bias, Gate act) {
+  return {Linear::bind(s / "gate_proj", width, hidden, bias), Linear::bind(s / "up_proj", width, hidden, bias),
+          Linear::bind(s / "down_proj", hidden, width, bias), act};
+}
+Mlp plain(const Scope& s, int width, int hidden, bool bias, Unary act) {
+  return {Linear::bind(s / "up_proj", width, hidden, bias), Linear::bind(s / "down_proj", hidden, width, bias), act};
+}
+
+}  // namespace
+
+const MixerDoc SwiGlu::doc{
+    "swiglu", "channels", "gated feed-forward layer, SiLU", "Shazeer 2020 (2002.05202)", "y = W_down(silu(W_gate x) * W_up x)",
+    "W_gate, W_up [F, d], W_down [d, F]", "none", "O(d F)", "O(T d F)", "mixers/mlp.h"};
+const MixerDoc GeGlu::doc{
+    "geglu", "channels", "gated feed-forward layer, GELU", "Shazeer 2020 (2002.05202)", "y = W_down(gelu(W_gate x) * W_up x)",
+    "W_gate, W_up [F, d], W_down [d, F]", "none", "O(d F)", "O(T d F)", "mixers/mlp.h"};
+const MixerDoc PlainMlp::doc{
+    "mlp", "channels", "feed-forward layer", "Vaswani et al. 2017 (1706.03762), section 3.3", "y = W_down act(W_up x)",
+    "W_up [F, d], W_down [d, F], biases", "none", "O(d F)", "O(T d F)", "mixers/mlp.h"};
+const MixerDoc Relu2::doc{
+    "relu2", "channels", "feed-forward layer, squared ReLU", "So et al. 2021 (2109.08668)", "y = W_down relu(W_up x)^2",
+    "W_up [F, d], W_down [d, F]", "none", "O(d F)", "O(T d F)", "mixers/mlp.h"};
+
+std::string gated_text(int width, int hidden, bool bias, Gate act) {
+  if (act == Gate::silu) return blueprint_text<SwiGlu>({width, hidden, bias});
+  return blueprint_text<GeGlu>({width, hidden, bias, act == Gate::gelu_erf ? "erf" : "tanh"});
+}
+
+GatedMlp SwiGlu::bind(const Scope& s, const Options& o) { return gated(s, o.width, o.hidden, o.bias, Gate::silu); }
+GatedMlp GeGlu::bind(const Scope& s, const Options& o) {
+  return gated(s, o.width, o.hidden, o.bias, o.act == "erf" ? Gate::gelu_erf : Gate::gelu_tanh);
+}
+Mlp PlainMlp::bind(const Scope& s, const Options& o) {
+  return plain(s, o.width, o.hidden, o.bias, o.act == "relu" ? Unary::relu : o.act == "silu" ? Unary::silu : o.act == "gelu_erf" ? Unary::gelu_erf
+                                                                                                          : Unary::gelu_tanh);
+}
+Mlp Relu2::bind(const Scope& s, const Options& o) { return plain(s, o.width, o.hidden, o.bias, Unary::relu_squared); }
+
+}  // namespace headrace

@@ -1,0 +1,67 @@
+// Channel mixers: feed-forward nets on each token alone. State: none. Cost of a token: O(D F).
+//
+//   swiglu, geglu: y = W_down(act(W_gate x) * W_up x), act = silu, gelu (Shazeer 2020, 2002.05202)
+//   mlp:           y = W_down act(W_up x) (Vaswani et al. 2017, 1706.03762, section 3.3)
+//   relu2:         y = W_down relu(W_up x)^2 (So et al. 2021, Primer, 2109.08668)
+#pragma once
+#include "mixers/mixer.h"
+
+namespace headrace {
+
+struct SwiGlu {
+  static const MixerDoc doc;
+  struct Options {
+    int width, hidden;
+    bool bias;
+    void visit(auto& v) {
+      v("hidden", hidden, round_up(width * 8.0 / 3, 64), "hidden channels; 8/3 d in steps of 64");
+      v("bias", bias, false, "of the three matrices");
+    }
+  };
+  static GatedMlp bind(const Scope& s, const Options& o);
+};
+struct GeGlu {
+  static const MixerDoc doc;
+  struct Options {
+    int width, hidden;
+    bool bias;
+    std::string act;
+    void visit(auto& v) {
+      v("hidden", hidden, 3 * width, "hidden channels; Griffin's 3 d");
+      v("bias", bias, false, "of the three matrices");
+      v("act", act, "tanh", "gelu: its tanh approximation, or by erf", Choice{"tanh", "erf"});
+    }
+  };
+  static GatedMlp bind(const Scope& s, const Options& o);
+};
+struct PlainMlp {
+  static const MixerDoc doc;
+  struct Options {
+    int width, hidden;
+    bool bias;
+    std::string act;
+    void visit(auto& v) {
+      v("hidden", hidden, 4 * width, "hidden channels");
+      v("bias", bias, true, "of the two matrices");
+      v("act", act, "gelu", "activation", Choice{"gelu", "gelu_erf", "relu", "silu"});
+    }
+  };
+  static Mlp bind(const Scope& s, const Options& o);
+};
+struct Relu2 {
+  static const MixerDoc doc;
+  struct Options {
+    int width, hidden;
+    bool bias;
+    void visit(auto& v) {
+      v("hidden", hidden, 4 * width, "hidden channels");
+      v("bias", bias, false, "of the two matrices");
+    }
+  };
+  static Mlp bind(const Scope& s, const Options& o);
+};
+
+// A gated one of a checkpoint, as a blueprint has it.
+std::string gated_text(int width, int hidden, bool bias, Gate act);
+
+}  // namespace headrace

@@ -1,0 +1,135 @@
+// Laws of every mixer that mixers/catalogue.h lists, and of how parameters begin.
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "mixers/catalogue.h"
+#include "nn/init.h"
+
+namespace headrace {
+namespace {
+
+class Mixers : public testing::TestWithParam<const MixerInfo*> {};
+
+TEST_P(Mixers, SayWhatTheyAre) {
+  const MixerDoc& d = *GetParam()->doc;
+  for (const char* said : {d.name, d.family, d.title, d.paper, d.equations, d.parameters, d.state, d.decode, d.sequence, d.source})
+    EXPECT_TRUE(said && *said) << d.name;
+  EXPECT_EQ(find_mixer(d.name), GetParam());           // no name twice
+  EXPECT_EQ(GetParam()->text({.width = 48}, {}), d.name) << "defaults are not printed";
+  for (const OptionHelp& o : GetParam()->options({.width = 48})) EXPECT_FALSE(o.help.empty()) << d.name << " " << o.name;
+}
+
+TEST_P(Mixers, BeginTheSameWhateverElseThereIs) {
+  for (const int layer : {0, 3}) {
+    const Place at{.width = 48, .layer = layer, .layers = 4, .nth = layer, .of = 4};
+    auto alone = initialised({.seed = 5}), among = initialised({.seed = 5}), other = initialised({.seed = 6});
+    GetParam()->bind(Scope(alone) / "layers" / layer, at, {});
+    find_mixer("mlp")->bind(Scope(among) / "else", at, {});
+    GetParam()->bind(Scope(among) / "layers" / layer, at, {});
+    GetParam()->bind(Scope(other) / "layers" / layer, at, {});
+    bool differs = false;
+    for (size_t i = 0; i < alone->parameters.size(); ++i) {
+      const Parameter& p = alone->parameters[i];
+      const Parameter& q = among->parameters[i + 4];
+      ASSERT_EQ(p.name, q.name);
+      ASSERT_EQ(p.value.layout(), Layout::rows);
+      for (int64_t n = 0; n < p.value.count(); ++n) {
+        ASSERT_TRUE(std::isfinite(p.value.f32()[n])) << p.name;
+        ASSERT_EQ(p.value.f32()[n], q.value.f32()[n]) << p.name;
+        differs = differs || p.value.f32()[n] != other->parameters[i].value.f32()[n];
+      }
+    }
+    EXPECT_TRUE(differs);
+  }
+}
+
+TEST_P(Mixers, BindAgainWithTheSameTensors) {
+  auto source = initialised();
+  GetParam()->bind(Scope(source), {.width = 48}, {});
+  const auto before = source->parameters;
+  source->parameters.clear(), source->used.clear();
+  GetParam()->bind(Scope(source), {.width = 48}, {});
+  ASSERT_EQ(source->parameters.size(), before.size());
+  for (size_t i = 0; i < before.size(); ++i) EXPECT_EQ(source->parameters[i].value.raw(), before[i].value.raw());
+}
+
+std::vector<const MixerInfo*> all() {
+  std::vector<const MixerInfo*> list;
+  for (const MixerInfo& m : mixers()) list.push_back(&m);
+  return list;
+}
+INSTANTIATE_TEST_SUITE_P(All, Mixers, testing::ValuesIn(all()), [](const auto& i) { return std::string(i.param->doc->name); });
+
+Tensor filled(const Init& i, const Shape& shape) {
+  Tensor t = Tensor::empty(shape);
+  i.fill(t, {.seed = 3, .stream = 9});
+  return t;
+}
+struct Moments { double mean = 0, deviation = 0, least = INFINITY, most = -INFINITY; };
+Moments moments(const Tensor& t) {
+  Moments m;
+  for (float x : t.floats()) m.mean += x / static_cast<double>(t.count());
+  for (float x : t.floats()) m.least = std::min<double>(m.least, x), m.most = std::max<double>(m.most, x);
+  for (float x : t.floats()) m.deviation += (x - m.mean) * (x - m.mean) / static_cast<double>(t.count());
+  m.deviation = std::sqrt(m.deviation);
+  return m;
+}
+
+TEST(Init, DrawsWhatItSays) {
+  const Moments normal = moments(filled(Init::normal(0.5), {200, 300}));
+  EXPECT_NEAR(normal.mean, 0, 0.01);
+  EXPECT_NEAR(normal.deviation, 0.5, 0.01);
+  const Moments uniform = moments(filled(Init::uniform(1, 3), {200, 300}));
+  EXPECT_NEAR(uniform.mean, 2, 0.01);
+  EXPECT_NEAR(uniform.deviation, 1 / std::sqrt(3), 0.01);
+  EXPECT_GE(uniform.least, 1);
+  EXPECT_LE(uniform.most, 3);
+  EXPECT_NEAR(moments(filled(Init::xavier(), {100, 500})).most, std::sqrt(6.0 / 600), 1e-4);
+  EXPECT_NEAR(moments(filled(Init::fan_in(), {100, 400})).most, 0.05, 1e-4);
+  const Moments ages = moments(filled(Init::log_uniform(0.001, 0.1).log(), {10000}));
+  EXPECT_NEAR(ages.mean, std::log(0.01), 0.03);
+  EXPECT_GE(ages.least, std::log(0.001) - 1e-6);
+  EXPECT_LE(ages.most, std::log(0.1) + 1e-6);
+  for (float x : filled(Init::step_size(0.001, 0.1), {100}).floats()) {
+    const double step = std::log1p(std::exp(x));
+    EXPECT_GE(step, 0.000999);
+    EXPECT_LE(step, 0.1001);
+  }
+  EXPECT_EQ(filled(Init::linspace(3, 6), {4}).floats()[2], 5.f);
+  EXPECT_EQ(filled(Init::by_column([](int64_t i) { return i; }), {2, 3}).floats()[4], 1.f);
+  EXPECT_EQ(filled(Init::by_element([](int64_t i) { return i; }), {2, 3}).floats()[4], 4.f);
+  EXPECT_EQ(moments(filled(Init{}, {7})).most, 0);                               // a vector of which nothing is said
+  EXPECT_NEAR(moments(filled(Init{}, {100, 100})).deviation, 0.02, 1e-3);      // and a matrix
+}
+
+TEST(Init, OrthogonalRowsOrColumnsHaveLengthOneAndRightAngles) {
+  for (const Shape& shape : {Shape{5, 9}, Shape{9, 5}, Shape{6, 6}}) {
+    const Tensor t = filled(Init::orthogonal(), shape);
+    const int64_t out = shape[0], in = shape[1], n = std::min(out, in);
+    const double length = out > in ? static_cast<double>(out) / static_cast<double>(in) : 1;
+    for (int64_t i = 0; i < n; ++i)
+      for (int64_t j = 0; j < n; ++j) {
+        double dot = 0;
+        for (int64_t c = 0; c < std::max(out, in); ++c)
+          dot += out > in ? t.f32()[c * in + i] * t.f32()[c * in + j] : t.f32()[i * in + c] * t.f32()[j * in + c];
+        EXPECT_NEAR(dot, i == j ? length : 0, 1e-5);
+      }
+  }
+}
+
+TEST(Init, GroupsAndDecayReachTheParameter) {
+  auto source = initialised();
+  const Scope s(source);
+  s("matrix", {4, 4}), s("vector", {4}), s("rate", {4, 4}, Init::ones().no_decay().in_group("slow"));
+  EXPECT_TRUE(source->parameters[0].decay);
+  EXPECT_FALSE(source->parameters[1].decay);
+  EXPECT_FALSE(source->parameters[2].decay);
+  EXPECT_EQ(source->parameters[2].group, "slow");
+  s("matrix", {4, 4});                                 // declared again: shared
+  EXPECT_EQ(source->parameters.size(), 3u);
+  EXPECT_THROW(s("matrix", {4, 5}), Error);
+}
+
+}  // namespace
+}  // namespace headrace

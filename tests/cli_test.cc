@@ -16,6 +16,8 @@
 #include "base/file.h"
 #include "io/safetensors.h"
 #include "mixers/catalogue.h"
+#include "mixers/catalogue.h"
+#include "models/named_blueprints.h"
 #include "nn/value.h"
 
 using namespace headrace;
@@ -369,7 +371,15 @@ TEST_F(Cli, InfoExplainDoctorAndOpAnswerInJson) {
     one_line(r, 1, absent);
     EXPECT_NE(r.err.find(std::string(absent) + ": no such file or folder"), std::string::npos) << r.err;
   }
-  EXPECT_NE(run("explain 'd=8 2*(atn + swiglu)'").err.find("character 8: 'atn'"), std::string::npos);
+  EXPECT_EQ(run("explain 'd=8 2*(atn + swiglu)'").err,
+            "headrace: blueprint: character 8: 'atn' is no mixer; did you mean attn?\nd=8 2*(atn + swiglu)\n       ^\n");
+  const Ran wrong = run("explain 'd=8 2*(atn + swiglu)' --json");
+  EXPECT_EQ(wrong.code, 1);
+  EXPECT_EQ(number(parse_json(wrong.out, "error"), "character"), 8);
+  EXPECT_EQ(json("mixers --json").get<Array>()->size(), mixers().size());
+  EXPECT_EQ(json("mixers --blueprints --json").get<Array>()->size(), named_blueprints().size());
+  EXPECT_TRUE(*json("check 'd=16 vocab=9 attn + mamba' --tokens 20 --json").find("ok")->get<bool>());
+  EXPECT_EQ(string(json("info mamba-tiny --json"), "blueprint"), "d=64 vocab=256  3*(mamba)");
   EXPECT_GT(json("doctor --json").find("advice")->get<Array>()->size(), 0u);
   ::setenv("HEADRACE_INSTRUCTIONS", "avx2", 1);
   EXPECT_EQ(string(json("doctor --json"), "instructions"), "avx2");

@@ -12,6 +12,8 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/parallel.h"
+#include "mixers/catalogue.h"
+#include "models/named_blueprints.h"
 #include "ops/kernels.h"
 
 namespace headrace::cli {
@@ -54,14 +56,22 @@ std::string model_path(const std::string& given) {
   if (name.find('/') == std::string::npos)
     for (const std::string& path : {assets_folder() + "/" + name, assets_folder() + "/" + name + ".gguf"})
       if (file_exists(path)) return path;
+  if (is_blueprint(name)) return name;
   std::string known;
   for (const auto& n : shipped_models()) known += (known.empty() ? "" : ", ") + n;
   fail(name, ": no such file or folder, and no model of that name ships (", known.empty() ? "there are none in " + assets_folder() : "there are: "
       + known, ")");
 }
-Loaded open(const std::string& given, const Common& common, bool pack) {
-  return open_model(model_path(given), {.device = common.apply(), .assets = assets_folder(), .pack = pack});
+bool is_blueprint(const std::string& given) {
+  if (given.empty() || file_exists(given) || given.find('/') != std::string::npos) return false;
+  return find_blueprint(given) || find_mixer(given) || given.find_first_of("=*+|(") != std::string::npos;
 }
+Loaded open(const std::string& given, LoadOptions options) {
+  options.assets = assets_folder();
+  const std::string path = model_path(given);
+  return is_blueprint(path) ? open_blueprint(path, options) : open_model(path, options);
+}
+Loaded open(const std::string& given, const Common& common, bool pack) { return open(given, {.device = common.apply(), .pack = pack}); }
 
 void check_output(const std::string& out, std::initializer_list<std::string> inputs) {
   for (const std::string& in : inputs) {

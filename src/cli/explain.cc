@@ -1,12 +1,16 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <cstdlib>
+#include <optional>
 
 #include "base/error.h"
 #include "base/file.h"
 #include "cli/common.h"
 #include "cli/verbs.h"
 #include "mixers/catalogue.h"
+#include "models/blueprint.h"
+#include "models/named_blueprints.h"
 #include "run/plan.h"
 
 namespace headrace::cli {
@@ -17,37 +21,35 @@ struct Options {
   std::string what;
 };
 
-// The names of layers in a blueprint, in order, once each. Throws an Error that points at the character of an unknown one.
-std::vector<const MixerInfo*> layers_of(const std::string& text) {
+// The mixers of a model's layers, in order, once each: names in their texts that are no options.
+std::vector<const MixerInfo*> mixers_of(const Decoder& d) {
   std::vector<const MixerInfo*> found;
-  int depth = 0;                                   // options stand in parentheses right after a name
-  std::vector<bool> options;
-  for (size_t i = 0; i < text.size();) {
-    const char c = text[i];
-    if (c == '(') {
-      options.push_back(i > 0 && (std::isalnum(static_cast<unsigned char>(text[i - 1])) || text[i - 1] == '_'));
-      depth += options.back(), ++i;
-    } else if (c == ')') {
-      expect(!options.empty(), "blueprint: character ", i + 1, ": a ) without its (: ", text.substr(i, 20));
-      depth -= options.back(), options.pop_back(), ++i;
-    } else if (std::isalpha(static_cast<unsigned char>(c))) {
-      size_t end = i;
-      while (end < text.size() && (std::isalnum(static_cast<unsigned char>(text[end])) || text[end] == '_')) ++end;
-      const std::string name = text.substr(i, end - i);
-      const bool setting = depth > 0 || (end < text.size() && text[end] == '=');
-      if (!setting) {
-        const MixerInfo* m = find_mixer(name);
-        expect(m, "blueprint: character ", i + 1, ": '", name, "' is no layer; known: ", mixer_names());
-        if (std::find(found.begin(), found.end(), m) == found.end()) found.push_back(m);
-      }
-      i = end;
-    } else {
-      ++i;
+  for (const Layer& l : d.layers)
+    for (size_t i = 0, end; i < l.text.size(); i = end + 1) {
+      for (end = i; end < l.text.size() && (std::isalnum(static_cast<unsigned char>(l.text[end])) || l.text[end] == '_');) ++end;
+      const MixerInfo* m = end < l.text.size() && l.text[end] == '=' ? nullptr : find_mixer(l.text.substr(i, end - i));
+      if (m && std::find(found.begin(), found.end(), m) == found.end()) found.push_back(m);
     }
-  }
-  expect(options.empty(), "blueprint: a ( is not closed");
-  expect(!found.empty(), "blueprint: no layer in '", text, "'");
   return found;
+}
+
+// Runs of layers of one text.
+struct Run { int first, last; std::string text; int64_t parameters; };
+std::vector<Run> runs_of(const Loaded& m) {
+  std::vector<int64_t> parameters(m.model.decoder.layers.size());
+  for (const Parameter& p : m.source->parameters)              // "model.layers.3.mlp.up_proj.weight": the first number is the layer's
+    for (size_t at = p.name.find('.'); at != std::string::npos; at = p.name.find('.', at + 1))
+      if (std::isdigit(static_cast<unsigned char>(p.name[at + 1]))) {
+        if (const auto l = std::strtoull(p.name.c_str() + at + 1, nullptr, 10); l < parameters.size()) parameters[l] += p.shape.count();
+        break;
+      }
+  std::vector<Run> runs;
+  for (size_t l = 0; l < parameters.size(); ++l) {
+    const std::string& text = m.model.decoder.layers[l].text;
+    if (!runs.empty() && runs.back().text == text) runs.back().last = static_cast<int>(l), runs.back().parameters += parameters[l];
+    else runs.push_back({static_cast<int>(l), static_cast<int>(l), text, parameters[l]});
+  }
+  return runs;
 }
 
 std::string options_of(const MixerInfo& m) {
@@ -78,47 +80,67 @@ bool names_model(const std::string& what) {
 
 int act(const Options& o) {
   std::vector<const MixerInfo*> found;
+  std::vector<Run> runs;
   std::string stack;
   std::optional<Plan> plan;
   if (const MixerInfo* m = find_mixer(o.what)) {
     found.push_back(m);
   } else {
-    if (names_model(o.what)) {
-      Loaded model = open_model(model_path(o.what), {.device = Device::meta});
-      stack = blueprint(model.model);
-      const int64_t longest = model.model.decoder.positions ? model.model.decoder.positions.dim(0) : 1024;
-      plan = plan_memory(model, std::min<int64_t>(longest, 1024), 512);
-    } else {
-      stack = o.what;
-    }
-    found = layers_of(stack);
+    if (std::all_of(o.what.begin(), o.what.end(), [](unsigned char c) { return std::isalnum(c) || c == '_' || c == '-'; }) && !names_model(o.what))
+      expect(find_blueprint(o.what), o.what, ": no layer, named blueprint or model; layers: ", mixer_names());
+    const Loaded model = names_model(o.what) ? open(o.what, LoadOptions{.device = Device::meta}) : open_blueprint(o.what, {.device = Device::meta});
+    stack = blueprint(model.model);
+    const int64_t longest = model.model.decoder.positions ? model.model.decoder.positions.dim(0) : 1024;
+    plan = plan_memory(model, std::min<int64_t>(longest, 1024), 512);
+    found = mixers_of(model.model.decoder), runs = runs_of(model);
   }
   if (o.common.json) {
-    Array list;
+    Array list, stretches;
     for (const MixerInfo* info : found) {
       const MixerDoc* m = info->doc;
-      list.push_back(Object{{"name", m->name}, {"title", m->title}, {"paper", m->paper}, {"equations", m->equations}, {"options", options_of(*info)},
-                            {"parameters", m->parameters}, {"state", m->state}, {"decode", m->decode}, {"sequence", m->sequence},
-                            {"source", m->source}});
+      list.push_back(Object{{"name", m->name}, {"family", m->family}, {"title", m->title}, {"paper", m->paper}, {"equations", m->equations},
+                            {"options", options_of(*info)}, {"parameters", m->parameters}, {"state", m->state}, {"decode", m->decode},
+                            {"sequence", m->sequence}, {"source", m->source}});
     }
+    for (const Run& r : runs)
+      stretches.push_back(Object{{"first", r.first}, {"last", r.last}, {"text", r.text}, {"parameters", r.parameters}});
     Object j{{"layers", list}};
-    if (!stack.empty()) j["blueprint"] = stack;
+    if (!stack.empty()) j["blueprint"] = stack, j["stack"] = stretches;
     if (plan)
       j["plan"] = Object{{"parameters", plan->parameters}, {"weight_bytes", static_cast<int64_t>(plan->weights)}, {"context", plan->context},
-                         {"state_bytes", static_cast<int64_t>(plan->state)}, {"state_bytes_per_token", plan->state_per_token}};
+                         {"state_bytes", static_cast<int64_t>(plan->state)}, {"state_bytes_fixed", static_cast<int64_t>(plan->state_fixed)},
+                         {"state_bytes_per_token", plan->state_per_token}};
     print_json(j);
     return 0;
   }
   if (!stack.empty()) fmt::print("{}\n\n", bold(stack));
-  if (plan)
+  if (plan) {
+    int64_t inside = 0;
+    for (const Run& r : runs) {
+      inside += r.parameters;
+      fmt::print("layer{:>12}  {:>10} parameters  {}\n", r.first == r.last ? fmt::format(" {}", r.first) : fmt::format("s {} to {}", r.first, r.last),
+                 count_text(static_cast<double>(r.parameters)), r.text);
+    }
+    fmt::print("{:17}  {:>10} parameters  embedding, norm, head\n\n", "around them", count_text(static_cast<double>(plan->parameters - inside)));
     fmt::print("{} parameters, {}; state {} and {} a token; a decoded token reads {}\n\n", count_text(static_cast<double>(plan->parameters)),
                bytes_text(static_cast<double>(plan->weights)), bytes_text(static_cast<double>(plan->state_fixed)), bytes_text(plan->state_per_token),
                bytes_text(static_cast<double>(plan->weights + plan->state)) + fmt::format(" after {} tokens", plan->context));
+  }
   for (size_t i = 0; i < found.size(); ++i) {
     if (i) fmt::print("\n");
     show(*found[i]);
   }
   return 0;
+}
+
+// An error in a blueprint has its place in JSON too.
+int answer(const Options& o) {
+  try {
+    return act(o);
+  } catch (const BlueprintError& e) {
+    if (o.common.json) print_json(Object{{"error", e.what()}, {"character", static_cast<int64_t>(e.at) + 1}, {"blueprint", e.text}});
+    throw;
+  }
 }
 
 }  // namespace
@@ -130,8 +152,9 @@ void add_explain(Command& root) {
   c.argument("WHAT", o->what, "a layer (" + mixer_names() + "), a blueprint, or a model");
   o->common.add(c);
   c.example("headrace explain mamba2", "one layer").example("headrace explain '8*(rg_lru + geglu, attn(window=1024, kv=1) + geglu)'",
-      "each layer of a stack");
-  c.action([o] { return act(*o); });
+      "each layer of a stack")
+      .example("headrace explain griffin-small", "a named one (headrace mixers --blueprints)");
+  c.action([o] { return answer(*o); });
 }
 
 }  // namespace headrace::cli

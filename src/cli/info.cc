@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "cli/common.h"
 #include "cli/verbs.h"
+#include "models/blueprint.h"
 
 namespace headrace::cli {
 namespace {
@@ -16,7 +17,7 @@ struct Options {
 };
 
 int act(const Options& o) {
-  Loaded m = open_model(model_path(o.model), {.device = Device::meta, .assets = assets_folder(), .pack = false});
+  Loaded m = open(o.model, LoadOptions{.device = Device::meta, .pack = false});
   std::map<std::string, std::pair<int64_t, int64_t>> dtypes;      // tensors, bytes
   int64_t parameters = 0;
   Array tensors;

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "cli/verbs.h"
+#include "models/blueprint.h"
 
 int main(int argc, char** argv) {
   using namespace headrace;
@@ -23,6 +24,7 @@ int main(int argc, char** argv) {
       cli::add_info,
       cli::add_plan,
       cli::add_explain,
+      cli::add_mixers,
       cli::add_doctor,
       cli::add_op,
       cli::add_quantize,
@@ -30,11 +32,13 @@ int main(int argc, char** argv) {
       cli::add_man,
   };
   for (Add add : verbs) add(root);
-  std::string message;
+  std::string message, pointed;              // pointed: the place in a blueprint that is wrong
   try {
     const int code = program.run(argc, argv);
     if (std::fflush(stdout) == 0 && !std::ferror(stdout)) return code;
     message = "cannot write the output";
+  } catch (const BlueprintError& e) {
+    message = e.what(), pointed = e.pointed();
   } catch (const std::bad_alloc&) {
     message = "out of memory; try a smaller model or context (headrace plan shows what is needed)";
   } catch (const std::exception& e) {
@@ -43,6 +47,6 @@ int main(int argc, char** argv) {
   for (char& c : message)
     if (c == '\n') c = ' ';
   std::fflush(stdout);
-  fmt::print(stderr, "headrace: {}\n", message);
+  fmt::print(stderr, "headrace: {}\n{}{}", message, pointed, pointed.empty() ? "" : "\n");
   return 1;
 }

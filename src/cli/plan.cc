@@ -18,7 +18,7 @@ struct Options {
 
 int act(const Options& o) {
   const bool cuda = o.common.device == "cuda";
-  Loaded m = open_model(model_path(o.model), {.device = Device::meta, .plan_for = cuda ? Device::cuda : Device::cpu, .assets = assets_folder()});
+  Loaded m = open(o.model, LoadOptions{.device = Device::meta, .plan_for = cuda ? Device::cuda : Device::cpu});
   const int64_t context = o.context > 0 ? o.context : m.model.context > 0 ? std::min<int64_t>(m.model.context, 4096) : 4096;
   const Plan p = plan_memory(m, context, o.chunk);
   if (o.common.json) {

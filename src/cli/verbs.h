@@ -12,6 +12,7 @@ void add_quantize(Command& root);
 void add_check(Command& root);
 void add_state(Command& root);
 void add_info(Command& root);
+void add_mixers(Command& root);
 void add_plan(Command& root);
 void add_op(Command& root);
 void add_explain(Command& root);

@@ -34,7 +34,7 @@ AttentionMixer AttentionMixer::bind(const Scope& s, Options o) {
                    .q = Linear::bind(s / "q_proj", D, QD, o.qkv_bias),
                    .k = Linear::bind(s / "k_proj", D, KD, o.qkv_bias),
                    .v = Linear::bind(s / "v_proj", D, KD, o.qkv_bias),
-                   .out = Linear::bind(s / "o_proj", QD, D, o.out_bias)};
+                   .out = Linear::bind(s / "o_proj", QD, D, o.out_bias, Init::output(o.layers))};
   if (o.qk_norm) {
     m.q_norm = Norm::rms(s / "q_norm", o.head_dim, o.norm_eps, o.norm_offset);
     m.k_norm = Norm::rms(s / "k_norm", o.head_dim, o.norm_eps, o.norm_offset);

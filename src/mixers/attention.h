@@ -19,6 +19,8 @@ struct AttentionMixer {
     bool qkv_bias = false, out_bias = false;
     bool qk_norm = false;                // RMS over a head, one weight [head_dim] for all heads
     float norm_eps = 1e-6f, norm_offset = 0;
+    int layers = 1;                      // of the stack: the output begins smaller in a deep one
+    void place(const Place& at) { width = at.width, layers = at.layers; }
     void visit(auto& v) {
       v("heads", heads, heads_for(width, 64), "heads of queries");
       v("kv", kv_heads, heads, "heads of keys and values; they divide heads");

@@ -39,9 +39,9 @@ Tensor repeated(const Tensor& x, int heads, int kv_heads) {
   return copy_to(to, x.device());
 }
 
-// The lower bound c of each channel in layer `nth`: the softmax over layers, summed up to it, without the first's share.
+// The lower bound c of each channel in `layer`: the softmax over layers, summed up to it, without the first's share.
 // [2,C]: log c and 1 - c.
-Tensor bound_of_layer(const Tensor& bounds, int nth) {
+Tensor bound_of_layer(const Tensor& bounds, int layer) {
   const int64_t L = bounds.dim(0), C = bounds.dim(1);
   if (bounds.device() == Device::meta) return Tensor::empty({2, C}, DType::f32, Device::meta);
   const Tensor host = copy_to(bounds, Device::cpu), y = Tensor::empty({2, C});
@@ -51,7 +51,7 @@ Tensor bound_of_layer(const Tensor& bounds, int nth) {
     for (int64_t l = 0; l < L; ++l) {
       const double e = std::exp(host.f32()[l * C + c] - most);
       total += e;
-      if (l > 0 && l <= nth) share += e;
+      if (l > 0 && l <= layer) share += e;
     }
     y.f32()[c] = static_cast<float>(std::log(share / total)), y.f32()[C + c] = static_cast<float>(1 - share / total);
   }
@@ -159,8 +159,8 @@ LinearAttention LinearAttn::bind(const Scope& s, const Options& o) {
 }
 
 LinearAttention Hgrn2::bind(const Scope& s, Options o, Tensor bounds) {
-  if (!bounds && o.lower_bound) bounds = (s.root() / "hgrn2")("lower_bounds", {o.of, int64_t{o.frame.heads} * o.frame.key});
-  const Tensor bound = o.lower_bound && o.nth > 0 ? bound_of_layer(bounds, o.nth) : Tensor{};
+  if (!bounds && o.lower_bound) bounds = (s.root() / "hgrn2")("lower_bounds", {o.layers, int64_t{o.frame.heads} * o.frame.key});
+  const Tensor bound = o.lower_bound && o.layer > 0 ? bound_of_layer(bounds, o.layer) : Tensor{};
   return LinearAttention::bind(s, o.frame, [bound](const Tensor&, LinearAttention::Inputs& in, Pass) {
     Tensor f = unary(Unary::negate, in.k), remembered = softplus(f);
     in.q = silu(in.q);

@@ -104,15 +104,15 @@ struct Hgrn2 {
   struct Options {
     LinearAttention::Options frame{.conv_silu = false, .output_gate = false, .norm_by_head = false, .k_name = "f", .v_name = "i"};
     bool lower_bound = true;
-    int nth = 0, of = 1;                 // among the stack's hgrn2 layers: the bound grows with depth
-    void place(const Place& at) { frame.width = at.width, nth = at.nth, of = at.of; }
+    int layer = 0, layers = 1;           // of the stack: the bound grows with depth
+    void place(const Place& at) { frame.width = at.width, layer = at.layer, layers = at.layers; }
     void visit(auto& v) {
       frame.visit(v, heads_for(frame.width, 128), 1, 1, false);
       v("lower_bound", lower_bound, true, "decays are bounded from below by layer");
     }
     void check() const { frame.check("hgrn2"); }
   };
-  // Lower bounds are one parameter of all layers [of, H K]: `bounds`, or, where it is empty, one at the root of the stack.
+  // Lower bounds are one parameter of all layers [layers, H K]: `bounds`, or, where it is empty, one at the root of the stack.
   static LinearAttention bind(const Scope& s, Options o, Tensor bounds = {});
 };
 

@@ -3,12 +3,12 @@
 namespace headrace {
 namespace {
 
-GatedMlp gated(const Scope& s, int width, int hidden, bool bias, Gate act) {
+GatedMlp gated(const Scope& s, int width, int hidden, bool bias, Gate act, int layers) {
   return {Linear::bind(s / "gate_proj", width, hidden, bias), Linear::bind(s / "up_proj", width, hidden, bias),
-          Linear::bind(s / "down_proj", hidden, width, bias), act};
+          Linear::bind(s / "down_proj", hidden, width, bias, Init::output(layers)), act};
 }
-Mlp plain(const Scope& s, int width, int hidden, bool bias, Unary act) {
-  return {Linear::bind(s / "up_proj", width, hidden, bias), Linear::bind(s / "down_proj", hidden, width, bias), act};
+Mlp plain(const Scope& s, int width, int hidden, bool bias, Unary act, int layers) {
+  return {Linear::bind(s / "up_proj", width, hidden, bias), Linear::bind(s / "down_proj", hidden, width, bias, Init::output(layers)), act};
 }
 
 }  // namespace
@@ -31,14 +31,14 @@ std::string gated_text(int width, int hidden, bool bias, Gate act) {
   return blueprint_text<GeGlu>({width, hidden, bias, act == Gate::gelu_erf ? "erf" : "tanh"});
 }
 
-GatedMlp SwiGlu::bind(const Scope& s, const Options& o) { return gated(s, o.width, o.hidden, o.bias, Gate::silu); }
+GatedMlp SwiGlu::bind(const Scope& s, const Options& o) { return gated(s, o.width, o.hidden, o.bias, Gate::silu, o.layers); }
 GatedMlp GeGlu::bind(const Scope& s, const Options& o) {
-  return gated(s, o.width, o.hidden, o.bias, o.act == "erf" ? Gate::gelu_erf : Gate::gelu_tanh);
+  return gated(s, o.width, o.hidden, o.bias, o.act == "erf" ? Gate::gelu_erf : Gate::gelu_tanh, o.layers);
 }
 Mlp PlainMlp::bind(const Scope& s, const Options& o) {
-  return plain(s, o.width, o.hidden, o.bias, o.act == "relu" ? Unary::relu : o.act == "silu" ? Unary::silu : o.act == "gelu_erf" ? Unary::gelu_erf
-                                                                                                          : Unary::gelu_tanh);
+  const Unary act = o.act == "relu" ? Unary::relu : o.act == "silu" ? Unary::silu : o.act == "gelu_erf" ? Unary::gelu_erf : Unary::gelu_tanh;
+  return plain(s, o.width, o.hidden, o.bias, act, o.layers);
 }
-Mlp Relu2::bind(const Scope& s, const Options& o) { return plain(s, o.width, o.hidden, o.bias, Unary::relu_squared); }
+Mlp Relu2::bind(const Scope& s, const Options& o) { return plain(s, o.width, o.hidden, o.bias, Unary::relu_squared, o.layers); }
 
 }  // namespace headrace

@@ -13,6 +13,8 @@ struct SwiGlu {
   struct Options {
     int width, hidden;
     bool bias;
+    int layers = 1;                      // of the stack: the output begins smaller in a deep one
+    void place(const Place& at) { width = at.width, layers = at.layers; }
     void visit(auto& v) {
       v("hidden", hidden, round_up(width * 8.0 / 3, 64), "hidden channels; 8/3 d in steps of 64");
       v("bias", bias, false, "of the three matrices");
@@ -26,6 +28,8 @@ struct GeGlu {
     int width, hidden;
     bool bias;
     std::string act;
+    int layers = 1;
+    void place(const Place& at) { width = at.width, layers = at.layers; }
     void visit(auto& v) {
       v("hidden", hidden, 3 * width, "hidden channels; Griffin's 3 d");
       v("bias", bias, false, "of the three matrices");
@@ -40,6 +44,8 @@ struct PlainMlp {
     int width, hidden;
     bool bias;
     std::string act;
+    int layers = 1;
+    void place(const Place& at) { width = at.width, layers = at.layers; }
     void visit(auto& v) {
       v("hidden", hidden, 4 * width, "hidden channels");
       v("bias", bias, true, "of the two matrices");
@@ -53,6 +59,8 @@ struct Relu2 {
   struct Options {
     int width, hidden;
     bool bias;
+    int layers = 1;
+    void place(const Place& at) { width = at.width, layers = at.layers; }
     void visit(auto& v) {
       v("hidden", hidden, 4 * width, "hidden channels");
       v("bias", bias, false, "of the two matrices");

@@ -96,7 +96,7 @@ Model stack(const FlaConfig& c, const Value& config, const Scope& root, const st
     if (const auto a = softmax.layers.find(l); a != softmax.layers.end()) {
       attend = residual(blueprint_text<AttentionMixer>(a->second), std::move(pre), sublayer(AttentionMixer::bind(b / "attn", a->second)));
     } else {
-      if constexpr (requires { o.nth; }) o.nth = l;
+      if constexpr (requires { o.layer; }) o.layer = l;
       attend = residual(blueprint_text<Mixer>(o), std::move(pre), sublayer(bind(b / "attn", o)));
     }
     GatedMlp mlp{Linear::bind(f / "gate_proj", D, F), Linear::bind(f / "up_proj", D, F), Linear::bind(f / "down_proj", F, D)};
@@ -143,7 +143,7 @@ Model hgrn2(const Value& config, const Scope& root, const std::string& file) {
   check_size(file, "num_heads", H, D);
   const int K = c.expand_ratio.value_or(D / H);
   expect(D % H == 0 && K * H == D, file, ": ", H, " heads of ", K, " for hidden_size ", D);
-  Hgrn2::Options o{.lower_bound = c.use_lower_bound, .of = L};
+  Hgrn2::Options o{.lower_bound = c.use_lower_bound, .layers = L};
   LinearAttention::Options& f = o.frame;
   f.width = D, f.heads = f.kv_heads = H, f.key = K, f.value = D / H, f.norm_eps = c.norm_eps;
   f.taps = c.use_short_conv ? c.conv_size : 0, f.norm_weight = c.elementwise_affine;

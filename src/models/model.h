@@ -15,6 +15,7 @@ struct Model {
   Value config;                          // in the names of Hugging Face, whatever the file was
   Decoder decoder;
   int context = 0;                       // the longest sequence it was made for; 0: any
+  bool post_norms = false;               // after each sublayer too; for its blueprint
 };
 
 struct Family {
@@ -25,8 +26,5 @@ std::span<const Family> families();
 // Builds the wiring and binds every parameter. Throws Error for an unknown family (naming those known), missing keys,
 // missing, spare and misshapen tensors.
 Model build_model(const Value& config, const std::shared_ptr<Source>& source, const std::string& file);
-
-// The blueprint as `info` prints it.
-inline std::string blueprint(const Model& m) { return m.decoder.blueprint(); }
 
 }  // namespace headrace

@@ -27,9 +27,9 @@ Tensor tied_head(const Scope& s, const std::string& name, bool tied, const Tenso
 
 Tensor Decoder::logits(const Tensor& hidden) const { return softcap(head(hidden), logit_cap); }
 
-std::string Decoder::blueprint() const {
+std::string Decoder::layers_text() const {
   // The shortest period of layer texts that covers the stack, then the rest spelled out in runs.
-  std::string out = text("d=", width, " vocab=", vocab, "  ");
+  std::string out;
   const size_t n = layers.size();
   auto run_of = [&](size_t begin, size_t period) {
     size_t end = begin + period;

@@ -21,7 +21,7 @@ struct Decoder {
 
   Tensor hidden(std::span<const int32_t> ids, Batch& batch) const;   // [N, width], after the last norm
   Tensor logits(const Tensor& hidden) const;                         // [rows, vocab]
-  std::string blueprint() const;                                     // DESIGN.md section 6
+  std::string layers_text() const;       // "12*(attn + swiglu)"
 };
 
 // The matrix before the logits: the file's own, or the embedding where they are tied or the file has no other.

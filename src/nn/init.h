@@ -49,6 +49,7 @@ struct Init {
   static Init by_element(std::function<double(int64_t i)> f);   // i: through the whole tensor
   static Init orthogonal(double gain = 1);       // Saxe et al. 2013 (1312.6120); times sqrt(out / in) where there are more rows, as PyTorch users do
   static Init step_size(double low, double high, double floor = 1e-4);   // softplus^-1 of a log-uniform step (Mamba's dt); no decay
+  static Init output(int layers) { return normal(0.02 / std::sqrt(2.0 * layers)); }   // of what is added to the residual (GPT-2)
   static Init conv_bias(int taps) { return uniform(-1 / std::sqrt(taps), 1 / std::sqrt(taps)); }   // PyTorch's, of a depthwise convolution
   Init map(std::string name, std::function<double(double)> f) const;     // f of each element
   Init log() const;                              // map: the logarithm

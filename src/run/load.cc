@@ -7,6 +7,9 @@
 #include "base/file.h"
 #include "io/gguf_dialect.h"
 #include "io/tensor_file.h"
+#include "models/blueprint.h"
+#include "models/named_blueprints.h"
+#include "nn/init.h"
 #include "ops/kernels.h"
 #include "run/gguf_vocabulary.h"
 #include "run/open_tokenizer.h"
@@ -93,6 +96,18 @@ Value read_model_config(const std::string& path) {
   std::string file = beside(path, "config.json");
   if (!is_folder(path) || !file_exists(file)) return Object{{"model_type", "rwkv"}};   // official RWKV checkpoints have none
   return parse_json(read_text(file, size_t{16} << 20), file);
+}
+
+Loaded open_blueprint(const std::string& text, LoadOptions o) {
+  if (o.device != Device::meta) kernels(o.device);
+  const NamedBlueprint* named = find_blueprint(text);
+  const Blueprint b = parse_blueprint(named ? named->text : text);
+  const std::string canonical = print(b), what = headrace::text(canonical, " seed ", o.seed, " jitter ", o.jitter);
+  Loaded l{.path = canonical, .name = named ? text : "blueprint", .hash = hash_text(hash_bytes(what.data(), what.size()))};
+  l.source = initialised({.seed = o.seed, .device = o.device, .pack = o.pack, .jitter = o.jitter});
+  l.source->plan_for = o.plan_for;
+  l.model = build_blueprint(b, l.source);
+  return l;
 }
 
 Loaded open_model(const std::string& path, LoadOptions options) {

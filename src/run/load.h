@@ -16,6 +16,8 @@ struct LoadOptions {
   Device plan_for = Device::cpu;         // whose arrangement of the weights a plan counts; the device need not be there
   std::string assets = {};               // the folder of what ships: vocabularies for RWKV's bare checkpoints
   bool pack = true;                      // matrices in the device's own arrangement; off for the definitions (naive)
+  uint64_t seed = 0;                     // of a blueprint's parameters
+  double jitter = 0;                     // nn/init.h
 };
 
 struct Loaded {
@@ -29,6 +31,8 @@ struct Loaded {
   std::shared_ptr<Source> source;        // parameters in order of declaration
 };
 Loaded open_model(const std::string& path, LoadOptions options = {});
+// A blueprint, or the name of one (models/named_blueprints.h), with parameters as they begin; no tokenizer.
+Loaded open_blueprint(const std::string& text, LoadOptions options = {});
 ModelIdentity identity(const Loaded& model);
 bool is_quantised(const Loaded& model);  // some matrices are in blocks
 // Only the configuration and names, for `info`: never touches weights.

@@ -8,7 +8,9 @@
 // Build: CXX=clang++ cmake -S . -B build-fuzz -G Ninja -DHEADRACE_FUZZ=ON -DHEADRACE_SANITIZE=address,undefined -DHEADRACE_TESTS=OFF
 // Run:   build-fuzz/NAME_fuzz CORPUS tests/fuzz/corpus/NAME -max_total_time=300 -rss_limit_mb=2048 -timeout=10
 #pragma once
+#include <algorithm>
 #include <cstdint>
+#include <cstdlib>
 #include <span>
 #include <string_view>
 
@@ -16,7 +18,8 @@
 #include "io/gguf_dialect.h"
 #include "io/pth.h"
 #include "io/safetensors.h"
-#include "models/model.h"
+#include "models/blueprint.h"
+#include "nn/init.h"
 #include "nn/value.h"
 #include "run/gguf_vocabulary.h"
 #include "run/load.h"
@@ -58,6 +61,16 @@ inline void gguf_model(std::string_view s) {
 }
 inline void config(std::string_view s) {
   build(parse_json(s, "file"), [](const std::string&) { return Tensor{}; }, [] { return std::vector<std::string>{}; });
+}
+
+// What is read prints, and reads again as the same; a stack of usual size is planned.
+inline void blueprint(std::string_view s) {
+  const Blueprint b = parse_blueprint(s);
+  const std::string text = print(b);
+  if (print(parse_blueprint(text)) != text) std::abort();
+  if (b.header.width > 4096) return;
+  auto source = initialised({.device = Device::meta});
+  if (std::count(text.begin(), text.end(), '*') == 0) (void)build_blueprint(b, source);
 }
 
 // A tokenizer that was made must work: what it makes of a text are ids of its own, and they have a text again.
@@ -129,6 +142,7 @@ struct Target {
   void (*read)(std::string_view bytes);
 };
 inline constexpr Target targets[] = {
+    {"blueprint", blueprint},
     {"chat_template", chat_template},
     {"config", config},
     {"gguf", gguf},

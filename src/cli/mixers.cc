@@ -1,0 +1,104 @@
+#include <fmt/core.h>
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "cli/common.h"
+#include "cli/verbs.h"
+#include "mixers/catalogue.h"
+#include "models/blueprint.h"
+#include "models/named_blueprints.h"
+#include "nn/init.h"
+#include "ops/tape.h"
+#include "run/plan.h"
+
+namespace headrace::cli {
+namespace {
+
+struct Options {
+  Common common;
+  bool blueprints = false;
+  int64_t width = 512;
+};
+
+// What one layer carries of a sequence.
+struct StateSize { size_t fixed; double per_token; };
+StateSize state_of(const MixerInfo& m, int64_t width) {
+  const Loaded l = open_blueprint(text("d=", width, " vocab=1 ", m.doc->name), {.device = Device::meta});
+  const Plan p = plan_memory(l, 4096, 512);
+  return {p.state_fixed, p.state_per_token};
+}
+std::string size_text(const StateSize& s) {
+  if (s.fixed == 0 && s.per_token == 0) return "none";
+  if (s.per_token == 0) return bytes_text(static_cast<double>(s.fixed));
+  return (s.fixed ? bytes_text(static_cast<double>(s.fixed)) + " + " : "") + bytes_text(s.per_token) + "/token";
+}
+// A gradient reaches every parameter.
+bool has_backward(const MixerInfo& m) try {
+  auto source = initialised({.jitter = 0.02});
+  const Place at{.width = 32};
+  const Scope s = Scope(source) / "mixer";
+  m.bind(s, at, {});
+  Tape tape;
+  for (const Parameter& p : source->parameters) tape.watch(p.value);
+  const Sublayer f = m.bind(s, at, {});            // again, with what it derives on the tape
+  const std::vector<float> x(3 * 32, 0.1f);
+  Batch batch;
+  batch.add(3);
+  const Tensor y = f(Tensor::from(x, {3, 32}), {&batch});
+  tape.backward(y, Tensor::from(x, {3, 32}));
+  const auto& all = source->parameters;
+  return std::all_of(all.begin(), all.end(), [&](const Parameter& p) { return static_cast<bool>(tape.gradient(p.value)); });
+} catch (const Error&) {
+  return false;
+}
+
+int act(const Options& o) {
+  if (o.blueprints) {
+    Array list;
+    for (const NamedBlueprint& b : named_blueprints()) {
+      const std::string name = text(b.name, "-", b.size), canonical = print(parse_blueprint(b.text));
+      if (o.common.json) list.push_back(Object{{"name", name}, {"model", b.name}, {"size", b.size}, {"blueprint", canonical}, {"note", b.note}});
+      else fmt::print("{}  {}\n    {}\n", bold(name), b.note, canonical);
+    }
+    if (o.common.json) print_json(list);
+    return 0;
+  }
+  Array list;
+  constexpr auto row = "{:17} {:17} {:>26} {:22} {:22} {:18} {:8} {:9} {}\n";
+  if (!o.common.json)
+    fmt::print(row, "mixer", "family", text("state at d=", o.width), "decoded token", "T tokens", "forms", "backward", "device", "paper");
+  for (const MixerInfo& m : mixers()) {
+    const MixerDoc& d = *m.doc;
+    const StateSize s = state_of(m, o.width);
+    const bool backward = has_backward(m);
+    if (!o.common.json) {
+      fmt::print(row, d.name, d.family, size_text(s), d.decode, d.sequence, d.forms, backward ? "yes" : "no", d.devices, d.paper);
+      continue;
+    }
+    Array options;
+    for (const OptionHelp& h : m.options({.width = static_cast<int>(o.width)}))
+      options.push_back(Object{{"name", h.name}, {"default", h.otherwise}, {"values", h.values}, {"help", h.help}});
+    list.push_back(Object{{"name", d.name}, {"family", d.family}, {"title", d.title}, {"paper", d.paper}, {"state", d.state},
+                          {"state_bytes", static_cast<int64_t>(s.fixed)}, {"state_bytes_per_token", s.per_token}, {"decode", d.decode},
+                          {"sequence", d.sequence}, {"forms", d.forms}, {"backward", backward}, {"device", d.devices}, {"options", options},
+                          {"source", d.source}});
+  }
+  if (o.common.json) print_json(list);
+  return 0;
+}
+
+}  // namespace
+
+void add_mixers(Command& root) {
+  auto o = std::make_shared<Options>();
+  Command c = root.verb("mixers", "list what a blueprint can name: state, cost, forms, paper of each");
+  c.about("State is in bytes for one sequence and layer, keys and values over 4096 tokens. `headrace explain NAME` tells more of one.");
+  c.option("--width", o->width, "D", "the width to give states for").range("--width", 1, 1 << 16);
+  c.flag("--blueprints", o->blueprints, "list the named blueprints in place of the mixers");
+  o->common.add(c);
+  c.example("headrace mixers", "the table").example("headrace mixers --blueprints", "models of the literature at three sizes");
+  c.action([o] { return act(*o); });
+}
+
+}  // namespace headrace::cli

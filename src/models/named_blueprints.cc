@@ -1,0 +1,85 @@
+#include "models/named_blueprints.h"
+
+#include <string>
+
+namespace headrace {
+namespace {
+
+constexpr NamedBlueprint table[] = {
+    {"transformer++", "tiny", "d=64 vocab=256 2*(attn(heads=4) + swiglu)", "Touvron et al. 2023 (2302.13971)"},
+    {"transformer++", "small", "d=384 vocab=8192 10*(attn(heads=6) + swiglu)", "Touvron et al. 2023 (2302.13971)"},
+    {"transformer++", "1.3b", "d=2048 vocab=32000 tied=off 24*(attn(heads=32) + swiglu(hidden=5632))",
+     "the baseline of Yang et al. 2023 (2312.06635)"},
+    {"retnet", "tiny", "d=64 vocab=256 2*(retnet(heads=2) + swiglu)", "Sun et al. 2023 (2307.08621)"},
+    {"retnet", "small", "d=384 vocab=8192 8*(retnet(heads=6) + swiglu)", "Sun et al. 2023 (2307.08621)"},
+    {"retnet", "1.3b", "d=2048 vocab=32000 tied=off 24*(retnet(heads=8) + swiglu(hidden=2752))", "Sun et al. 2023 (2307.08621)"},
+    {"gla", "tiny", "d=64 vocab=256 2*(gla(heads=2) + swiglu)", "Yang et al. 2023 (2312.06635)"},
+    {"gla", "small", "d=384 vocab=8192 10*(gla + swiglu)", "Yang et al. 2023 (2312.06635)"},
+    {"gla", "1.3b", "d=2048 vocab=32000 tied=off 24*(gla(heads=4) + swiglu(hidden=5632))", "Yang et al. 2023 (2312.06635)"},
+    {"hgrn2", "tiny", "d=64 vocab=256 2*(hgrn2(heads=2) + swiglu)", "Qin et al. 2024 (2404.07904)"},
+    {"hgrn2", "small", "d=384 vocab=8192 10*(hgrn2 + swiglu)", "Qin et al. 2024 (2404.07904)"},
+    {"hgrn2", "1.3b", "d=2048 vocab=32000 tied=off 24*(hgrn2(heads=16) + swiglu(hidden=5632))", "Qin et al. 2024 (2404.07904)"},
+    {"rwkv4", "tiny", "d=64 vocab=256 norm=layer embed_norm=on tied=off 2*(rwkv4 + rwkv_channel_mix(version=4))", "Peng et al. 2023 (2305.13048)"},
+    {"rwkv4", "small", "d=384 vocab=8192 norm=layer embed_norm=on 9*(rwkv4 + rwkv_channel_mix(version=4))", "Peng et al. 2023 (2305.13048)"},
+    {"rwkv4", "169m", "d=768 vocab=50277 norm=layer embed_norm=on tied=off 12*(rwkv4 + rwkv_channel_mix(version=4))",
+     "Peng et al. 2023 (2305.13048)"},
+    {"rwkv5", "tiny", "d=64 vocab=256 norm=layer embed_norm=on tied=off 2*(rwkv5(heads=2) + rwkv_channel_mix(version=5))",
+     "Peng et al. 2024 (2404.05892)"},
+    {"rwkv5", "small", "d=384 vocab=8192 norm=layer embed_norm=on 8*(rwkv5 + rwkv_channel_mix(version=5))", "Peng et al. 2024 (2404.05892)"},
+    {"rwkv5", "1.5b", "d=2048 vocab=65536 norm=layer embed_norm=on tied=off 24*(rwkv5 + rwkv_channel_mix(version=5))",
+     "Peng et al. 2024 (2404.05892)"},
+    {"rwkv6", "tiny", "d=64 vocab=256 norm=layer embed_norm=on tied=off 2*(rwkv6(heads=2) + rwkv_channel_mix(version=6))",
+     "Peng et al. 2024 (2404.05892)"},
+    {"rwkv6", "small", "d=384 vocab=8192 norm=layer embed_norm=on 8*(rwkv6 + rwkv_channel_mix(version=6))", "Peng et al. 2024 (2404.05892)"},
+    {"rwkv6", "1.6b", "d=2048 vocab=65536 norm=layer embed_norm=on tied=off 24*(rwkv6 + rwkv_channel_mix(version=6))",
+     "Peng et al. 2024 (2404.05892)"},
+    {"rwkv7", "tiny", "d=64 vocab=256 norm=layer embed_norm=on tied=off 2*(rwkv7(heads=2) + rwkv_channel_mix)", "Peng et al. 2025 (2503.14456)"},
+    {"rwkv7", "small", "d=384 vocab=8192 norm=layer embed_norm=on 9*(rwkv7 + rwkv_channel_mix)", "Peng et al. 2025 (2503.14456)"},
+    {"rwkv7", "1.5b", "d=2048 vocab=65536 norm=layer embed_norm=on tied=off 24*(rwkv7(decay_rank=96, rate_rank=96, value_rank=64, gate_rank=256)"
+     " + rwkv_channel_mix)", "Peng et al. 2025 (2503.14456)"},
+    {"mamba", "tiny", "d=64 vocab=256 3*(mamba)", "Gu and Dao 2023 (2312.00752)"},
+    {"mamba", "small", "d=384 vocab=8192 16*(mamba)", "Gu and Dao 2023 (2312.00752)"},
+    {"mamba", "130m", "d=768 vocab=50280 24*(mamba)", "Gu and Dao 2023 (2312.00752)"},
+    {"mamba", "2.8b", "d=2560 vocab=50280 64*(mamba)", "Gu and Dao 2023 (2312.00752)"},
+    {"mamba2", "tiny", "d=64 vocab=256 3*(mamba2(heads=4, state=16))", "Dao and Gu 2024 (2405.21060)"},
+    {"mamba2", "small", "d=384 vocab=8192 16*(mamba2)", "Dao and Gu 2024 (2405.21060)"},
+    {"mamba2", "130m", "d=768 vocab=50288 24*(mamba2)", "Dao and Gu 2024 (2405.21060)"},
+    {"mamba2", "2.7b", "d=2560 vocab=50288 64*(mamba2)", "Dao and Gu 2024 (2405.21060)"},
+    {"hawk", "tiny", "d=64 vocab=256 3*(rg_lru(heads=2) + geglu)", "De et al. 2024 (2402.19427)"},
+    {"hawk", "small", "d=384 vocab=8192 9*(rg_lru(heads=6) + geglu)", "De et al. 2024 (2402.19427)"},
+    {"griffin", "tiny", "d=64 vocab=256 2*(rg_lru(heads=2) + geglu), attn(heads=2, kv=1, window=64, rotary=16) + geglu",
+     "De et al. 2024 (2402.19427)"},
+    {"griffin", "small", "d=384 vocab=8192 3*(2*(rg_lru(heads=6) + geglu), attn(heads=6, kv=1, window=1024, rotary=32) + geglu)",
+     "De et al. 2024 (2402.19427)"},
+    {"griffin", "2b", "d=2560 vocab=256000 eps=1e-06 offset=1 scale=50.5 cap=30 8*(2*(rg_lru(heads=10) + geglu(bias=on)), attn(heads=10, kv=1,"
+     " window=2048, rotary=128, out_bias=on) + geglu(bias=on)), 2*(rg_lru(heads=10) + geglu(bias=on))",
+     "RecurrentGemma, Botev et al. 2024 (2404.07839)"},
+    {"mambaformer", "tiny", "d=64 vocab=256 mamba, 2*(attn(heads=4, rope=0) + mamba)", "Park et al. 2024 (2402.04248)"},
+    {"mambaformer", "small", "d=384 vocab=8192 mamba, 10*(attn(heads=6, rope=0) + mamba)", "Park et al. 2024 (2402.04248)"},
+    {"mambaformer", "paper-small", "d=128 vocab=8192 mamba, 4*(attn(heads=8, rope=0) + mamba)", "Park et al. 2024 (2402.04248)"},
+    {"samba", "tiny", "d=64 vocab=256 mamba + swiglu, attn(heads=4, window=64) + swiglu", "Ren et al. 2024 (2406.07522)"},
+    {"samba", "small", "d=384 vocab=8192 4*(mamba + swiglu, attn(heads=6, window=2048) + swiglu)", "Ren et al. 2024 (2406.07522)"},
+    {"samba", "421m", "d=1536 vocab=32000 tied=off 6*(mamba + swiglu(hidden=4096), attn(heads=12, window=2048) + swiglu(hidden=4096))",
+     "Ren et al. 2024 (2406.07522)"},
+    {"samba", "1.3b", "d=2304 vocab=32000 tied=off 9*(mamba + swiglu(hidden=6144), attn(heads=18, window=2048) + swiglu(hidden=6144))",
+     "Ren et al. 2024 (2406.07522)"},
+    {"hymba", "tiny", "d=64 vocab=256 (attn(heads=4, kv=2) | mamba) + swiglu, (attn(heads=4, kv=2, window=32) | mamba) + swiglu",
+     "Dong et al. 2024 (2411.13676), without meta tokens and shared keys"},
+    {"hymba", "small", "d=384 vocab=8192 (attn(heads=6, kv=2) | mamba) + swiglu, 5*((attn(heads=6, kv=2, window=1024) | mamba) + swiglu)",
+     "Dong et al. 2024 (2411.13676), without meta tokens and shared keys"},
+    {"hymba", "1.5b", "d=1600 vocab=32001 (attn(heads=25, kv=5) | mamba) + swiglu(hidden=5504), 14*((attn(heads=25, kv=5, window=1024) | mamba) +"
+     " swiglu(hidden=5504)), (attn(heads=25, kv=5) | mamba) + swiglu(hidden=5504), 15*((attn(heads=25, kv=5, window=1024) | mamba) +"
+     " swiglu(hidden=5504)), (attn(heads=25, kv=5) | mamba) + swiglu(hidden=5504)",
+     "Dong et al. 2024 (2411.13676), without meta tokens and shared keys"},
+};
+
+}  // namespace
+
+std::span<const NamedBlueprint> named_blueprints() { return table; }
+const NamedBlueprint* find_blueprint(std::string_view name) {
+  for (const NamedBlueprint& b : table)
+    if (name == std::string(b.name) + "-" + b.size) return &b;
+  return nullptr;
+}
+
+}  // namespace headrace

@@ -1,0 +1,3 @@
+#include "targets.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) { return headrace::fuzz::run("blueprint", data, size); }

@@ -1,5 +1,6 @@
 #include "op_cases.h"
 
+#include "ops/complex.h"
 #include "ops/ops.h"
 #include "tensor/blocks.h"
 
@@ -123,6 +124,33 @@ void norms(std::vector<OpCase>& all) {
     std::vector<Tensor> ys;
     for (int64_t k : {0, 1, 5, 37}) ys.push_back(top_k(r.rows({5, 37}), k).values);
     ys.push_back(top_k(r.whole({3, 2, 300}), 4).values);
+    return ys;
+  }});
+  all.push_back({"ComplexUnary", "complex_unary", [](Random& r) {
+    std::vector<Tensor> ys;
+    for (ComplexUnary f : {ComplexUnary::zero_order_hold, ComplexUnary::bilinear_log, ComplexUnary::bilinear_gain})
+      for (float size : {1e-4f, 0.3f}) {
+        const Complex y = unary(f, {map(r.rows({5, 7}), [=](float v) { return -size * std::abs(v); }),
+                                    map(r.rows({5, 7}), [=](float v) { return size * v; })});
+        ys.push_back(y.re), ys.push_back(y.im);
+      }
+    return ys;
+  }});
+  all.push_back({"ModalFilter", "modal_filter", [](Random& r) {
+    std::vector<Tensor> ys;
+    for (int64_t taps : {1, 33, 2500})
+      ys.push_back(modal_filter({map(r.rows({5, 7}), [](float v) { return -0.003f * std::exp(3 * v); }), r.rows({5, 7})},
+                                {r.rows({5, 7}), r.rows({5, 7})}, taps));
+    return ys;
+  }});
+  all.push_back({"Cauchy", "cauchy", [](Random& r) {
+    const Complex y = cauchy({r.rows({6, 7}), r.rows({6, 7})},
+                             {map(r.rows({3, 7}), [](float v) { return -0.01f - std::abs(v); }), r.rows({3, 7})}, 200);
+    return std::vector<Tensor>{y.re, y.im};
+  }});
+  all.push_back({"InverseFourier", "inverse_fourier", [](Random& r) {
+    std::vector<Tensor> ys;
+    for (int64_t n : {1, 2, 64}) ys.push_back(inverse_fourier({r.rows({3, n / 2 + 1}), r.rows({3, n / 2 + 1})}, n));
     return ys;
   }});
   all.push_back({"L2Norm", "l2_norm", [](Random& r) {

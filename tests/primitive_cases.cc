@@ -170,6 +170,12 @@ PrimitiveCase convolve(std::string name, int64_t channels, int64_t taps, bool bi
           .fixed = [=](Random& r) { return Tensors{r.whole({channels, taps}), bias ? r.whole({channels}) : Tensor{}}; },
           .run = [=](const Tensors& x, const Tensors& w, const Slot& slot) { return short_conv(x[0], w[0], w[1], silu, slot); }};
 }
+PrimitiveCase long_convolve(std::string name, int64_t channels, int64_t taps, bool skip = true) {
+  return {.name = "LongConv" + name, .kernel = "long_conv",
+          .timed = [=](Random& r, int64_t n) { return Tensors{r.rows({n, channels})}; },
+          .fixed = [=](Random& r) { return Tensors{r.whole({channels, taps}), skip ? r.whole({channels}) : Tensor{}}; },
+          .run = [=](const Tensors& x, const Tensors& w, const Slot& slot) { return long_conv(x[0], {.filter = w[0], .skip = w[1]}, slot); }};
+}
 
 }  // namespace
 
@@ -185,6 +191,14 @@ const std::vector<PrimitiveCase>& primitive_cases() {
              rwkv4("", 1, -0.3f), rwkv4("LargeKeys", 30, -0.3f), rwkv4("NothingForgotten", 1, -0.f), rwkv4("AllForgotten", 1, -1e4f),
              convolve("", 37, 4, true, true), convolve("TwoTapsNoBias", 64, 2, false, false), convolve("OneTap", 20, 1, true, true)})
       c.push_back(std::move(p));
+    for (PrimitiveCase& p : std::vector<PrimitiveCase>{long_convolve("", 37, 300), long_convolve("ShortFilter", 70, 20),
+                                                       long_convolve("OneTap", 5, 1, false)})
+      c.push_back(std::move(p));
+    c.push_back({.name = "LongConvBothWays", .kernel = "long_conv",
+                 .timed = [](Random& r, int64_t n) { return Tensors{r.rows({n, 37})}; },
+                 .fixed = [](Random& r) { return Tensors{r.whole({37, 100}), r.whole({37, 300})}; },
+                 .run = [](const Tensors& x, const Tensors& w, const Slot& slot) { return long_conv(x[0], {.filter = w[0], .ahead = w[1]}, slot); },
+                 .carries_state = false});
     c.push_back({.name = "TokenShift", .kernel = "short_conv",
                  .timed = [](Random& r, int64_t n) { return Tensors{r.rows({n, 37})}; },
                  .fixed = none,

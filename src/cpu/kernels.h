@@ -33,6 +33,12 @@ void attention_backward(const AttentionBackwardArgs& args);                     
 void linear_scan(const LinearScanArgs& args);                                             // scan.cc
 void diag_scan(const DiagScanArgs& args);                                                 // channel_scan.cc
 void short_conv(const ShortConvArgs& args);
+void short_conv_backward(const ShortConvBackward& args);                                  // short_conv_backward.cc
+void long_conv(const LongConvArgs& args);                                                 // long_conv.cc
+void complex_unary(ComplexUnary f, bool slope, ComplexRows z, ComplexRows y);             // filters.cc
+void modal_filter(const ModalFilterArgs& args);
+void cauchy(const CauchyArgs& args);
+void inverse_fourier(ComplexRows spectrum, bool transposed, Rows x);
 void product(const MatrixProduct& args);                                                  // product.cc
 void embedding_backward(std::span<const int32_t> ids, Rows dy, Rows dtable);
 

@@ -15,7 +15,10 @@ const Kernels& kernels() {
       .block_linear = block_linear,
       .head_dot = head_dot, .scale_heads = scale_heads, .rope = rope, .append_keys = append_keys, .attention = attention,
       .attention_backward = nullptr,
-      .linear_scan = linear_scan, .diag_scan = diag_scan, .short_conv = short_conv, .pack = pack, .synchronize = nullptr,
+      .linear_scan = linear_scan, .diag_scan = diag_scan, .short_conv = short_conv,
+      .short_conv_backward = short_conv_backward, .long_conv = long_conv,
+      .complex_unary = complex_unary, .modal_filter = modal_filter, .cauchy = cauchy, .inverse_fourier = inverse_fourier,
+      .pack = pack, .synchronize = nullptr,
       .peak = peak, .instructions = instructions};
   dots();                                                    // chooses the instructions before any of them runs
   return table;

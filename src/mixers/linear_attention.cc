@@ -15,7 +15,7 @@ std::function<Tensor(const Tensor&)> feature(const std::string& name, const Scop
       {"relu", Unary::relu}, {"sigmoid", Unary::sigmoid}, {"logsigmoid", Unary::log_sigmoid}, {"silu", Unary::silu}, {"swish", Unary::silu},
       {"sqrelu", Unary::relu_squared}, {"relu2", Unary::relu_squared}, {"tanh", Unary::tanh}, {"gelu", Unary::gelu_tanh}};
   for (const auto& [known, f] : plain)
-    if (name == known) return [f = f](const Tensor& x) { return unary(f, x); };
+    if (name == known) return [f](const Tensor& x) { return unary(f, x); };
   if (name == "elu") return [](const Tensor& x) { return exp(at_most(x, 0)) + unary(Unary::relu, x); };   // elu(x) + 1
   if (name == "elementwise_product")
     return [one = Linear::bind(s / "layer1", key, key, true), two = Linear::bind(s / "layer2", key, key, true)](const Tensor& x) {

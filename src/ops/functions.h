@@ -11,6 +11,8 @@ enum class Binary { add, subtract, multiply, silu_multiply, gelu_tanh_multiply, 
 constexpr int unary_count = static_cast<int>(Unary::sqrt_one_minus_exp) + 1, binary_count = static_cast<int>(Binary::sigmoid_multiply) + 1;
 const char* name(Unary f);
 const char* name(Binary f);
+// Of state-space models: (e^z - 1) / z; log((1 + z/2) / (1 - z/2)); 1 / (1 - z/2).
+enum class ComplexUnary { zero_order_hold, bilinear_log, bilinear_gain };
 enum class NormKind { rms, layer, l2, l2_clamped };
 
 }  // namespace headrace

@@ -104,6 +104,14 @@ Tensor concat_rows(const std::vector<Tensor>& parts) {
   return y;
 }
 
+Tensor transposed(const Tensor& x) {
+  expect(x.rank() == 2, "transposed: ", x.shape(), " must be a matrix");
+  Tensor y = x.device() == Device::meta ? Tensor::empty({x.dim(1), x.dim(0)}, DType::f32, x.device())
+                                        : copy_to(copy_to(x.contiguous_or_copy(), Device::cpu).transposed_copy(), x.device());
+  if (Tape* t = recording(x)) t->record({y}, {x}, [](const Tensors& dy) -> Tensors { return {transposed(dy[0])}; });
+  return y;
+}
+
 Tensor take_rows(const Tensor& x, std::span<const int64_t> rows) {
   Tensor y = Tensor::empty({static_cast<int64_t>(rows.size()), x.dim(1)}, DType::f32, x.device());
   for (size_t i = 0; i < rows.size(); ++i) {

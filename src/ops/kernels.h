@@ -17,6 +17,11 @@ struct AttentionBackwardArgs;
 struct LinearScanArgs;                             // ops/kernels/linear_scan.h
 struct DiagScanArgs;                               // ops/kernels/diag_scan.h
 struct ShortConvArgs;                              // ops/kernels/short_conv.h
+struct ShortConvBackward;
+struct LongConvArgs;                               // ops/kernels/long_conv.h
+struct ComplexRows;                                // ops/kernels/filters.h
+struct ModalFilterArgs;
+struct CauchyArgs;
 
 struct LinearPart {
   const Tensor* weight;     // [out, in], any dtype, either layout
@@ -97,6 +102,12 @@ struct Kernels {
   void (*linear_scan)(const LinearScanArgs& args);
   void (*diag_scan)(const DiagScanArgs& args);
   void (*short_conv)(const ShortConvArgs& args);
+  void (*short_conv_backward)(const ShortConvBackward& args);
+  void (*long_conv)(const LongConvArgs& args);     // and its gradients
+  void (*complex_unary)(ComplexUnary f, bool slope, ComplexRows z, ComplexRows y);   // f, or its derivative
+  void (*modal_filter)(const ModalFilterArgs& args);   // and its gradients
+  void (*cauchy)(const CauchyArgs& args);              // and its gradients
+  void (*inverse_fourier)(ComplexRows spectrum, bool transposed, Rows x);   // [M,n/2+1] -> [M,n]; transposed: the gradient's way
   Tensor (*pack)(const Tensor& weight);            // the device's own arrangement of a matrix; may be null
   void (*synchronize)();                           // waits for the device; may be null
   Peak (*peak)();                                  // takes about a second; may be null

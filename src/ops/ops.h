@@ -84,6 +84,7 @@ Tensor rope(const Tensor& x, const Rope& options, std::span<const int32_t> posit
 Tensor concat(const std::vector<Tensor>& parts);                          // along the last dimension, same rows
 Tensor concat(std::initializer_list<Tensor> parts);
 Tensor concat_rows(const std::vector<Tensor>& parts);                     // along the first dimension
+Tensor transposed(const Tensor& x);                                       // [M,N] -> [N,M]
 Tensor take_rows(const Tensor& x, std::span<const int64_t> rows);
 
 }  // namespace headrace

@@ -56,6 +56,7 @@ Beside beside(const char* op, const Tensor& a, const Tensor& b) {
   if (b.count() == a.dim(-1) && b.rank() == 1) return Beside::row;
   const Rows x = rows_of(a), w = rows_of(b);
   if (w.rows == x.rows && w.cols == x.cols) return Beside::same;
+  if (w.rows == x.rows && w.cols == 1 && b.rank() == a.rank()) return Beside::column;      // also where a is square
   if (b.count() == a.count() / std::max<int64_t>(a.dim(0), 1) && b.contiguous()) return Beside::wide_row;
   expect(w.rows == x.rows && w.cols == 1, op, ": ", a.shape(), " with ", b.shape());
   return Beside::column;

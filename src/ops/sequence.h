@@ -44,4 +44,14 @@ Tensor rwkv4_scan(const Tensor& w, const Tensor& u, const Tensor& k, const Tenso
 Tensor short_conv(const Tensor& x, const Tensor& weight, const Tensor& bias, bool silu, const Slot& slot);
 Tensor token_shift(const Tensor& x, const Slot& slot);          // the token before, zero at the start; state [1,C]
 
+// y_t = sum_j filter_j u_{t-j} + skip u_t by channel: causal convolutions as long as the sequence (S4, H3, Hyena). u [N,C] -> [N,C].
+// State [1+2P,C], P the power of two from the taps on: past inputs and the sums that wait for later outputs; a token then costs
+// O(log^2 P) on average, never O(P).
+struct LongConv {
+  const Tensor& filter;                  // [C,taps], tap j meets the token j before; may be empty where later tokens are seen
+  Tensor skip = {};                      // [C]
+  Tensor ahead = {};                     // [C,taps]: tap j meets the token j + 1 after, which needs a slot without state
+};
+Tensor long_conv(const Tensor& u, const LongConv& options, const Slot& slot);
+
 }  // namespace headrace

@@ -118,7 +118,8 @@ int act(const Options& o) {
     int64_t inside = 0;
     for (const Run& r : runs) {
       inside += r.parameters;
-      fmt::print("layer{:>12}  {:>10} parameters  {}\n", r.first == r.last ? fmt::format(" {}", r.first) : fmt::format("s {} to {}", r.first, r.last),
+      const std::string which = r.first == r.last ? fmt::format("layer {}", r.first) : fmt::format("layers {} to {}", r.first, r.last);
+      fmt::print("{:17}  {:>10} parameters  {}\n", which,
                  count_text(static_cast<double>(r.parameters)), r.text);
     }
     fmt::print("{:17}  {:>10} parameters  embedding, norm, head\n\n", "around them", count_text(static_cast<double>(plan->parameters - inside)));

@@ -65,7 +65,7 @@ int act(const Options& o) {
     return 0;
   }
   Array list;
-  constexpr auto row = "{:17} {:17} {:>26} {:22} {:22} {:18} {:8} {:9} {}\n";
+  constexpr auto row = "{:17} {:17} {:>26} {:22} {:25} {:18} {:8} {:9} {}\n";
   if (!o.common.json)
     fmt::print(row, "mixer", "family", text("state at d=", o.width), "decoded token", "T tokens", "forms", "backward", "device", "paper");
   for (const MixerInfo& m : mixers()) {

@@ -49,17 +49,41 @@ struct Avx512 {
   }
 
   static void quantise(const float* x, int64_t K, int8_t* quants, float* scales, int32_t* sums) {
-    for (int64_t b = 0; b < K / 32; ++b) {
-      F lo = _mm512_loadu_ps(x + 32 * b), hi = _mm512_loadu_ps(x + 32 * b + 16);
-      float top = _mm512_reduce_max_ps(_mm512_max_ps(_mm512_abs_ps(lo), _mm512_abs_ps(hi)));
-      float scale = top / 127, inverse = top > 0 ? 127 / top : 0;
-      I a = _mm512_cvtps_epi32(_mm512_mul_ps(lo, set(inverse))), c = _mm512_cvtps_epi32(_mm512_mul_ps(hi, set(inverse)));
-      _mm_storeu_si128(reinterpret_cast<__m128i*>(quants + 32 * b), _mm512_cvtepi32_epi8(a));
-      _mm_storeu_si128(reinterpret_cast<__m128i*>(quants + 32 * b + 16), _mm512_cvtepi32_epi8(c));
-      scales[b] = scale;
-      sums[2 * b] = _mm512_reduce_add_epi32(a);
-      sums[2 * b + 1] = _mm512_reduce_add_epi32(c);
+    const int64_t blocks = K / 32;
+    int64_t b = 0;
+    for (; b + 2 <= blocks; b += 2) quantise_two(x + 32 * b, quants + 32 * b, scales + b, sums + 2 * b);
+    if (b == blocks) return;
+    alignas(64) float last[64] = {};                         // a block alone, with zeros for a second
+    alignas(64) int8_t q[64];
+    float scale[2];
+    int32_t sum[4];
+    std::memcpy(last, x + 32 * b, 32 * sizeof(float));
+    quantise_two(last, q, scale, sum);
+    std::memcpy(quants + 32 * b, q, 32), scales[b] = scale[0], std::memcpy(sums + 2 * b, sum, 2 * sizeof(int32_t));
+  }
+  // Two blocks at once: their largest values meet in one vector, and so do the sums of their four halves.
+  static void quantise_two(const float* x, int8_t* quants, float* scales, int32_t* sums) {
+    F v[4];
+    for (int i = 0; i < 4; ++i) v[i] = _mm512_loadu_ps(x + 16 * i);
+    const F m = _mm512_max_ps(_mm512_abs_ps(v[0]), _mm512_abs_ps(v[1])), n = _mm512_max_ps(_mm512_abs_ps(v[2]), _mm512_abs_ps(v[3]));
+    F top = _mm512_max_ps(_mm512_shuffle_f32x4(m, n, 0x44), _mm512_shuffle_f32x4(m, n, 0xee));   // of m in the low half, of n in the high
+    top = _mm512_max_ps(top, _mm512_shuffle_f32x4(top, top, 0xb1));
+    top = _mm512_max_ps(top, _mm512_permute_ps(top, 0x4e));
+    top = _mm512_max_ps(top, _mm512_permute_ps(top, 0xb1));
+    const __m128 both = _mm_unpacklo_ps(_mm512_castps512_ps128(top), _mm512_extractf32x4_ps(top, 2)), most = _mm_set1_ps(127);
+    const __m128 inverse = _mm_maskz_div_ps(_mm_cmp_ps_mask(both, _mm_setzero_ps(), _CMP_GT_OQ), most, both);
+    _mm_storel_pi(reinterpret_cast<__m64*>(scales), _mm_div_ps(both, most));
+    const F by[2] = {_mm512_broadcastss_ps(inverse), _mm512_broadcastss_ps(_mm_movehdup_ps(inverse))};
+    I bytes{};
+    for (int i = 0; i < 4; ++i) {
+      const __m128i q = _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(_mm512_mul_ps(v[i], by[i / 2])));
+      _mm_storeu_si128(reinterpret_cast<__m128i*>(quants + 16 * i), q);
     }
+    std::memcpy(&bytes, quants, 64);
+    I four = _mm512_dpbusd_epi32(_mm512_setzero_si512(), _mm512_set1_epi8(1), bytes);
+    four = _mm512_add_epi32(four, _mm512_shuffle_epi32(four, _MM_PERM_BADC));
+    four = _mm512_add_epi32(four, _mm512_shuffle_epi32(four, _MM_PERM_CDAB));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(sums), _mm512_castsi512_si128(_mm512_maskz_compress_epi32(0x1111, four)));
   }
 };
 

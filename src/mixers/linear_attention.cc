@@ -1,6 +1,5 @@
 #include "mixers/linear_attention.h"
 
-#include <algorithm>
 #include <cmath>
 #include <utility>
 
@@ -15,7 +14,7 @@ std::function<Tensor(const Tensor&)> feature(const std::string& name, const Scop
       {"relu", Unary::relu}, {"sigmoid", Unary::sigmoid}, {"logsigmoid", Unary::log_sigmoid}, {"silu", Unary::silu}, {"swish", Unary::silu},
       {"sqrelu", Unary::relu_squared}, {"relu2", Unary::relu_squared}, {"tanh", Unary::tanh}, {"gelu", Unary::gelu_tanh}};
   for (const auto& [known, f] : plain)
-    if (name == known) return [f](const Tensor& x) { return unary(f, x); };
+    if (name == known) return [f = f](const Tensor& x) { return unary(f, x); };
   if (name == "elu") return [](const Tensor& x) { return exp(at_most(x, 0)) + unary(Unary::relu, x); };   // elu(x) + 1
   if (name == "elementwise_product")
     return [one = Linear::bind(s / "layer1", key, key, true), two = Linear::bind(s / "layer2", key, key, true)](const Tensor& x) {
@@ -33,29 +32,18 @@ Tensor repeated(const Tensor& x, int heads, int kv_heads) {
   Shape shape = x.shape();
   shape[0] = shape[0] / kv_heads * heads;
   if (x.device() == Device::meta) return Tensor::empty(shape, DType::f32, Device::meta);
-  const Tensor from = copy_to(x, Device::cpu), to = Tensor::empty(shape);
-  const int64_t head = from.count() / kv_heads;
-  for (int h = 0; h < heads; ++h) std::copy_n(from.f32() + h / (heads / kv_heads) * head, head, to.f32() + h * head);
-  return copy_to(to, x.device());
+  std::vector<int64_t> rows;
+  for (int h = 0; h < heads; ++h) rows.push_back(h / (heads / kv_heads));
+  return take_rows(x.view({kv_heads, x.count() / kv_heads}), rows).view(shape);
 }
 
-// The lower bound c of each channel in `layer`: the softmax over layers, summed up to it, without the first's share.
-// [2,C]: log c and 1 - c.
-Tensor bound_of_layer(const Tensor& bounds, int layer) {
-  const int64_t L = bounds.dim(0), C = bounds.dim(1);
-  if (bounds.device() == Device::meta) return Tensor::empty({2, C}, DType::f32, Device::meta);
-  const Tensor host = copy_to(bounds, Device::cpu), y = Tensor::empty({2, C});
-  for (int64_t c = 0; c < C; ++c) {
-    double most = -INFINITY, total = 0, share = 0;
-    for (int64_t l = 0; l < L; ++l) most = std::max(most, double{host.f32()[l * C + c]});
-    for (int64_t l = 0; l < L; ++l) {
-      const double e = std::exp(host.f32()[l * C + c] - most);
-      total += e;
-      if (l > 0 && l <= layer) share += e;
-    }
-    y.f32()[c] = static_cast<float>(std::log(share / total)), y.f32()[C + c] = static_cast<float>(1 - share / total);
-  }
-  return copy_to(y, bounds.device());
+// The lower bound c of each channel in `layer`: the softmax over layers, summed up to it, without the first's share. bounds [L,C].
+struct Bound { Tensor log, above; };                   // log c and 1 - c; empty where c = 0
+Bound bound_of_layer(const Tensor& bounds, int layer) {
+  const Tensor share = softmax(transposed(bounds));    // [C,L]
+  const int64_t after = bounds.dim(0) - layer - 1;
+  const Tensor first = sum_columns(share.slice(-1, 0, 1));
+  return {log(sum_columns(share.slice(-1, 1, layer))), after > 0 ? first + sum_columns(share.slice(-1, layer + 1, after)) : first};
 }
 
 }  // namespace
@@ -160,17 +148,17 @@ LinearAttention LinearAttn::bind(const Scope& s, const Options& o) {
 
 LinearAttention Hgrn2::bind(const Scope& s, Options o, Tensor bounds) {
   if (!bounds && o.lower_bound) bounds = (s.root() / "hgrn2")("lower_bounds", {o.layers, int64_t{o.frame.heads} * o.frame.key});
-  const Tensor bound = o.lower_bound && o.layer > 0 ? bound_of_layer(bounds, o.layer) : Tensor{};
+  const Bound bound = o.lower_bound && o.layer > 0 ? bound_of_layer(bounds, o.layer) : Bound{};
   return LinearAttention::bind(s, o.frame, [bound](const Tensor&, LinearAttention::Inputs& in, Pass) {
     Tensor f = unary(Unary::negate, in.k), remembered = softplus(f);
     in.q = silu(in.q);
     in.k = sigmoid(f);
-    if (!bound) {
+    if (!bound.log) {
       in.log_decay = unary(Unary::negate, remembered);
       return;
     }
-    in.log_decay = softplus(f + bound[0]) - remembered;   // log(c + (1 - c) sigmoid(-f))
-    in.k = in.k * bound[1];
+    in.log_decay = softplus(f + bound.log) - remembered;   // log(c + (1 - c) sigmoid(-f))
+    in.k = in.k * bound.above;
   });
 }
 

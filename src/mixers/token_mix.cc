@@ -7,13 +7,11 @@
 namespace headrace {
 
 TokenMix TokenMix::bind(const Scope& s, std::initializer_list<Row> rows, int width, bool of_current) {
-  Tensor mu;
-  for (const Row& r : rows) {
-    Tensor row = s(r.name, {width}, r.init);
-    if (mu && mu.device() != row.device()) row = Tensor::empty({width}, DType::f32, mu.device());   // one is missing: an error comes at the end
-    mu = mu ? concat({mu, row}) : row;
-  }
-  return {mu.view({static_cast<int64_t>(rows.size()), width}), of_current};
+  std::vector<Tensor> parts;
+  for (const Row& r : rows) parts.push_back(s(r.name, {width}, r.init));
+  for (Tensor& t : parts)                              // where one is missing, an error comes at the end
+    if (t.device() != parts[0].device()) t = Tensor::empty({width}, DType::f32, parts[0].device());
+  return {concat(parts).view({static_cast<int64_t>(rows.size()), width}), of_current};
 }
 
 Init RwkvDepth::power(double exponent, double plus) const {

@@ -1,6 +1,9 @@
 #include "mixers/catalogue.h"
 
 #include "mixers/attention.h"
+#include "mixers/h3.h"
+#include "mixers/hyena.h"
+#include "mixers/lfm2_conv.h"
 #include "mixers/linear_attention.h"
 #include "mixers/mamba.h"
 #include "mixers/mamba2.h"
@@ -11,6 +14,8 @@
 #include "mixers/rwkv6.h"
 #include "mixers/rwkv7.h"
 #include "mixers/rwkv_channel_mix.h"
+#include "mixers/s4.h"
+#include "mixers/s4d.h"
 
 namespace headrace {
 namespace {
@@ -24,6 +29,11 @@ constexpr MixerInfo table[] = {
     mixer<Mamba>(),
     mixer<Mamba2>(),
     mixer<RgLru>(),
+    mixer<S4>(),
+    mixer<S4d>(),
+    mixer<H3>(),
+    mixer<Hyena>(),
+    mixer<Lfm2Conv>(),
     mixer<Rwkv4>(),
     mixer<Rwkv5>(),
     mixer<Rwkv6>(),

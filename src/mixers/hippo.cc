@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "base/parallel.h"
+#include "ops/sequence.h"
 
 namespace headrace {
 namespace {
@@ -183,6 +184,14 @@ Tensor dplr_filter(const DplrSystem& s, const Complex& Ct, int64_t length, int64
   const Complex spectrum = sum(0) - sum(1) * half * sum(2) * reciprocal(under);
   const Tensor k = inverse_fourier(spectrum, length);
   return taps == length ? k : concat({k.slice(1, 0, taps)});
+}
+
+// Over the places of the state, a convolution with those that follow.
+Tensor shift_filter(const Tensor& B, const Tensor& C) {
+  const std::vector<int64_t> places{0, B.dim(1)};
+  const Tensor first = concat({B.slice(1, 0, 1)}).view({B.dim(0)}), rest = B.dim(1) > 1 ? B.slice(1, 1, B.dim(1) - 1) : Tensor{};
+  const Slot all{.sequences = {places}, .values = {}, .form = Form::whole};
+  return transposed(long_conv(transposed(C), {.filter = {}, .skip = first, .ahead = rest}, all));
 }
 
 }  // namespace headrace

@@ -23,4 +23,7 @@ Tensor truncated(const Dplr& s, const Tensor& C, int64_t length);   // C (1 - A^
 struct DplrSystem { Complex lambda, B, P; Tensor dt; };
 Tensor dplr_filter(const DplrSystem& s, const Complex& Ct, int64_t length, int64_t taps);
 
+// [D,S] of B and C [D,S]: the filter of H3's shift system, sum_j B_j C_{j+l}.
+Tensor shift_filter(const Tensor& B, const Tensor& C);
+
 }  // namespace headrace

@@ -98,14 +98,9 @@ Tensor as_long(const Tensor& k, int64_t T) {
   return concat({k, Tensor::zeros({k.dim(0), T - k.dim(1)}, DType::f32, k.device())});
 }
 void h3(Call& c) {
-  const int64_t D = c.in.at("u").dim(2), H = c.in.at("D").dim(0), p = D / H, N = c.in.at("ssm_k_kernel_kernel_B").dim(1);
+  const int64_t D = c.in.at("u").dim(2), H = c.in.at("D").dim(0), p = D / H;
   expect(D % H == 0, "op h3: D [", H, "] does not divide the width ", D);
-  // The shift system's kernel is the correlation of C with B: a convolution over the state's places with those that follow.
-  const Tensor B = c.weight("ssm_k_kernel_kernel_B"), C = transposed(matrix(c, "ssm_k_kernel_kernel_C", D));
-  const std::vector<int64_t> places{0, N};
-  const Tensor first = concat({B.slice(1, 0, 1)}).view({D}), rest = N > 1 ? B.slice(1, 1, N - 1) : Tensor{};
-  const Slot all{.sequences = {places}, .values = {}, .form = Form::whole};
-  const Tensor shift = transposed(long_conv(C, {.filter = {}, .skip = first, .ahead = rest}, all));
+  const Tensor shift = shift_filter(c.weight("ssm_k_kernel_kernel_B"), matrix(c, "ssm_k_kernel_kernel_C", D));
   const Tensor dt = steps(c, "kernel_kernel_log_dt");
   const Complex z = poles(c, "kernel_kernel_inv_A_real", "kernel_kernel_A_imag") * dt;
   const Complex BC = complex_matrix(c, "kernel_kernel_B", H) * complex_matrix(c, "kernel_kernel_C", H);

@@ -40,6 +40,8 @@ Tensor repeated(const Tensor& x, int heads, int kv_heads) {
 // The lower bound c of each channel in `layer`: the softmax over layers, summed up to it, without the first's share. bounds [L,C].
 struct Bound { Tensor log, above; };                   // log c and 1 - c; empty where c = 0
 Bound bound_of_layer(const Tensor& bounds, int layer) {
+  const Tensor planned = Tensor::empty({bounds.dim(1)}, DType::f32, Device::meta);
+  if (bounds.device() == Device::meta) return {planned, planned};
   const Tensor share = softmax(transposed(bounds));    // [C,L]
   const int64_t after = bounds.dim(0) - layer - 1;
   const Tensor first = sum_columns(share.slice(-1, 0, 1));

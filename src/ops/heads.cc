@@ -56,6 +56,7 @@ Tensor concat(const std::vector<Tensor>& parts) {
   int64_t width = 0;
   for (const Tensor& p : parts) width += p.dim(-1);
   Tensor y = with_last(*parts.begin(), width);
+  if (y.device() == Device::meta) return y;            // there is no memory to point into
   int64_t at = 0;
   for (const Tensor& p : parts) {
     Tensor to = y.slice(-1, at, p.dim(-1));

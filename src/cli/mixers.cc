@@ -42,11 +42,12 @@ bool has_backward(const MixerInfo& m) try {
   Tape tape;
   for (const Parameter& p : source->parameters) tape.watch(p.value);
   const Sublayer f = m.bind(s, at, {});            // again, with what it derives on the tape
-  const std::vector<float> x(3 * 32, 0.1f);
+  const Shape shape{64, 32};                         // enough tokens for each of some experts
+  const Tensor x = Tensor::empty(shape);
+  Init::normal(1).fill(x, {.seed = 1});
   Batch batch;
-  batch.add(3);
-  const Tensor y = f(Tensor::from(x, {3, 32}), {&batch});
-  tape.backward(y, Tensor::from(x, {3, 32}));
+  batch.add(shape[0]);
+  tape.backward(f(x, {&batch}), x);
   const auto& all = source->parameters;
   return std::all_of(all.begin(), all.end(), [&](const Parameter& p) { return static_cast<bool>(tape.gradient(p.value)); });
 } catch (const Error&) {

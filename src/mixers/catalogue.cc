@@ -8,6 +8,7 @@
 #include "mixers/mamba.h"
 #include "mixers/mamba2.h"
 #include "mixers/mlp.h"
+#include "mixers/moe.h"
 #include "mixers/rg_lru.h"
 #include "mixers/rwkv4.h"
 #include "mixers/rwkv5.h"
@@ -43,6 +44,7 @@ constexpr MixerInfo table[] = {
     mixer<GeGlu>(),
     mixer<PlainMlp>(),
     mixer<Relu2>(),
+    mixer<Moe>(),
 };
 
 }  // namespace

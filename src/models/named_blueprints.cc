@@ -45,6 +45,23 @@ constexpr NamedBlueprint table[] = {
     {"mamba2", "small", "d=384 vocab=8192 16*(mamba2)", "Dao and Gu 2024 (2405.21060)"},
     {"mamba2", "130m", "d=768 vocab=50288 24*(mamba2)", "Dao and Gu 2024 (2405.21060)"},
     {"mamba2", "2.7b", "d=2560 vocab=50288 64*(mamba2)", "Dao and Gu 2024 (2405.21060)"},
+    {"s4", "tiny", "d=64 vocab=256 norm=layer 2*(s4(state=8, length=128) + mlp)", "Gu, Goel, Re 2021 (2111.00396)"},
+    {"s4", "small", "d=384 vocab=8192 norm=layer 11*(s4 + mlp)", "Gu, Goel, Re 2021 (2111.00396)"},
+    {"s4", "wikitext103", "d=1024 vocab=267735 norm=layer 16*(s4(length=8192) + mlp)",
+     "Gu, Goel, Re 2021 (2111.00396), without its adaptive embedding"},
+    {"h3", "tiny", "d=64 vocab=256 norm=layer h3(state=8, length=128) + mlp, attn(heads=4, rope=0) + mlp", "Fu et al. 2022 (2212.14052)"},
+    {"h3", "small", "d=384 vocab=8192 norm=layer 5*(h3 + mlp), attn(heads=6, rope=0) + mlp, 3*(h3 + mlp)", "Fu et al. 2022 (2212.14052)"},
+    {"h3", "125m", "d=768 vocab=50264 norm=layer 6*(h3(length=2048) + mlp), attn(heads=12, rope=0, bias=on) + mlp, 5*(h3(length=2048) + mlp)",
+     "Fu et al. 2022 (2212.14052)"},
+    {"hyena", "tiny", "d=64 vocab=256 norm=layer 2*(hyena(length=128, filter=16) + mlp(hidden=128))", "Poli et al. 2023 (2302.10866)"},
+    {"hyena", "small", "d=384 vocab=8192 norm=layer 9*(hyena + mlp)", "Poli et al. 2023 (2302.10866)"},
+    {"hyena", "153m", "d=864 vocab=50264 norm=layer 18*(hyena(length=2048, frequency=14) + mlp(hidden=1728))", "Poli et al. 2023 (2302.10866)"},
+    {"lfm2", "tiny", "d=64 vocab=256 2*(lfm2_conv + swiglu), attn(heads=4, kv=2, qk_norm=on) + swiglu", "Liquid AI 2025 (2511.23404)"},
+    {"lfm2", "small", "d=384 vocab=8192 3*(2*(lfm2_conv + swiglu), attn(heads=6, kv=2, rope=1000000, qk_norm=on) + swiglu), lfm2_conv + swiglu",
+     "Liquid AI 2025 (2511.23404)"},
+    {"lfm2", "1.2b", "d=2048 vocab=65536 3*(2*(lfm2_conv + swiglu(hidden=8192)),"
+     " attn(heads=32, kv=8, rope=1000000, qk_norm=on) + swiglu(hidden=8192)), 3*(lfm2_conv + swiglu(hidden=8192),"
+     " attn(heads=32, kv=8, rope=1000000, qk_norm=on) + swiglu(hidden=8192)), lfm2_conv + swiglu(hidden=8192)", "Liquid AI 2025 (2511.23404)"},
     {"hawk", "tiny", "d=64 vocab=256 3*(rg_lru(heads=2) + geglu)", "De et al. 2024 (2402.19427)"},
     {"hawk", "small", "d=384 vocab=8192 9*(rg_lru(heads=6) + geglu)", "De et al. 2024 (2402.19427)"},
     {"griffin", "tiny", "d=64 vocab=256 2*(rg_lru(heads=2) + geglu), attn(heads=2, kv=1, window=64, rotary=16) + geglu",
@@ -63,6 +80,15 @@ constexpr NamedBlueprint table[] = {
      "Ren et al. 2024 (2406.07522)"},
     {"samba", "1.3b", "d=2304 vocab=32000 tied=off 9*(mamba + swiglu(hidden=6144), attn(heads=18, window=2048) + swiglu(hidden=6144))",
      "Ren et al. 2024 (2406.07522)"},
+    {"jamba", "tiny", "d=64 vocab=256 mamba + moe(experts=4, hidden=64, normalise=off), attn(heads=4, kv=2, rope=0) + swiglu",
+     "Lieber et al. 2024 (2403.19887)"},
+    {"jamba", "small", "d=256 vocab=8192 2*(mamba + swiglu, mamba + moe(experts=8, hidden=448, normalise=off)), attn(heads=8, kv=2, rope=0) + swiglu,"
+     " mamba + moe(experts=8, hidden=448, normalise=off), mamba + swiglu, mamba + moe(experts=8, hidden=448, normalise=off)",
+     "Lieber et al. 2024 (2403.19887)"},
+    {"jamba", "52b", "d=4096 vocab=65536 eps=1e-06 tied=off 4*(2*(mamba(norm_eps=1e-06) + swiglu(hidden=14336), mamba(norm_eps=1e-06) +"
+     " moe(experts=16, hidden=14336, normalise=off)), attn(heads=32, kv=8, rope=0) + swiglu(hidden=14336), mamba(norm_eps=1e-06) +"
+     " moe(experts=16, hidden=14336, normalise=off), mamba(norm_eps=1e-06) + swiglu(hidden=14336), mamba(norm_eps=1e-06) +"
+     " moe(experts=16, hidden=14336, normalise=off))", "Lieber et al. 2024 (2403.19887), its norms on the step, B and C without weights"},
     {"hymba", "tiny", "d=64 vocab=256 (attn(heads=4, kv=2) | mamba) + swiglu, (attn(heads=4, kv=2, window=32) | mamba) + swiglu",
      "Dong et al. 2024 (2411.13676), without meta tokens and shared keys"},
     {"hymba", "small", "d=384 vocab=8192 (attn(heads=6, kv=2) | mamba) + swiglu, 5*((attn(heads=6, kv=2, window=1024) | mamba) + swiglu)",

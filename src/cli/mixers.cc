@@ -66,15 +66,15 @@ int act(const Options& o) {
     return 0;
   }
   Array list;
-  constexpr auto row = "{:17} {:17} {:>26} {:22} {:25} {:18} {:8} {:9} {}\n";
+  constexpr auto row = "{:17} {:17} {:>26} {:18} {:8} {:9} {:27} {:38} {}\n";
   if (!o.common.json)
-    fmt::print(row, "mixer", "family", text("state at d=", o.width), "decoded token", "T tokens", "forms", "backward", "device", "paper");
+    fmt::print(row, "mixer", "family", text("state at d=", o.width), "forms", "backward", "device", "decoded token", "T tokens", "paper");
   for (const MixerInfo& m : mixers()) {
     const MixerDoc& d = *m.doc;
     const StateSize s = state_of(m, o.width);
     const bool backward = has_backward(m);
     if (!o.common.json) {
-      fmt::print(row, d.name, d.family, size_text(s), d.decode, d.sequence, d.forms, backward ? "yes" : "no", d.devices, d.paper);
+      fmt::print(row, d.name, d.family, size_text(s), d.forms, backward ? "yes" : "no", d.devices, d.decode, d.sequence, d.paper);
       continue;
     }
     Array options;

@@ -79,7 +79,7 @@ TEST(Agree, EveryKernelOfTheTableHasACase) {
   std::set<std::string> kernels{"append_keys", "pack", "synchronize", "peak", "instructions"};   // append_keys: part of every attention
   for (const char* backward :   // slope_test.cc
        {"unary_backward", "sum", "norm_backward", "softmax_backward", "entmax_backward", "attention_backward", "embedding_backward", "product",
-        "short_conv_backward"})
+        "short_conv_backward", "diag_scan_backward", "cell_scan_backward"})
     kernels.insert(backward);
   for (const OpCase& c : op_cases()) kernels.insert(c.kernel);
   for (const PrimitiveCase& c : primitive_cases()) kernels.insert(c.kernel);

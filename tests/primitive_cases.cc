@@ -149,6 +149,45 @@ PrimitiveCase diagonal(std::string name, int64_t channels, Tensor (*decay)(Tenso
           .fixed = none,
           .run = [](const Tensors& x, const Tensors&, const Slot& slot) { return diag_scan(x[0], x[1], slot); }};
 }
+PrimitiveCase constant_diagonal(int64_t channels) {
+  return {.name = "DiagScanConstant", .kernel = "diag_scan",
+          .timed = [=](Random& r, int64_t n) { return Tensors{r.rows({n, channels})}; },
+          .fixed = [=](Random& r) { return Tensors{map(r.whole({channels}), [](float v) { return -0.3f * std::abs(v); })}; },
+          .run = [](const Tensors& x, const Tensors& w, const Slot& slot) { return diag_scan(w[0], x[0], slot); }};
+}
+PrimitiveCase complex(std::string name, int64_t channels, bool constant) {
+  auto factors = [](Tensor x) {                        // within the unit circle
+    for (int64_t i = 0, C = x.dim(-1) / 2; i < x.count() / (2 * C) && x.device() != Device::meta; ++i)
+      for (int64_t c = 0; c < C; ++c) {
+        float &re = x.f32()[i * x.stride(0) + c], &im = x.f32()[i * x.stride(0) + C + c];
+        const float most = 1 + std::abs(re) + std::abs(im);
+        re /= most, im /= most;
+      }
+    return x;
+  };
+  auto row = [=](Random& r) { return moved(factors(Random(r.below(100)).whole({1, 2 * channels})), r.device).view({2 * channels}); };
+  return {.name = "ComplexScan" + name, .kernel = "diag_scan",
+          .timed = [=](Random& r, int64_t n) {
+            Tensors x{r.rows({n, 2 * channels})};
+            if (constant) return x;
+            Tensor f = r.rows({n, 2 * channels});
+            x.push_back(r.device == Device::cuda ? moved(factors(moved(f, Device::cpu)), r.device) : factors(f));
+            return x;
+          },
+          .fixed = [=](Random& r) { return constant ? Tensors{r.device == Device::meta ? r.whole({2 * channels}) : row(r)} : Tensors{}; },
+          .run = [=](const Tensors& x, const Tensors& w, const Slot& slot) { return complex_scan(constant ? w[0] : x[1], x[0], slot); }};
+}
+PrimitiveCase cell(std::string name, int64_t gates, int64_t channels, int64_t heads, bool bias,
+                   Tensor (*run)(const Tensor&, const Tensor&, const Tensor&, const Slot&)) {
+  return {.name = "CellScan" + name, .kernel = "cell_scan",
+          .timed = [=](Random& r, int64_t n) { return Tensors{r.rows({n, gates * channels})}; },
+          .fixed = [=](Random& r) {
+            const float scale = 1 / std::sqrt(static_cast<float>(channels / heads));
+            return Tensors{map(r.whole({gates * channels, channels / heads}), [=](float v) { return scale * v; }),
+                           bias ? r.whole({gates * channels}) : Tensor{}};
+          },
+          .run = [=](const Tensors& x, const Tensors& w, const Slot& slot) { return run(x[0], w[0], w[1], slot); }};
+}
 PrimitiveCase selective(std::string name, int64_t channels, int64_t state, Tensor (*steps)(Tensor)) {
   return {.name = "Selective" + name, .kernel = "diag_scan",
           .timed = [=](Random& r, int64_t n) {
@@ -186,10 +225,14 @@ const std::vector<PrimitiveCase>& primitive_cases() {
     auto small_steps = [](Tensor x) { return map(x, [](float v) { return std::log1p(std::exp(v - 2)); }); };
     auto extreme_steps = [](Tensor x) { return map(x, [](float v) { return v > 1 ? 1e4f : v > 0 ? 0.f : 0.1f; }); };
     for (PrimitiveCase& p : std::vector<PrimitiveCase>{
-             diagonal("", 37, decays), diagonal("Wide", 256, decays), diagonal("Extreme", 37, extreme_decays),
+             diagonal("", 37, decays), diagonal("Wide", 256, decays), diagonal("Extreme", 37, extreme_decays), constant_diagonal(37),
+             complex("", 37, false), complex("Constant", 37, true),
              selective("", 37, 16, small_steps), selective("OddState", 24, 5, small_steps), selective("Extreme", 37, 16, extreme_steps),
              rwkv4("", 1, -0.3f), rwkv4("LargeKeys", 30, -0.3f), rwkv4("NothingForgotten", 1, -0.f), rwkv4("AllForgotten", 1, -1e4f),
-             convolve("", 37, 4, true, true), convolve("TwoTapsNoBias", 64, 2, false, false), convolve("OneTap", 20, 1, true, true)})
+             convolve("", 37, 4, true, true), convolve("TwoTapsNoBias", 64, 2, false, false), convolve("OneTap", 20, 1, true, true),
+             cell("Lstm", 4, 24, 1, true, lstm_scan), cell("LstmOddSize", 4, 75, 1, false, lstm_scan), cell("Gru", 3, 24, 1, true, gru_scan),
+             cell("GruOddSize", 3, 75, 1, false, gru_scan), cell("Slstm", 4, 32, 2, true, slstm_scan),
+             cell("SlstmOddHeads", 4, 57, 3, false, slstm_scan)})
       c.push_back(std::move(p));
     for (PrimitiveCase& p : std::vector<PrimitiveCase>{long_convolve("", 37, 300), long_convolve("ShortFilter", 70, 20),
                                                        long_convolve("OneTap", 5, 1, false)})

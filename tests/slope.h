@@ -39,8 +39,9 @@ inline double slope_along(const Function& f, const std::vector<Tensor>& x, size_
 }
 
 // Every input that is a non-empty f32 tensor is watched. Directions: each coordinate of small inputs, some of larger ones, and
-// random ones over all.
-inline void expect_slope(const Function& f, std::vector<Tensor> x, uint64_t seed, double tolerance = 2e-4, double step = 1.0 / 32) {
+// random ones over all (step_of_all).
+inline void expect_slope(const Function& f, std::vector<Tensor> x, uint64_t seed, double tolerance = 2e-4, double step = 1.0 / 32,
+                         double step_of_all = 1.0 / 32) {
   Random r(seed);
   for (Tensor& t : x)
     if (t) t = on_grid(t);
@@ -68,7 +69,7 @@ inline void expect_slope(const Function& f, std::vector<Tensor> x, uint64_t seed
       } else {
         u.f32()[x[i].count() <= 12 ? k - 3 : r.below(x[i].count())] = 1;
       }
-      const double want = slope_along(f, x, i, u, dy, step), got = inner(g, u);
+      const double want = slope_along(f, x, i, u, dy, k < 3 ? step_of_all : step), got = inner(g, u);
       EXPECT_LE(std::abs(got - want), tolerance * (std::abs(want) + (size + 0.1) * length))
           << "input " << i << " direction " << k << ": " << got << ", the definition's slope is " << want;
     }

@@ -45,6 +45,22 @@ void Real(const DiagScanArgs& a, const ChannelTask& task) {
   });
 }
 
+void ComplexScan(const DiagScanArgs& a, const ChannelTask& task) {
+  const int64_t begin = a.sequences.offsets[task.sequence], end = a.sequences.offsets[task.sequence + 1], C = a.channels;
+  float* state = a.states ? a.states[task.sequence] + task.first : nullptr;
+  strips(task.channels, [&](auto s) {
+    V re = state ? s.load(state) : set(0), im = state ? s.load(state + C) : set(0);
+    for (int64_t t = begin; t < end; ++t) {
+      const float *w = a.log_decay + t * a.decay_stride + task.first, *x = a.x + t * a.x_stride + task.first;
+      float* y = a.y + t * a.y_stride + task.first;
+      const V w_re = s.load(w), w_im = s.load(w + C), next = hn::MulAdd(w_re, re, hn::NegMulAdd(w_im, im, s.load(x)));
+      im = hn::MulAdd(w_re, im, hn::MulAdd(w_im, re, s.load(x + C))), re = next;
+      s.store(re, y), s.store(im, y + C);
+    }
+    if (state) s.store(re, state), s.store(im, state + C);
+  });
+}
+
 // One token: the state of a channel lies along the lanes.
 void SelectiveStep(const DiagScanArgs& a, const ChannelTask& task, int64_t t) {
   const int64_t N = a.state;
@@ -122,6 +138,7 @@ void Rwkv4(const DiagScanArgs& a, const ChannelTask& task) {
 
 void Diag(const DiagScanArgs& a, const ChannelTask& task) {
   if (a.kind == DiagScan::real) Real(a, task);
+  else if (a.kind == DiagScan::complex) ComplexScan(a, task);
   else if (a.kind == DiagScan::selective) Selective(a, task);
   else Rwkv4(a, task);
 }

@@ -39,6 +39,9 @@ void complex_unary(ComplexUnary f, bool slope, ComplexRows z, ComplexRows y);   
 void modal_filter(const ModalFilterArgs& args);
 void cauchy(const CauchyArgs& args);
 void inverse_fourier(ComplexRows spectrum, bool transposed, Rows x);
+void diag_scan_backward(const DiagScanBackwardArgs& args);                                // channel_scan_backward.cc
+void cell_scan(const CellScanArgs& args);                                                 // cell_scan.cc
+void cell_scan_backward(const CellScanBackwardArgs& args);
 void product(const MatrixProduct& args);                                                  // product.cc
 void embedding_backward(std::span<const int32_t> ids, Rows dy, Rows dtable);
 

@@ -91,6 +91,18 @@ __device__ void rwkv4_scan(const DiagScanArgs& a, int c, int64_t begin, int64_t 
   if (state) state[c] = num, state[C + c] = den, state[2 * C + c] = top;
 }
 
+__device__ void complex_scan(const DiagScanArgs& a, int c, int64_t begin, int64_t end, float* state) {
+  const int C = a.channels;
+  float re = state ? state[c] : 0, im = state ? state[C + c] : 0;
+  for (int64_t t = begin; t < end; ++t) {
+    const float *w = a.log_decay + t * a.decay_stride + c, *x = a.x + t * a.x_stride + c;
+    const float next = w[0] * re - w[C] * im + x[0];
+    im = w[0] * im + w[C] * re + x[C], re = next;
+    a.y[t * a.y_stride + c] = re, a.y[t * a.y_stride + C + c] = im;
+  }
+  if (state) state[c] = re, state[C + c] = im;
+}
+
 __global__ void diag_scan_kernel(DiagScanArgs a, const int64_t* offsets, float* const* states) {
   extern __shared__ float shared[];
   const int tiles = (a.channels + lanes - 1) / lanes, s = blockIdx.x / tiles, c = blockIdx.x % tiles * lanes + threadIdx.x;
@@ -100,6 +112,7 @@ __global__ void diag_scan_kernel(DiagScanArgs a, const int64_t* offsets, float* 
     case DiagScan::real: return real_scan(a, c, offsets[s], offsets[s + 1], state);
     case DiagScan::selective: return selective_scan(a, c, offsets[s], offsets[s + 1], state, shared + threadIdx.x);
     case DiagScan::rwkv4: return rwkv4_scan(a, c, offsets[s], offsets[s + 1], state);
+    case DiagScan::complex: return complex_scan(a, c, offsets[s], offsets[s + 1], state);
   }
 }
 

@@ -5,33 +5,94 @@
 #include "ops/run.h"
 
 namespace headrace {
+namespace {
+
+// What a scan reads, as tensors: pointers of the arguments come from here both times, for y and for the gradients.
+struct Inputs {
+  DiagScan kind;
+  Tensor x, decay, dt, B, C;
+
+  DiagScanArgs args(const Tensor& y, const Sequences& sequences) const {
+    const Rows rx = rows_of(x), g = rows_of(decay), d = dt ? rows_of(dt) : Rows{}, b = B ? rows_of(B) : Rows{}, c = C ? rows_of(C) : Rows{};
+    const bool timed = decay.rank() == 2 && kind != DiagScan::selective && kind != DiagScan::rwkv4;
+    const int64_t channels = kind == DiagScan::complex ? x.dim(1) / 2 : x.dim(1);
+    return {.kind = kind, .x = rx.data, .x_stride = rx.stride, .log_decay = g.data, .decay_stride = timed ? g.stride : 0, .dt = d.data,
+            .dt_stride = d.stride, .B = b.data, .B_stride = kind == DiagScan::selective ? b.stride : 0, .C = c.data, .C_stride = c.stride,
+            .y = y.f32(), .y_stride = y.dim(1), .channels = static_cast<int>(channels),
+            .state = static_cast<int>(kind == DiagScan::selective ? decay.dim(1) : kind == DiagScan::rwkv4 ? 3 : 1), .sequences = sequences};
+  }
+};
+
+Tensor scan(const Inputs& in, const Shape& state_shape, const Slot& slot, const char* op) {
+  std::vector<bool> fresh;
+  for (const SlotValue* s : slot.values) fresh.push_back(!s->value);
+  const Device device = in.x.device();
+  States s = states(slot, state_shape, device, op);
+  if (in.kind == DiagScan::rwkv4) {                            // the running maximum starts below every key
+    const std::vector<float> lowest(static_cast<size_t>(in.x.dim(1)), -1e38f);
+    for (size_t i = 0; i < fresh.size(); ++i)
+      if (fresh[i]) copy_bytes(s.pointers[i] + 2 * in.x.dim(1), device, lowest.data(), Device::cpu, lowest.size() * sizeof(float));
+  }
+  Tensor y = Tensor::empty(in.x.shape(), DType::f32, device);
+  DiagScanArgs args = in.args(y, slot.sequences);
+  args.states = s.data();
+  run<&Kernels::diag_scan>("diag_scan", device, args);
+
+  Tensors inputs{in.x, in.decay, in.dt, in.B, in.C};
+  inputs.insert(inputs.end(), s.before.begin(), s.before.end());
+  if (Tape* t = recording(inputs)) {
+    Tensors outputs{y};
+    outputs.insert(outputs.end(), s.after.begin(), s.after.end());
+    std::vector<bool> wanted;
+    for (const Tensor& b : s.before) wanted.push_back(b && t->tracks(b));
+    const std::vector<int64_t> offsets(slot.sequences.offsets.begin(), slot.sequences.offsets.end());
+    const Tensor read = in.kind == DiagScan::real || in.kind == DiagScan::complex ? y : in.x;   // y, where it is the state, is kept
+    t->record(outputs, inputs, [=, before = s.before](const Tensors& d) {
+      auto gradient = [&](const Tensor& x) { return x ? Tensor::empty(x.shape(), DType::f32, device) : Tensor{}; };
+      Tensors to{gradient(in.x), gradient(in.decay), gradient(in.dt), gradient(in.B), gradient(in.C)};
+      std::vector<const float*> states_before, d_after;
+      std::vector<float*> d_before;
+      for (size_t i = 0; i < before.size(); ++i) {
+        to.push_back(wanted[i] ? Tensor::empty(state_shape, DType::f32, device) : Tensor{});
+        states_before.push_back(before[i] ? before[i].f32() : nullptr);
+        d_after.push_back(d[1 + i] ? d[1 + i].f32() : nullptr);
+        d_before.push_back(to.back() ? to.back().f32() : nullptr);
+      }
+      auto place = [](const Tensor& x) { return x ? x.f32() : nullptr; };
+      const Rows dy = d[0] ? rows_of(d[0]) : Rows{};
+      DiagScanArgs forward = in.args(read, {offsets});
+      run<&Kernels::diag_scan_backward>("diag_scan_backward", device,
+          DiagScanBackwardArgs{.forward = forward, .dy = dy.data, .dy_stride = dy.stride, .before = states_before.data(), .d_after = d_after.data(),
+                               .dx = place(to[0]), .d_decay = place(to[1]), .d_dt = place(to[2]), .dB = place(to[3]), .dC = place(to[4]),
+                               .d_before = d_before.data()});
+      return to;
+    });
+  }
+  return y;
+}
+
+}  // namespace
 
 Tensor diag_scan(const Tensor& log_decay, const Tensor& input, const Slot& slot) {
   check_rows("diag_scan", input, slot);
-  expect(log_decay.shape() == input.shape() && input.rank() == 2, "diag_scan: log_decay ", log_decay.shape(), " input ", input.shape());
-  States s = states(slot, {input.dim(1)}, input.device(), "diag_scan");
-  Rows g = rows_of(log_decay), x = rows_of(input);
-  Tensor y = Tensor::empty(input.shape(), DType::f32, input.device());
-  run<&Kernels::diag_scan>("diag_scan", input.device(),
-      DiagScanArgs{.kind = DiagScan::real, .x = x.data, .x_stride = x.stride, .log_decay = g.data, .decay_stride = g.stride, .y = y.f32(),
-                   .y_stride = y.dim(1), .channels = static_cast<int>(input.dim(1)), .state = 1, .sequences = slot.sequences, .states = s.data()});
-  return y;
+  expect(input.rank() == 2 && (log_decay.shape() == input.shape() || log_decay.shape() == Shape({input.dim(1)})), "diag_scan: log_decay ",
+         log_decay.shape(), " input ", input.shape());
+  return scan({.kind = DiagScan::real, .x = input, .decay = log_decay}, {input.dim(1)}, slot, "diag_scan");
+}
+
+Tensor complex_scan(const Tensor& factor, const Tensor& input, const Slot& slot) {
+  check_rows("complex_scan", input, slot);
+  expect(input.rank() == 2 && input.dim(1) % 2 == 0 && (factor.shape() == input.shape() || factor.shape() == Shape({input.dim(1)})),
+         "complex_scan: factor ", factor.shape(), " input ", input.shape());
+  return scan({.kind = DiagScan::complex, .x = input, .decay = factor}, {2, input.dim(1) / 2}, slot, "complex_scan");
 }
 
 Tensor selective_scan(const Tensor& x, const Tensor& dt, const Tensor& A, const Tensor& B, const Tensor& C, const Slot& slot) {
   check_rows("selective_scan", x, slot);
-  expect(x.rank() == 2 && dt.shape() == x.shape() && A.rank() == 2 && A.dim(0) == x.dim(1) && B.dim(-1) == A.dim(1) && C.dim(-1) == A.dim(1) &&
-             B.dim(0) == x.dim(0) && C.dim(0) == x.dim(0),
+  expect(x.rank() == 2 && dt.shape() == x.shape() && A.rank() == 2 && A.contiguous() && A.dim(0) == x.dim(1) && B.dim(-1) == A.dim(1) &&
+             C.dim(-1) == A.dim(1) && B.dim(0) == x.dim(0) && C.dim(0) == x.dim(0),
          "selective_scan: x ", x.shape(), " dt ", dt.shape(), " A ", A.shape(), " B ", B.shape(), " C ", C.shape());
-  States s = states(slot, A.shape(), x.device(), "selective_scan");
-  Rows rx = rows_of(x), rd = rows_of(dt), rb = rows_of(B), rc = rows_of(C);
-  Tensor y = Tensor::empty(x.shape(), DType::f32, x.device());
-  run<&Kernels::diag_scan>("diag_scan", x.device(),
-      DiagScanArgs{.kind = DiagScan::selective, .x = rx.data, .x_stride = rx.stride, .log_decay = A.f32(), .decay_stride = 0, .dt = rd.data,
-                   .dt_stride = rd.stride, .B = rb.data, .B_stride = rb.stride, .C = rc.data, .C_stride = rc.stride, .y = y.f32(),
-                   .y_stride = y.dim(1), .channels = static_cast<int>(x.dim(1)), .state = static_cast<int>(A.dim(1)),
-                   .sequences = slot.sequences, .states = s.data()});
-  return y;
+  return scan({.kind = DiagScan::selective, .x = x, .decay = A, .dt = dt, .B = B, .C = C}, A.shape(), slot, "selective_scan");
 }
 
 Tensor rwkv4_scan(const Tensor& w, const Tensor& u, const Tensor& k, const Tensor& v, const Slot& slot) {
@@ -39,19 +100,7 @@ Tensor rwkv4_scan(const Tensor& w, const Tensor& u, const Tensor& k, const Tenso
   const int64_t C = v.dim(1);
   expect(k.shape() == v.shape() && w.count() == C && u.count() == C, "rwkv4_scan: w ", w.shape(), " u ", u.shape(), " k ", k.shape(), " v ",
       v.shape());
-  std::vector<bool> fresh;
-  for (const SlotValue* s : slot.values) fresh.push_back(!s->value);
-  States s = states(slot, {3, C}, v.device(), "rwkv4_scan");
-  std::vector<float> lowest(static_cast<size_t>(C), -1e38f);     // the running maximum starts below every key
-  for (size_t i = 0; i < fresh.size(); ++i)
-    if (fresh[i]) copy_bytes(s.pointers[i] + 2 * C, v.device(), lowest.data(), Device::cpu, lowest.size() * sizeof(float));
-  Rows rk = rows_of(k), rv = rows_of(v);
-  Tensor y = Tensor::empty(v.shape(), DType::f32, v.device());
-  run<&Kernels::diag_scan>("diag_scan", v.device(),
-      DiagScanArgs{.kind = DiagScan::rwkv4, .x = rv.data, .x_stride = rv.stride, .log_decay = w.f32(), .decay_stride = 0, .dt = rk.data,
-                   .dt_stride = rk.stride, .B = u.f32(), .B_stride = 0, .y = y.f32(), .y_stride = C, .channels = static_cast<int>(C),
-                   .state = 3, .sequences = slot.sequences, .states = s.data()});
-  return y;
+  return scan({.kind = DiagScan::rwkv4, .x = v, .decay = w, .dt = k, .B = u}, {3, C}, slot, "rwkv4_scan");
 }
 
 }  // namespace headrace

@@ -16,6 +16,9 @@ struct AttentionArgs;
 struct AttentionBackwardArgs;
 struct LinearScanArgs;                             // ops/kernels/linear_scan.h
 struct DiagScanArgs;                               // ops/kernels/diag_scan.h
+struct DiagScanBackwardArgs;
+struct CellScanArgs;                               // ops/kernels/cell_scan.h
+struct CellScanBackwardArgs;
 struct ShortConvArgs;                              // ops/kernels/short_conv.h
 struct ShortConvBackward;
 struct LongConvArgs;                               // ops/kernels/long_conv.h
@@ -101,6 +104,9 @@ struct Kernels {
   void (*attention_backward)(const AttentionBackwardArgs& args);
   void (*linear_scan)(const LinearScanArgs& args);
   void (*diag_scan)(const DiagScanArgs& args);
+  void (*diag_scan_backward)(const DiagScanBackwardArgs& args);
+  void (*cell_scan)(const CellScanArgs& args);
+  void (*cell_scan_backward)(const CellScanBackwardArgs& args);
   void (*short_conv)(const ShortConvArgs& args);
   void (*short_conv_backward)(const ShortConvBackward& args);
   void (*long_conv)(const LongConvArgs& args);     // and its gradients

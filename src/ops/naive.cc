@@ -275,6 +275,7 @@ const Kernels& naive_kernels() {
       .block_linear = block_linear,
       .head_dot = head_dot, .scale_heads = scale_heads, .rope = rope, .append_keys = naive::append_keys,
       .attention = naive::attention, .attention_backward = nullptr, .linear_scan = naive::linear_scan, .diag_scan = naive::diag_scan,
+      .diag_scan_backward = naive::diag_scan_backward, .cell_scan = naive::cell_scan, .cell_scan_backward = naive::cell_scan_backward,
       .short_conv = naive::short_conv, .short_conv_backward = naive::short_conv_backward, .long_conv = naive::long_conv,
       .complex_unary = naive::complex_unary, .modal_filter = naive::modal_filter, .cauchy = naive::cauchy,
       .inverse_fourier = naive::inverse_fourier,

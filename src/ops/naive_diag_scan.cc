@@ -1,9 +1,11 @@
-// The definitions of diag_scan, token by token in double precision: h_t = w_t h_{t-1} + x_t; Mamba's factored form; RWKV-4's in log space.
+// The definitions of diag_scan, token by token in double precision: h_t = w_t h_{t-1} + x_t, real and complex;
+// Mamba's factored form; RWKV-4's in log space.
 #include "ops/kernels/diag_scan.h"
 #include "ops/naive_sequence.h"
 
 #include <algorithm>
 #include <cmath>
+#include <complex>
 #include <vector>
 
 namespace headrace::naive {
@@ -18,6 +20,21 @@ void real_scan(const DiagScanArgs& a, int s) {
       a.y[t * a.y_stride + c] = static_cast<float>(h);
     }
     if (a.states) a.states[s][c] = static_cast<float>(h);
+  }
+}
+
+void complex_scan(const DiagScanArgs& a, int s) {
+  const int C = a.channels;
+  for (int c = 0; c < C; ++c) {
+    std::complex<double> h;
+    if (a.states) h = {a.states[s][c], a.states[s][C + c]};
+    for (int64_t t = a.sequences.offsets[s]; t < a.sequences.offsets[s + 1]; ++t) {
+      const float *w = a.log_decay + t * a.decay_stride + c, *x = a.x + t * a.x_stride + c;
+      h = std::complex<double>(w[0], w[C]) * h + std::complex<double>(x[0], x[C]);
+      a.y[t * a.y_stride + c] = static_cast<float>(h.real());
+      a.y[t * a.y_stride + C + c] = static_cast<float>(h.imag());
+    }
+    if (a.states) a.states[s][c] = static_cast<float>(h.real()), a.states[s][C + c] = static_cast<float>(h.imag());
   }
 }
 
@@ -72,6 +89,7 @@ void diag_scan(const DiagScanArgs& a) {
       case DiagScan::real: real_scan(a, s); break;
       case DiagScan::selective: selective_scan(a, s); break;
       case DiagScan::rwkv4: rwkv4_scan(a, s); break;
+      case DiagScan::complex: complex_scan(a, s); break;
     }
 }
 

@@ -32,13 +32,24 @@ struct LinearScan {
 };
 Tensor linear_scan(const LinearScan& args, const Slot& slot);   // [N,H,V]
 
-// h_t = exp(log_decay_t) h_{t-1} + input_t, per channel. [N,C] both; state [C]. Griffin's RG-LRU, HGRN, LRU's modulus.
+// h_t = exp(log_decay_t) h_{t-1} + input_t, per channel. input [N,C], log_decay [N,C] or, constant, [C]; state [C]. Griffin's RG-LRU, HGRN.
 Tensor diag_scan(const Tensor& log_decay, const Tensor& input, const Slot& slot);
+// h_t = factor_t h_{t-1} + input_t with complex numbers: a row is C real parts, then C imaginary ones. input [N,2C], factor [N,2C]
+// or, constant, [2C]; state [2,C]. LRU, S4D, S5.
+Tensor complex_scan(const Tensor& factor, const Tensor& input, const Slot& slot);
 // Mamba (Gu and Dao 2023): h[c,n] = exp(dt[c] A[c,n]) h[c,n] + dt[c] B[n] x[c], y[c] = C.h[c]. x, dt [N,C], A [C,S] (negative),
 // B, C [N,S]; B x T x C x S is never stored. state [C,S]
 Tensor selective_scan(const Tensor& x, const Tensor& dt, const Tensor& A, const Tensor& B, const Tensor& C, const Slot& slot);
 // RWKV-4 (Peng et al. 2023): weighted means of v with weights exp(k), decay exp(w) (w [C] negative), bonus u [C]; state [3,C]
 Tensor rwkv4_scan(const Tensor& w, const Tensor& u, const Tensor& k, const Tensor& v, const Slot& slot);
+
+// Cells whose next state takes a product with the hidden state, so tokens follow one another. x [N,G*C]: what the input gives to the
+// G gates (its product, outside); recurrent [G*C,C/H]: rows of a gate and head read that head's h; bias [G*C] or none -> h [N,C].
+// lstm (Hochreiter and Schmidhuber 1997): gates i, f, g, o; state h, c [2,C]. gru (Cho et al. 2014, reset after the product): r, z, n;
+// state [1,C]. slstm (Beck et al. 2024, exponential input gate, running maximum m): i, f, z, o; state h, c, n, m [4,C].
+Tensor lstm_scan(const Tensor& x, const Tensor& recurrent, const Tensor& bias, const Slot& slot);
+Tensor gru_scan(const Tensor& x, const Tensor& recurrent, const Tensor& bias, const Slot& slot);
+Tensor slstm_scan(const Tensor& x, const Tensor& recurrent, const Tensor& bias, const Slot& slot);
 
 // Causal depthwise convolution, the last tap meets the current token. x [N,C], weight [C,taps], bias [C] or none; state [taps-1,C]
 Tensor short_conv(const Tensor& x, const Tensor& weight, const Tensor& bias, bool silu, const Slot& slot);

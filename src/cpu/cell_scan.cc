@@ -1,7 +1,7 @@
 // Cells with a recurrent product (ops/kernels/cell_scan.h). All sequences go through a token together: the product of their hidden
 // states and W runs in panels, so that W, packed once, is read from the cache once a token, and each thread keeps to its panels.
-// A panel holds one gate after the other of a vector of channels, so that the cell follows at once. For a token or two packing
-// would cost more than the product: the rows of W are read as they lie.
+// A panel holds one gate after the other of a vector of channels, so that the cell follows at once. A sum runs over its terms in their
+// order whatever else is summed beside it: a sequence gets the same bits alone and in a batch.
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -30,7 +30,7 @@ struct Panel {
 };
 struct CellPlan {
   std::vector<Panel> panels;
-  std::vector<float> weights;                      // empty: not packed
+  std::vector<float> weights;
   std::vector<int> order;                          // sequences from the longest to the shortest
   int64_t longest = 0;
   const Sequences* sequences;
@@ -65,30 +65,20 @@ struct Terms { int64_t segments, apart, length; };
 template <int M, int W>
 HWY_INLINE void panel_sums(const float* panel, int64_t stride, const float* const* rows, const Terms& k, float* sums, int64_t sums_row) {
   const D d;
-  constexpr int parts = M * W <= 4 ? 2 : 1;                  // two chains where one would wait for itself
-  V sum[parts][M][W];
-  for (auto& part : sum)
-    for (auto& row : part)
-      for (V& v : row) v = hn::Zero(d);
-  for (int64_t s = 0; s < k.segments; ++s) {
-    const int64_t at = s * k.apart;
-    int64_t i = 0;
-    for (; i + parts <= k.length; i += parts)
-      for (int p = 0; p < parts; ++p, panel += stride) {
-        V w[W];
-        for (int j = 0; j < W; ++j) w[j] = hn::LoadU(d, panel + j * max_lanes);
-        for (int m = 0; m < M; ++m) {
-          const V x = hn::Set(d, rows[m][at + i + p]);
-          for (int j = 0; j < W; ++j) sum[p][m][j] = hn::MulAdd(x, w[j], sum[p][m][j]);
-        }
+  V sum[M][W];
+  for (auto& row : sum)
+    for (V& v : row) v = hn::Zero(d);
+  for (int64_t s = 0; s < k.segments; ++s)
+    for (int64_t i = s * k.apart; i < s * k.apart + k.length; ++i, panel += stride) {
+      V w[W];
+      for (int j = 0; j < W; ++j) w[j] = hn::LoadU(d, panel + j * max_lanes);
+      for (int m = 0; m < M; ++m) {
+        const V x = hn::Set(d, rows[m][i]);
+        for (int j = 0; j < W; ++j) sum[m][j] = hn::MulAdd(x, w[j], sum[m][j]);
       }
-    for (; i < k.length; ++i, panel += stride)
-      for (int m = 0; m < M; ++m)
-        for (int j = 0; j < W; ++j) sum[0][m][j] = hn::MulAdd(hn::Set(d, rows[m][at + i]), hn::LoadU(d, panel + j * max_lanes), sum[0][m][j]);
-  }
+    }
   for (int m = 0; m < M; ++m)
-    for (int j = 0; j < W; ++j)
-      hn::StoreU(parts == 2 ? hn::Add(sum[0][m][j], sum[parts - 1][m][j]) : sum[0][m][j], d, sums + m * sums_row + j * max_lanes);
+    for (int j = 0; j < W; ++j) hn::StoreU(sum[m][j], d, sums + m * sums_row + j * max_lanes);
 }
 template <int M>
 HWY_INLINE void panel_width(const float* panel, int vectors, const float* const* rows, const Terms& k, float* sums) {
@@ -166,14 +156,7 @@ void ForwardPanel(const CellScanArgs& a, const CellPlan& plan, const Panel& pane
   static thread_local std::vector<const float*> rows;
   sums.resize(static_cast<size_t>(count * G * max_lanes)), rows.resize(static_cast<size_t>(count));
   for (int64_t m = 0; m < count; ++m) rows[static_cast<size_t>(m)] = hidden[m] + panel.head * P;
-  if (plan.weights.empty()) {
-    for (int g = 0; g < G; ++g)
-      for (int64_t c = 0; c < panel.count; ++c)
-        for (int64_t m = 0; m < count; ++m)
-          sums[static_cast<size_t>((m * G + g) * max_lanes + c)] = dot(rows[static_cast<size_t>(m)], a.recurrent + (g * C + panel.first + c) * P, P);
-  } else {
-    PanelProduct(plan.weights.data() + panel.offset, G, rows.data(), count, {1, 0, P}, sums.data());
-  }
+  PanelProduct(plan.weights.data() + panel.offset, G, rows.data(), count, {1, 0, P}, sums.data());
   for (int64_t m = 0; m < count; ++m) {
     const int64_t token = a.sequences.offsets[plan.order[static_cast<size_t>(m)]] + t;
     const CellPlace p{.C = C, .x = a.x + token * a.x_stride + panel.first, .bias = a.bias ? a.bias + panel.first : nullptr,
@@ -298,8 +281,6 @@ HWY_EXPORT(CellLanes);
 
 namespace {
 
-constexpr int64_t tokens_worth_packing = 4;
-
 CellPlan plan_of(const Sequences& sequences) {
   CellPlan plan{.sequences = &sequences};
   plan.order.resize(static_cast<size_t>(sequences.count()));
@@ -329,17 +310,17 @@ void cell_scan(const CellScanArgs& a) {
   const int G = gates_of(a.kind);
   CellPlan plan = plan_of(a.sequences);
   cut(plan, C, a.heads, 1, G, P);
-  if (plan.longest < tokens_worth_packing) plan.weights.clear();
-  else
-    parallel(static_cast<int64_t>(plan.panels.size()), 1, [&](int64_t begin, int64_t end, int) {
-      for (int64_t i = begin; i < end; ++i) {
-        const Panel& p = plan.panels[static_cast<size_t>(i)];
-        for (int g = 0; g < G; ++g)
-          for (int64_t c = 0; c < p.count; ++c)
-            for (int64_t k = 0; k < P; ++k)
-              plan.weights[p.offset + static_cast<size_t>((k * G + g) * L + c)] = a.recurrent[(g * C + p.first + c) * P + k];
+  parallel(static_cast<int64_t>(plan.panels.size()), 1, [&](int64_t begin, int64_t end, int) {
+    for (int64_t i = begin; i < end; ++i) {
+      const Panel& p = plan.panels[static_cast<size_t>(i)];
+      for (int g = 0; g < G; ++g) {
+        const float* from = a.recurrent + (g * C + p.first) * P;
+        float* to = plan.weights.data() + p.offset + static_cast<size_t>(g * L);
+        for (int64_t k = 0; k < P; ++k, to += G * L)
+          for (int64_t c = 0; c < p.count; ++c) to[c] = from[c * P + k];
       }
-    });
+    }
+  });
   const int64_t sequences = static_cast<int64_t>(plan.order.size());
   std::vector<float> state(static_cast<size_t>(sequences * (S - 1) * C)), zero(static_cast<size_t>(C));
   std::vector<const float*> hidden(static_cast<size_t>(sequences));

@@ -4,7 +4,10 @@
 #include "mixers/h3.h"
 #include "mixers/hyena.h"
 #include "mixers/lfm2_conv.h"
+#include "mixers/hgrn.h"
 #include "mixers/linear_attention.h"
+#include "mixers/lru.h"
+#include "mixers/lstm.h"
 #include "mixers/mamba.h"
 #include "mixers/mamba2.h"
 #include "mixers/mlp.h"
@@ -17,6 +20,8 @@
 #include "mixers/rwkv_channel_mix.h"
 #include "mixers/s4.h"
 #include "mixers/s4d.h"
+#include "mixers/s5.h"
+#include "mixers/slstm.h"
 
 namespace headrace {
 namespace {
@@ -35,6 +40,12 @@ constexpr MixerInfo table[] = {
     mixer<H3>(),
     mixer<Hyena>(),
     mixer<Lfm2Conv>(),
+    mixer<Hgrn>(),
+    mixer<Lru>(),
+    mixer<S5>(),
+    mixer<Lstm>(),
+    mixer<Gru>(),
+    mixer<Slstm>(),
     mixer<Rwkv4>(),
     mixer<Rwkv5>(),
     mixer<Rwkv6>(),

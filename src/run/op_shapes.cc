@@ -41,7 +41,11 @@ int64_t value_of(const std::string& size, const Sizes& known) {
     auto it = known.find(name);
     return it == known.end() ? -1 : it->second;
   };
-  if (size[0] >= '0' && size[0] <= '9') return std::stoll(size);
+  if (size[0] >= '0' && size[0] <= '9') {
+    size_t digits = 0;
+    const int64_t n = std::stoll(size, &digits);
+    return digits == size.size() ? n : n * of(size.substr(digits));
+  }
   if (size.ends_with("-1")) return of(size.substr(0, size.size() - 2)) - 1;
   if (const size_t slash = size.find('/'); slash != size.npos) return of(size.substr(0, slash)) / of(size.substr(slash + 1));
   if (size.size() > 1 && size[0] == 'n') return of("n") * of(size.substr(1));

@@ -78,7 +78,7 @@ def rg_lru(x, recurrent_param, input_gate_weight, input_gate_bias, recurrent_gat
     heads, width = input_gate_bias.shape; b, t, c = x.shape
     gate = lambda w, z: torch.sigmoid(torch.einsum("bthi,hio->btho", x.view(b, t, heads, width), w) + z).reshape(b, t, c)
     log_a = -8 * F.softplus(recurrent_param) * gate(recurrent_gate_weight, recurrent_gate_bias)
-    gain = torch.sqrt(-torch.expm1(2 * log_a)); gain[:, 0] = 1
+    gain = torch.sqrt(-torch.expm1(2 * log_a)); gain = torch.cat([torch.ones_like(gain[:, :1]), gain[:, 1:]], 1)
     x = gain * gate(input_gate_weight, input_gate_bias) * x; h, out = torch.zeros(b, c).double(), []
     for s in range(t): h = log_a[:, s].exp() * h + x[:, s]; out.append(h)
     return dict(o=torch.stack(out, 1), final_state=h)

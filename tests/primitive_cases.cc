@@ -1,7 +1,11 @@
 #include "primitive_cases.h"
 
+
 #include <algorithm>
 #include <limits>
+#include <memory>
+
+#include "ops/patterns.h"
 
 namespace headrace {
 namespace {
@@ -77,6 +81,56 @@ PrimitiveCase scan(std::string name, Heads h, std::function<Tensors(Random&, int
           }};
 }
 
+// The options that depend on the lengths of the sequences are made from the slot.
+PrimitiveCase attend_by(std::string name, Heads h, std::function<void(Attention&, const Tensors& x, const Slot&)> set, bool causal = true,
+                        bool carries = true, std::function<Tensors(Random&, int64_t)> more = {}, std::function<Tensors(Random&)> fixed = none) {
+  PrimitiveCase c = attend(std::move(name), h, {.causal = causal}, std::move(fixed));
+  c.carries_state = carries;
+  c.timed = [timed = c.timed, more](Random& r, int64_t n) {
+    Tensors x = timed(r, n);
+    for (Tensor& t : more ? more(r, n) : Tensors{}) x.push_back(t);
+    return x;
+  };
+  c.run = [=](const Tensors& x, const Tensors& w, const Slot& slot) {
+    Attention o{.causal = causal};
+    set(o, x, slot);
+    if (!w.empty()) o.alpha = w[0];
+    return attention(x[0], x[1], x[2], o, slot);
+  };
+  return c;
+}
+using Kind = Pattern::Kind;
+auto with_pattern(Pattern p, int64_t window = 0, int64_t ahead = 0) {
+  return [p = std::make_shared<const Pattern>(std::move(p)), window, ahead](Attention& o, const Tensors&, const Slot&) {
+    o.pattern = p, o.window = window, o.ahead = ahead;
+  };
+}
+// The place of each row in its sequence.
+std::vector<int64_t> places(const Slot& slot) {
+  std::vector<int64_t> all;
+  for (int s = 0; s < slot.sequences.count(); ++s)
+    for (int64_t i = slot.sequences.offsets[s]; i < slot.sequences.offsets[s + 1]; ++i) all.push_back(i - slot.sequences.offsets[s]);
+  return all;
+}
+// Longformer: every 37th token is global, and the first. BigBird: the blocks beside, the first, the last, two at random.
+void longformer(Attention& o, const Tensors&, const Slot& slot) {
+  Pattern p;
+  for (int64_t i : places(slot)) p.global.push_back(i % 37 == 0);
+  o.pattern = std::make_shared<const Pattern>(std::move(p)), o.window = 9, o.ahead = o.causal ? 0 : 8;
+}
+void bigbird(Attention& o, const Tensors& x, const Slot& slot) {
+  o.pattern = std::make_shared<const Pattern>(bigbird_pattern({.block = 13, .random = 2, .heads = static_cast<int>(x[0].dim(1)), .seed = 5},
+                                                              slot.sequences));
+}
+void sorted(Attention& o, const Tensors&, const Slot& slot) {
+  Pattern p{.kind = Kind::sorted, .block = 24};
+  for (int64_t i : places(slot)) p.positions.push_back(static_cast<int32_t>(i * 7919 % 101));   // some twice
+  o.pattern = std::make_shared<const Pattern>(std::move(p));
+}
+void gated(Attention& o, const Tensors& x, const Slot&) { o.log_gates = x[3]; }
+Tensors gates(Random& r, int64_t n) { return {decays(r.rows({n, 4}))}; }
+Tensors alphas(Random& r) { return {r.values({1.3f, 1.5f, 1.75f, 2.f})}; }
+
 Tensors nothing(Random&, int64_t) { return {}; }
 
 std::vector<PrimitiveCase> attentions() {
@@ -95,6 +149,23 @@ std::vector<PrimitiveCase> attentions() {
       attend("SinksOff", {4, 2, 16, 16}, {}, [](Random& r) { return Tensors{r.values({-inf, -1e4f, 0.f, 80.f})}; }),
       attend("Full", {4, 2, 16, 20}, {.causal = false}),
       attend("WindowBothWays", {2, 2, 16, 16}, {.window = 5, .causal = false, .ahead = 4}),
+      attend_by("Strided", {4, 2, 16, 20}, with_pattern({.kind = Kind::strided, .block = 7})),
+      attend_by("StridedFarInAWindow", {2, 1, 16, 16}, with_pattern({.kind = Kind::strided, .block = 70}, 100)),
+      attend_by("Fixed", {4, 2, 16, 20}, with_pattern({.kind = Kind::fixed, .block = 24, .extra = 3})),
+      attend_by("Merged", {4, 2, 16, 20}, with_pattern({.kind = Kind::merged, .block = 24})),
+      attend_by("MergedBothWays", {2, 2, 7, 13}, with_pattern({.kind = Kind::merged, .block = 9}), false, false),
+      attend_by("Chunks", {4, 2, 16, 20}, with_pattern({.kind = Kind::chunks, .block = 24, .extra = 1}, 48)),
+      attend_by("LongformerBothWays", {4, 2, 16, 20}, longformer, false, false),
+      attend_by("LongformerCausal", {2, 2, 16, 20}, longformer, true, false),
+      attend_by("BigBird", {4, 2, 16, 20}, bigbird, false, false),
+      attend_by("BigBirdCausal", {4, 2, 16, 20}, bigbird, true, false),
+      attend_by("SortedChunks", {2, 2, 16, 20}, sorted, true, false),
+      attend_by("SortedChunksBothWays", {2, 1, 16, 20}, sorted, false, false),
+      attend_by("ForgetGates", {4, 2, 16, 20}, gated, true, true, gates),
+      attend_by("Entmax", {4, 2, 16, 20}, [](Attention&, const Tensors&, const Slot&) {}, true, true, {}, alphas),
+      attend_by("EntmaxWithAll", {4, 2, 16, 20}, [](Attention& o, const Tensors& x, const Slot&) {
+        o.log_gates = x[3], o.cap = 4, o.pattern = std::make_shared<const Pattern>(Pattern{.kind = Kind::merged, .block = 9});
+      }, true, true, gates, alphas),
   };
 }
 

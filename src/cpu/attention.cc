@@ -172,6 +172,7 @@ void Attend(const AttentionArgs& a, const AttentionTask& t, float* partials) {
       float* y = a.y + (begin + t.first + m / G) * a.y_stride + (int64_t{t.kv_head} * G + m % G) * W;
       V inverse = set(1 / total);
       strips(W, [&](auto s) { s.store(hn::Mul(s.load(out + m * O), inverse), y); });
+      if (a.lse) a.lse[(begin + t.first + m / G) * a.heads + t.kv_head * G + m % G] = r.top + std::log(total);
     }
   }
 }
@@ -213,6 +214,7 @@ void join(const AttentionArgs& a, const Cut& c, const float* partials) {
       for (int j = 0; j < W; ++j) y[j] += keep * part[2 + j];
     }
     for (int j = 0; j < W; ++j) y[j] /= total;
+    if (a.lse) a.lse[(begin + m / G) * a.heads + c.kv_head * G + m % G] = top + std::log(total);
   }
 }
 
@@ -237,6 +239,7 @@ void append_keys(const float* k, int64_t k_stride, const float* v, int64_t v_str
 }
 
 void attention(const AttentionArgs& a) {
+  if (!a.plain()) return attention_with_options(a);
   const int G = a.heads / a.kv_heads;
   const int64_t unit = 24 / std::gcd(G, 24);                  // tokens whose rows fill the products' tiles, of 12 or 6 rows and of 8
   const int64_t block = unit * std::max<int64_t>(1, 3072 / std::max(a.key, 1) / (unit * G));   // and whose queries fill half of the cache

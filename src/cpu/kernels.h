@@ -29,6 +29,7 @@ void top_k(Rows x, Rows values, int64_t* columns);
 void append_keys(const float* k, int64_t k_stride, const float* v, int64_t v_stride, int kv_heads, int key, int value,
                  const Sequences& sequences, const KeyPages* keys);                       // attention.cc
 void attention(const AttentionArgs& args);
+void attention_with_options(const AttentionArgs& args);                                   // attention_options.cc
 void attention_backward(const AttentionBackwardArgs& args);                               // attention_backward.cc
 void linear_scan(const LinearScanArgs& args);                                             // scan.cc
 void diag_scan(const DiagScanArgs& args);                                                 // channel_scan.cc

@@ -14,7 +14,7 @@ const Kernels& kernels() {
       .embedding_backward = embedding_backward, .linear = linear, .product = product,
       .block_linear = block_linear,
       .head_dot = head_dot, .scale_heads = scale_heads, .rope = rope, .append_keys = append_keys, .attention = attention,
-      .attention_backward = nullptr,
+      .attention_backward = attention_backward,
       .linear_scan = linear_scan, .diag_scan = diag_scan,
       .diag_scan_backward = diag_scan_backward, .cell_scan = cell_scan, .cell_scan_backward = cell_scan_backward, .short_conv = short_conv,
       .short_conv_backward = short_conv_backward, .long_conv = long_conv,

@@ -1,6 +1,7 @@
 #include "mixers/catalogue.h"
 
 #include "mixers/attention.h"
+#include "mixers/entmax_attention.h"
 #include "mixers/h3.h"
 #include "mixers/hyena.h"
 #include "mixers/lfm2_conv.h"
@@ -10,6 +11,7 @@
 #include "mixers/lstm.h"
 #include "mixers/mamba.h"
 #include "mixers/mamba2.h"
+#include "mixers/mla.h"
 #include "mixers/mlp.h"
 #include "mixers/moe.h"
 #include "mixers/rg_lru.h"
@@ -22,12 +24,16 @@
 #include "mixers/s4d.h"
 #include "mixers/s5.h"
 #include "mixers/slstm.h"
+#include "mixers/sparse_transformer.h"
 
 namespace headrace {
 namespace {
 
 constexpr MixerInfo table[] = {
     mixer<AttentionMixer>(),
+    mixer<Mla>(),
+    mixer<SparseTransformer>(),
+    mixer<EntmaxAttention>(),
     mixer<RetNet>(),
     mixer<Gla>(),
     mixer<LinearAttn>(),

@@ -1,6 +1,7 @@
 #include "ops/sequence.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 
 #include "ops/kernels/attention.h"
@@ -18,10 +19,146 @@ void grow(SlotValue& v, int64_t added, int64_t page_floats, Device device) {
     v.pages.push_back(Tensor::zeros({page_floats}, DType::f32, device));   // so that equal states have equal bytes
 }
 // Pages that no later query can see are let go.
-void forget_outside(SlotValue& v, int64_t window) {
-  if (window <= 0) return;
-  int64_t gone = std::max<int64_t>(0, v.length - window + 1) / page_tokens;
+void forget_outside(SlotValue& v, const Attention& o) {
+  if (o.window <= 0 || (o.pattern && o.pattern->kind == Pattern::Kind::listed)) return;
+  int64_t gone = std::max<int64_t>(0, v.length - o.window + 1) / page_tokens;
   for (int64_t p = std::min<int64_t>(gone, static_cast<int64_t>(v.pages.size())) - 1; p >= 0 && v.pages[p]; --p) v.pages[p] = {};
+}
+
+// The pages of one call, kept alive for backward.
+struct Pages {
+  std::vector<std::vector<Tensor>> tensors;          // by sequence
+  std::vector<std::vector<float*>> pointers;
+  std::vector<KeyPages> keys;
+  std::vector<int64_t> offsets, key_offsets;
+  Sequences sequences() const { return {offsets}; }
+  Sequences key_sequences() const { return {key_offsets}; }
+};
+
+AttentionArgs arguments(const Tensor& q, const Tensor& y, const Tensor& lse, const Attention& o, const Pages& pages, int kv_heads) {
+  const Rows rq = heads(q, "attention q");
+  const int H = static_cast<int>(q.dim(1)), K = static_cast<int>(q.dim(2)), V = static_cast<int>(y.dim(2));
+  return {.q = rq.data, .q_stride = rq.stride, .y = y.f32(), .y_stride = int64_t{H} * V, .heads = H, .kv_heads = kv_heads, .key = K, .value = V,
+          .sequences = pages.sequences(), .keys = pages.keys.data(), .scale = o.scale > 0 ? o.scale : 1 / std::sqrt(static_cast<float>(K)),
+          .cap = o.cap, .window_left = o.window, .window_right = o.causal ? 0 : o.ahead > 0 || o.window > 0 ? o.ahead : -1,
+          .sinks = values(o.sinks), .slopes = values(o.slopes), .lse = lse ? lse.f32() : nullptr, .alpha = values(o.alpha),
+          .gates = static_cast<bool>(o.log_gates), .pattern = o.pattern.get(), .key_sequences = pages.key_sequences()};
+}
+
+// The sums of log gates within each page, behind its values.
+void append_gates(const Tensor& log_gates, const Pages& pages, int64_t at) {
+  expect(log_gates.device() != Device::cuda, "attention: log gates are not known on ", log_gates.device());
+  if (log_gates.device() == Device::meta) return;
+  const Rows g = rows_of(log_gates);
+  for (size_t s = 0; s + 1 < pages.offsets.size(); ++s) {
+    const int64_t begin = pages.offsets[s], n = pages.offsets[s + 1] - begin, past = pages.keys[s].length - n;
+    for (int64_t t = 0; t < n; ++t) {
+      const int64_t place = (past + t) % page_tokens;
+      float* sums = pages.pointers[s][static_cast<size_t>((past + t) / page_tokens)] + at + place;
+      for (int64_t h = 0; h < g.cols; ++h) sums[h * page_tokens] = (place > 0 ? sums[h * page_tokens - 1] : 0) + g[begin + t][h];
+    }
+  }
+}
+
+void check_pattern(const Pattern& p, const Tensor& q, const Pages& pages) {
+  using Kind = Pattern::Kind;
+  const int64_t rows = pages.key_offsets.empty() ? q.dim(0) : pages.key_offsets.back();
+  expect(p.kind == Kind::window || p.block > 0, "attention: a pattern of blocks of ", p.block);
+  expect(p.extra >= 0 && (p.kind != Kind::fixed || p.extra <= p.block), "attention: a pattern of blocks of ", p.block, " with ", p.extra, " more");
+  expect(p.global.empty() || std::ssize(p.global) == rows, "attention: ", p.global.size(), " marks of global tokens for ", rows);
+  if (p.kind == Kind::sorted) expect(std::ssize(p.positions) == q.dim(0), "attention: ", p.positions.size(), " positions for ", q.dim(0), " rows");
+  if (p.kind != Kind::listed) return;
+  expect(p.query_block > 0 && p.list_heads > 0 && q.dim(1) % p.list_heads == 0, "attention: lists for ", p.list_heads, " heads of ", q.dim(1),
+         ", blocks of ", p.query_block, " queries");
+  int64_t lists = 0;
+  for (size_t s = 0; s + 1 < pages.offsets.size(); ++s)
+    lists += (pages.offsets[s + 1] - pages.offsets[s] + p.query_block - 1) / p.query_block * p.list_heads;
+  expect(std::ssize(p.begin) == lists + 1 && p.begin.back() <= std::ssize(p.blocks) && std::is_sorted(p.begin.begin(), p.begin.end()) &&
+             p.begin[0] >= 0, "attention: ", std::ssize(p.begin) - 1, " lists of blocks where ", lists, " are needed");
+  for (int32_t b : p.blocks) expect(b >= 0, "attention: block ", b, " in a list");
+}
+
+Attended attend(const Tensor& q, const Tensor& k, const Tensor& v, const Attention& o, const Slot& slot, bool wants_lse) {
+  check_rows("attention", q, slot);
+  const bool apart = !o.keys.offsets.empty(), carried = !slot.values.empty();
+  const Rows rk = heads(k, "attention k"), rv = heads(v, "attention v");
+  expect(q.rank() == 3, "attention: q ", q.shape(), " must be [N,H,K]");
+  const int H = static_cast<int>(q.dim(1)), G = static_cast<int>(k.dim(1)), K = static_cast<int>(q.dim(2)), V = static_cast<int>(v.dim(2));
+  expect(k.dim(0) == (apart ? o.keys.tokens() : q.dim(0)) && v.dim(0) == k.dim(0) && k.dim(2) == K && v.dim(1) == G && G > 0 && H % G == 0,
+         "attention: q ", q.shape(), " k ", k.shape(), " v ", v.shape());
+  expect(o.causal || !carried, "attention: state cannot be carried where later keys are seen");
+  expect(!apart || (!carried && o.keys.count() == slot.sequences.count() && !o.log_gates), "attention: keys of ", o.keys.count(),
+         " sequences of their own for queries of ", slot.sequences.count());
+  for (const Tensor* t : {&o.sinks, &o.slopes, &o.alpha})
+    expect(!*t || (t->dtype() == DType::f32 && t->contiguous() && t->count() == H && t->device() == q.device()), "attention: ",
+           t == &o.sinks ? "sinks" : t == &o.slopes ? "slopes" : "alpha", ": wanted f32 [", H, "], one for each head, in one piece on ", q.device(),
+           ", found ", *t ? text(t->dtype(), " ", t->shape(), " on ", t->device()) : "");
+  expect(!o.log_gates || (o.log_gates.dtype() == DType::f32 && o.log_gates.shape() == Shape{q.dim(0), H}), "attention: log gates ",
+         o.log_gates ? o.log_gates.shape() : Shape{}, " for q ", q.shape());
+  expect(!o.alpha || (!o.sinks && !wants_lse), "attention: entmax has no denominator for sinks, nor to merge by");
+  using Kind = Pattern::Kind;
+  expect(!o.pattern || !carried || (o.pattern->global.empty() && o.pattern->kind != Kind::listed && o.pattern->kind != Kind::sorted),
+         "attention: a state with lists of blocks, global or sorted tokens");
+  Tensor y = Tensor::empty({q.dim(0), H, V}, DType::f32, q.device());
+  const int64_t gates_at = int64_t{G} * page_tokens * (K + V), page_floats = gates_at + (o.log_gates ? int64_t{H} * page_tokens : 0);
+
+  auto pages = std::make_shared<Pages>();
+  pages->offsets.assign(slot.sequences.offsets.begin(), slot.sequences.offsets.end());
+  pages->key_offsets.assign(o.keys.offsets.begin(), o.keys.offsets.end());
+  const Sequences added = apart ? pages->key_sequences() : pages->sequences();
+  std::vector<SlotValue> own;                      // pages of this call where no state is kept
+  std::vector<SlotValue*> values = slot.values;
+  if (values.empty()) {
+    own.resize(static_cast<size_t>(slot.sequences.count()));
+    for (SlotValue& s : own) values.push_back(&s);
+  }
+  pages->pointers.resize(values.size());
+  for (size_t s = 0; s < values.size(); ++s) {
+    const int64_t n = added.offsets[s + 1] - added.offsets[s], seen = values[s]->length;
+    grow(*values[s], n, page_floats, q.device());
+    const bool all = o.pattern && o.pattern->kind == Kind::listed;
+    const int64_t needed = o.window > 0 && !all ? std::max<int64_t>(0, seen - o.window + 1) / page_tokens : 0;
+    std::vector<float*>& pointers = pages->pointers[s];
+    for (const Tensor& p : values[s]->pages) {
+      expect(p || static_cast<int64_t>(pointers.size()) < needed, "attention: a saved state lacks keys that its window sees");
+      expect(!p || p.count() == page_floats, "attention: a saved page of ", p ? p.count() : 0, " numbers where ", page_floats, " are needed");
+      pointers.push_back(p ? p.f32() : nullptr);
+    }
+    pages->keys.push_back({pointers.data(), values[s]->length});
+  }
+  if (o.pattern) check_pattern(*o.pattern, q, *pages);
+  run<&Kernels::append_keys>("append_keys", q.device(), rk.data, rk.stride, rv.data, rv.stride, G, K, V, added, pages->keys.data());
+  if (o.log_gates) append_gates(o.log_gates, *pages, gates_at);
+
+  const Tensors inputs{q, k, v, o.sinks, o.slopes, o.alpha, o.log_gates};
+  Tape* t = recording(inputs);
+  Tensor lse = t || wants_lse ? Tensor::empty({q.dim(0), H}, DType::f32, q.device()) : Tensor{};
+  const AttentionArgs args = arguments(q, y, lse, o, *pages, G);
+  expect(args.plain() || q.device() != Device::cuda, "attention: patterns, gates, entmax and keys of their own are not known on ", q.device());
+  run<&Kernels::attention>("attention", q.device(), args);
+  if (t) {
+    for (const SlotValue* s : values) pages->tensors.push_back(s->pages);
+    std::array<Shape, 7> shapes;                   // of the gradients that are wanted, and of q, k, v
+    for (size_t i = 0; i < inputs.size(); ++i)
+      if (i < 3 || t->tracks(inputs[i])) shapes[i] = inputs[i].shape();
+    Attention kept = o;
+    kept.keys = {};
+    t->record({y, wants_lse ? lse : Tensor{}}, inputs, [=](const Tensors& d) {
+      const Device device = q.device();
+      Tensor dy = d[0] ? d[0] : Tensor::zeros(y.shape(), DType::f32, device);
+      Tensors g;
+      for (const Shape& shape : shapes) g.push_back(shape.rank() > 0 ? Tensor::empty(shape, DType::f32, device) : Tensor{});
+      auto at = [](const Tensor& x) { return x ? x.f32() : nullptr; };
+      const Rows rdy = heads(dy, "attention dy");
+      run<&Kernels::attention_backward>("attention_backward", device,
+          AttentionBackwardArgs{.forward = arguments(q, y, lse, kept, *pages, G), .dy = rdy.data, .dy_stride = rdy.stride,
+                                .dlse = wants_lse && d[1] ? d[1].f32() : nullptr, .dq = g[0].f32(), .dk = g[1].f32(), .dv = g[2].f32(),
+                                .dsinks = at(g[3]), .dslopes = at(g[4]), .dalpha = at(g[5]), .dgates = at(g[6])});
+      return g;
+    });
+  }
+  for (SlotValue* s : slot.values) forget_outside(*s, o);
+  return {y, lse};
 }
 
 }  // namespace
@@ -33,47 +170,10 @@ size_t SlotValue::bytes() const {
 }
 
 Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, const Attention& o, const Slot& slot) {
-  check_rows("attention", q, slot);
-  Rows rq = heads(q, "attention q"), rk = heads(k, "attention k"), rv = heads(v, "attention v");
-  const int H = static_cast<int>(q.dim(1)), G = static_cast<int>(k.dim(1)), K = static_cast<int>(q.dim(2)), V = static_cast<int>(v.dim(2));
-  expect(k.dim(0) == q.dim(0) && v.dim(0) == q.dim(0) && k.dim(2) == K && v.dim(1) == G && G > 0 && H % G == 0, "attention: q ", q.shape(),
-         " k ", k.shape(), " v ", v.shape());
-  expect(o.causal || slot.values.empty(), "attention: state cannot be carried where later keys are seen");
-  for (const Tensor* t : {&o.sinks, &o.slopes})
-    expect(!*t || (t->dtype() == DType::f32 && t->contiguous() && t->count() == H && t->device() == q.device()), "attention: ",
-           t == &o.sinks ? "sinks" : "slopes", ": wanted f32 [", H, "], one for each head, in one piece on ", q.device(), ", found ",
-           *t ? text(t->dtype(), " ", t->shape(), " on ", t->device()) : "");
-  Tensor y = Tensor::empty({q.dim(0), H, V}, DType::f32, q.device());
-  const int64_t page_floats = int64_t{G} * page_tokens * (K + V);
-
-  std::vector<SlotValue> own;                      // pages of this call where no state is kept
-  std::vector<SlotValue*> values = slot.values;
-  if (values.empty()) {
-    own.resize(static_cast<size_t>(slot.sequences.count()));
-    for (SlotValue& s : own) values.push_back(&s);
-  }
-  std::vector<std::vector<float*>> pointers(values.size());
-  std::vector<KeyPages> keys(values.size());
-  for (size_t s = 0; s < values.size(); ++s) {
-    grow(*values[s], slot.sequences.offsets[s + 1] - slot.sequences.offsets[s], page_floats, q.device());
-    const int64_t seen = values[s]->length - (slot.sequences.offsets[s + 1] - slot.sequences.offsets[s]);
-    const int64_t needed = o.window > 0 ? std::max<int64_t>(0, seen - o.window + 1) / page_tokens : 0;
-    for (const Tensor& p : values[s]->pages) {
-      expect(p || static_cast<int64_t>(pointers[s].size()) < needed, "attention: a saved state lacks keys that its window sees");
-      expect(!p || p.count() == page_floats, "attention: a saved page of ", p ? p.count() : 0, " numbers where ", page_floats, " are needed");
-      pointers[s].push_back(p ? p.f32() : nullptr);
-    }
-    keys[s] = {pointers[s].data(), values[s]->length};
-  }
-  run<&Kernels::append_keys>("append_keys", q.device(), rk.data, rk.stride, rv.data, rv.stride, G, K, V, slot.sequences, keys.data());
-  run<&Kernels::attention>("attention", q.device(),
-      AttentionArgs{.q = rq.data, .q_stride = rq.stride, .y = y.f32(), .y_stride = int64_t{H} * V, .heads = H, .kv_heads = G, .key = K,
-                    .value = V, .sequences = slot.sequences, .keys = keys.data(),
-                    .scale = o.scale > 0 ? o.scale : 1 / std::sqrt(static_cast<float>(K)), .cap = o.cap, .window_left = o.window,
-                    .window_right = o.causal ? 0 : o.ahead > 0 || o.window > 0 ? o.ahead : -1, .sinks = o.sinks ? o.sinks.f32() : nullptr,
-                    .slopes = o.slopes ? o.slopes.f32() : nullptr});
-  for (SlotValue* s : slot.values) forget_outside(*s, o.window);
-  return y;
+  return attend(q, k, v, o, slot, false).y;
+}
+Attended attention_with_lse(const Tensor& q, const Tensor& k, const Tensor& v, const Attention& o, const Slot& slot) {
+  return attend(q, k, v, o, slot, true);
 }
 
 }  // namespace headrace

@@ -2,12 +2,16 @@
 // other; a Slot says where its sequences begin and holds, per sequence, the state to continue from (none: each sequence
 // is whole). f(a then b) = f(a), then f(b) with the slot, for every split.
 #pragma once
+#include <memory>
+
+#include "ops/kernels/pattern.h"
 #include "ops/slot.h"
 
 namespace headrace {
 
 // o = softmax(scale q k^T + ...) v. q [N,H,K], k [N,Hkv,K], v [N,Hkv,V] -> [N,H,V]; query head h reads key head h / (H/Hkv).
-// Vaswani et al. 2017; Shazeer 2019 (MQA), Ainslie et al. 2023 (GQA); state: pages of keys and values.
+// Vaswani et al. 2017; Shazeer 2019 (MQA), Ainslie et al. 2023 (GQA); state: pages of keys and values. Backward recomputes the
+// weights page by page; gradients flow to the keys and values of this call, what a state held before is constant.
 struct Attention {
   float scale = 0;                       // 0: 1/sqrt(K)
   float cap = 0;                         // Gemma 2: cap tanh(score / cap); 0: none
@@ -16,8 +20,14 @@ struct Attention {
   int64_t ahead = 0;                     // not causal: keys visible after the query; 0 with window 0: all
   Tensor sinks;                          // [H]: a logit in the denominator only (gpt-oss)
   Tensor slopes;                         // [H]: ALiBi, Press et al. 2021
+  Tensor log_gates = {};                 // [N,H]: score += sum of those after j up to i (forgetting attention, Lin et al. 2025)
+  Tensor alpha = {};                     // [H]: alpha-entmax instead of softmax (Correia et al. 2019); 1 is softmax, 2 sparsemax
+  std::shared_ptr<const Pattern> pattern = {};   // sparse attention; null: all of the window
+  Sequences keys = {};                   // not empty: k, v are rows of their own sequences (no state); query t stands at t
 };
 Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, const Attention& options, const Slot& slot);
+struct Attended { Tensor y, lse; };      // lse [N,H]: log of the denominators; results over disjoint keys are merged by it
+Attended attention_with_lse(const Tensor& q, const Tensor& k, const Tensor& v, const Attention& options, const Slot& slot);
 
 // S_t = (diag(exp(log_decay_t)) + b_t a_t^T) S_{t-1} + k_t v_t^T;  o_t = scale S_t^T q_t.   state [H,K,V]
 struct LinearScan {

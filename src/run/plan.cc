@@ -19,7 +19,7 @@ size_t resident_bytes() {
 }
 
 // Code of kernels, stacks of workers and their scratch: not resident before the first product.
-constexpr size_t code_of_kernels = size_t{480} << 10;
+constexpr size_t code_of_kernels = size_t{960} << 10;
 constexpr size_t workspace_of_products = size_t{32} << 20;   // cuda/product.cc
 
 Plan plan_memory(const Loaded& model, int64_t context, int64_t chunk) {

@@ -93,9 +93,16 @@ void multiply(const Work& w, int64_t panel, const DotTable& table, int64_t K, in
 void linear(Rows x, std::span<const LinearPart> parts) {
   if (x.rows == 0) return;
   for (const LinearPart& p : parts)
-    if (p.weight->layout() != Layout::panel) {     // not packed: the definition serves
-      for (const LinearPart& q : parts) expect(q.weight->layout() == Layout::rows, "linear: packed and unpacked weights together");
-      return naive_kernels().linear(x, parts);
+    if (p.weight->layout() != Layout::panel) {     // f32 is packed for this product, for other dtypes the definition serves
+      std::vector<Tensor> packed;
+      std::vector<LinearPart> again;
+      for (const LinearPart& q : parts) {
+        expect(q.weight->layout() == Layout::rows, "linear: packed and unpacked weights together");
+        if (q.weight->dtype() == DType::f32 && q.weight->contiguous()) packed.push_back(pack_briefly(*q.weight));
+      }
+      if (packed.size() < parts.size()) return naive_kernels().linear(x, parts);
+      for (size_t i = 0; i < parts.size(); ++i) again.push_back({&packed[i], parts[i].bias, parts[i].y});
+      return linear(x, again);
     }
   const int64_t M = x.rows, K = x.cols;
   const DotTable& table = dots();

@@ -1,48 +1,17 @@
-// linear_scan: token by token where there are few, else in chunks of 16 tokens as products of matrices.
-//
-// Within a chunk, L_i is the sum of the log decays of its first i + 1 tokens (bonus: of its first i, for reads):
-//   o_i = scale (e^{L_i} q_i S + sum_{j <= i} (q_i e^{L_i - L_j} k_j) v_j),   S' = e^{L_last} S + sum_j (e^{L_last - L_j} k_j) v_j^T
-// A decay per head multiplies the scores, where every exponent is negative. A decay per key goes to the factors, q e^{L_i - R}
-// and k e^{R - L_j} with R = L of the middle: a chunk that decays by more than e^80 on either side of it goes token by token.
+// linear_scan: token by token where there are few, else in chunks as products of matrices (cpu/scan-inl.h).
 #include <algorithm>
 #include <cmath>
-#include <cstring>
+#include <utility>
 #include <vector>
 
 #include "cpu/kernels.h"
-#include "ops/kernels/linear_scan.h"
 #include "cpu/tasks.h"
+#include "ops/kernels/linear_scan.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "cpu/scan.cc"
 #include "hwy/foreach_target.h"
-#include "cpu/simd-inl.h"
-
-#ifndef HEADRACE_CPU_SCAN_TASK
-#define HEADRACE_CPU_SCAN_TASK
-namespace headrace::cpu {
-
-constexpr int64_t scan_chunk = 16;
-
-struct ScanTask {
-  int sequence, head;
-  double cost;
-};
-
-// The arrays of one head: rows are tokens.
-struct Head {
-  const float *q, *k, *v, *a, *b, *beta, *decay, *bonus;
-  float* y;
-};
-inline Head head_of(const LinearScanArgs& x, int h) {
-  const int64_t K = x.key, V = x.value;
-  return {x.q + h / (x.heads / x.q_heads) * K, x.k + h / (x.heads / x.k_heads) * K, x.v + h / (x.heads / x.v_heads) * V,
-          x.a ? x.a + h * K : nullptr, x.b ? x.b + h * K : nullptr, x.beta ? x.beta + h : nullptr,
-          x.log_decay ? x.log_decay + (x.decay_per_key ? h * K : h) : nullptr, x.bonus ? x.bonus + h * K : nullptr, x.y + h * V};
-}
-
-}  // namespace headrace::cpu
-#endif
+#include "cpu/scan-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace headrace::cpu {
@@ -123,111 +92,24 @@ void step(const LinearScanArgs& x, const Head& h, int64_t begin, int64_t end, fl
   }
 }
 
-// Tokens [t, t + n), n <= 16, as products. False where the decay per key is too strong for the factors.
-bool chunk(const LinearScanArgs& x, const Head& h, int64_t t, int64_t n, float* S, float* scratch) {
-  constexpr int64_t C = scan_chunk;
-  const int64_t K = x.key, W = x.value;
-  const bool pre = h.bonus != nullptr;
-  float *from_state = scratch, *query = from_state + C * K, *key = query + C * K, *to_state = key + K * C, *all = to_state + C * K;
-  float *score = all + K, *sum = score + C * C, *middle = sum + (C + 1) * K;
-  const int64_t g_step = x.decay_stride;
-  if (x.decay_per_key && h.decay) {
-    std::fill(sum, sum + K, 0.f);        // sum[i]: of the first i tokens
-    for (int64_t i = 0; i < n; ++i) {
-      const float* g = h.decay + (t + i) * g_step;
-      strips(K, [&](auto s) { s.store(hn::Add(s.load(sum + i * K), s.load(g)), sum + (i + 1) * K); });
-    }
-    const float* R = sum + (n + 1) / 2 * K;
-    V most = set(0);
-    strips(K, [&](auto s) {
-      V r = s.load(R);
-      most = hn::Max(most, s.only(hn::Max(hn::Abs(hn::Sub(s.load(sum + n * K), r)), hn::Abs(r))));   // -inf - -inf gives way to inf
-    });
-    if (!(max_of(most) < 80)) return false;
-    strips(K, [&](auto s) { s.store(hn::Exp(D(), s.load(R)), middle); });
-    strips(K, [&](auto s) { s.store(hn::Exp(D(), s.load(sum + n * K)), all); });
-    for (int64_t i = 0; i < n; ++i) {
-      const float *q = h.q + (t + i) * x.q_stride, *k = h.k + (t + i) * x.k_stride, *read = sum + (pre ? i : i + 1) * K, *wrote = sum + (i + 1) * K;
-      alignas(64) float column[256];
-      for (int64_t d0 = 0; d0 < K; d0 += 256) {              // keys go to columns
-        const int64_t m = std::min<int64_t>(256, K - d0);
-        strips(m, [&](auto s) {
-          V r = s.load(R + d0);
-          V scaled = hn::Mul(s.load(q + d0), hn::Exp(D(), hn::Sub(s.load(read + d0), r)));
-          s.store(scaled, query + i * K + d0);
-          s.store(hn::Mul(scaled, s.load(middle + d0)), from_state + i * K + d0);
-          V back = hn::Exp(D(), hn::Sub(r, s.load(wrote + d0)));
-          s.store(hn::Mul(s.load(k + d0), back), column);
-          s.store(hn::Mul(s.load(k + d0), hn::Exp(D(), hn::Sub(s.load(sum + n * K + d0), s.load(wrote + d0)))), to_state + i * K + d0);
-        });
-        for (int64_t d = 0; d < m; ++d) key[(d0 + d) * C + i] = column[d];
-      }
-    }
-    for (int64_t d = 0; d < K; ++d)
-      for (int64_t i = n; i < C; ++i) key[d * C + i] = 0;
-    product<false>(n, C, {query, K, 1, key, C, score, C, K});
-  } else {
-    // Products of the decays themselves: exact where a gate is closed, and no sum of logs that a strong one makes coarse.
-    float w[C], before[C + 1], after[C + 1];                 // of tokens < i; of tokens >= i
-    for (int64_t i = 0; i < n; ++i) w[i] = h.decay ? std::exp(h.decay[(t + i) * g_step]) : 1.f;
-    before[0] = after[n] = 1;
-    for (int64_t i = 0; i < n; ++i) before[i + 1] = before[i] * w[i];
-    for (int64_t i = n; i-- > 0;) after[i] = after[i + 1] * w[i];
-    for (int64_t i = 0; i < n; ++i) {
-      const float *q = h.q + (t + i) * x.q_stride, *k = h.k + (t + i) * x.k_stride;
-      const V in = set(before[pre ? i : i + 1]), out = set(after[i + 1]);
-      strips(K, [&](auto s) { s.store(hn::Mul(s.load(q), in), from_state + i * K); });
-      strips(K, [&](auto s) { s.store(hn::Mul(s.load(k), out), to_state + i * K); });
-      for (int64_t d = 0; d < K; ++d) key[d * C + i] = k[d];
-    }
-    for (int64_t d = 0; d < K; ++d)
-      for (int64_t i = n; i < C; ++i) key[d * C + i] = 0;
-    std::fill(all, all + K, before[n]);
-    product<false>(n, C, {h.q + t * x.q_stride, x.q_stride, 1, key, C, score, C, K});
-    for (int64_t j = 0; j < n; ++j) {
-      float decay = 1;                                       // of the tokens after j, up to the one that reads
-      for (int64_t i = j + 1; i < n; ++i) {
-        if (!pre) decay *= w[i];
-        score[i * C + j] *= decay;
-        if (pre) decay *= w[i];
-      }
-    }
-  }
-  for (int64_t i = 0; i < n; ++i) {
-    if (pre) {
-      const float *q = h.q + (t + i) * x.q_stride, *k = h.k + (t + i) * x.k_stride;
-      V self = set(0);
-      strips(K, [&](auto s) { self = hn::MulAdd(hn::Mul(s.load(q), s.load(h.bonus)), s.load(k), self); });
-      score[i * C + i] = sum_of(self);
-    }
-    for (int64_t j = i + 1; j < C; ++j) score[i * C + j] = 0;
-  }
-  float* y = h.y + t * x.y_stride;
-  const float* v = h.v + t * x.v_stride;
-  product<false>(n, W, {from_state, K, 1, S, W, y, x.y_stride, K});
-  product<true>(n, W, {score, C, 1, v, x.v_stride, y, x.y_stride, n});
-  if (x.scale != 1)
-    for (int64_t i = 0; i < n; ++i) strips(W, [&](auto s) { s.store(hn::Mul(s.load(y + i * x.y_stride), set(x.scale)), y + i * x.y_stride); });
-  if (h.decay)
-    for (int64_t d = 0; d < K; ++d) strips(W, [&](auto s) { s.store(hn::Mul(s.load(S + d * W), set(all[d])), S + d * W); });
-  product<true>(K, W, {to_state, 1, K, v, x.v_stride, S, W, n});
-  return true;
-}
-
 void LinearScan(const LinearScanArgs& x, const ScanTask& task) {
   constexpr int64_t C = scan_chunk, few = 8;
   const int64_t K = x.key, W = x.value;
   static thread_local std::vector<float> scratch;
-  scratch.resize(static_cast<size_t>(4 * C * K + 2 * K + C * C + (C + 1) * K + K * W));
-  float* S = x.states ? x.states[task.sequence] + int64_t{task.head} * K * W : scratch.data() + scratch.size() - K * W;
-  if (!x.states) std::fill(S, S + K * W, 0.f);
+  scratch.resize(static_cast<size_t>(3 * K + K * W + C * W + Chunk::floats(K)));
+  float *w = scratch.data(), *removed = w + 3 * K, *S = removed + C * W;
+  if (x.states) S = x.states[task.sequence] + int64_t{task.head} * K * W;
+  else std::fill(S, S + K * W, 0.f);
   const Head h = head_of(x, task.head);
   int64_t t = x.sequences.offsets[task.sequence];
   const int64_t end = x.sequences.offsets[task.sequence + 1];
-  if (end - t < few || h.a || h.beta) return step(x, h, t, end, S, scratch.data());
-  for (; t < end; t += C) {
-    const int64_t n = std::min(C, end - t);
-    if (!chunk(x, h, t, n, S, scratch.data())) step(x, h, t, t + n, S, scratch.data());
+  if (end - t < few) return step(x, h, t, end, S, w);
+  Chunk c;
+  c.lay_out(removed + C * W + K * W, K);
+  for (; t < end; t += c.n) {
+    make_chunk(x, h, t, std::min(C, end - t), c);
+    if (c.n < 4) step(x, h, t, t + c.n, S, w);
+    else pass_chunk(x, h, c, S, removed, h.y + t * x.y_stride);
   }
 }
 

@@ -15,6 +15,7 @@ struct KeyPages;                                   // ops/kernels/attention.h
 struct AttentionArgs;
 struct AttentionBackwardArgs;
 struct LinearScanArgs;                             // ops/kernels/linear_scan.h
+struct LinearScanBackward;
 struct DiagScanArgs;                               // ops/kernels/diag_scan.h
 struct DiagScanBackwardArgs;
 struct CellScanArgs;                               // ops/kernels/cell_scan.h
@@ -103,6 +104,11 @@ struct Kernels {
   void (*attention)(const AttentionArgs& args);
   void (*attention_backward)(const AttentionBackwardArgs& args);
   void (*linear_scan)(const LinearScanArgs& args);
+  void (*linear_scan_backward)(const LinearScanBackward& args);
+  void (*running_max)(Rows decay, Rows x, const Sequences& sequences, float* const* states, Rows y);   // y_t = max(decay_t + y_{t-1}, x_t)
+  // y [N,H,V] = x's first V columns over its last, n, plus eps; floor [N,H]: over max(|n|, floor), plus eps. x [N,H,V+1]
+  void (*normalise)(Rows x, Rows floor, float eps, int heads, Rows y);
+  void (*normalise_backward)(Rows x, Rows floor, float eps, int heads, Rows dy, Rows dx);
   void (*diag_scan)(const DiagScanArgs& args);
   void (*diag_scan_backward)(const DiagScanBackwardArgs& args);
   void (*cell_scan)(const CellScanArgs& args);

@@ -7,6 +7,58 @@
 #include "ops/run.h"
 
 namespace headrace {
+namespace {
+
+// Gradients of heads that read one row: [N,H,D] -> [N,heads,D].
+Tensor summed(const Tensor& d, int64_t heads) {
+  if (d.dim(1) == heads) return d;
+  const int64_t rows = d.dim(0) * heads, D = d.dim(2);
+  const Tensor all = d.view({rows, d.count() / rows});
+  Tensor y = 1.f * all.slice(1, 0, D);
+  for (int64_t i = D; i < all.dim(1); i += D) add_into(all.slice(1, i, D), y);
+  return y.view({d.dim(0), heads, D});
+}
+
+float* pointer(const Tensor& x) { return x ? x.f32() : nullptr; }
+
+// inputs: q, k, v, log_decay, a, b, beta, bonus, then the states from before.
+void record_backward(Tape& tape, const Tensors& inputs, const LinearScanArgs& args, const Slot& slot, const Tensor& y, const Tensors& after) {
+  Tensors outputs{y};
+  outputs.insert(outputs.end(), after.begin(), after.end());
+  tape.record(outputs, inputs, [=, offsets = std::vector(slot.sequences.offsets.begin(), slot.sequences.offsets.end())](const Tensors& dy) {
+    const int64_t N = offsets.back(), H = args.heads, K = args.key, V = args.value;
+    const Device device = inputs[0].device();
+    const auto fresh = [&](bool wanted, const Shape& shape) { return wanted ? Tensor::empty(shape, DType::f32, device) : Tensor{}; };
+    const Tensor dy0 = dy[0] ? dy[0].contiguous_or_copy() : Tensor::zeros({N, H, V}, DType::f32, device);
+    const bool by_key = args.decay_per_key;
+    const Tensor dq = fresh(true, {N, H, K}), dk = fresh(true, {N, H, K}), dv = fresh(true, {N, H, V}),
+                 dg = fresh(args.log_decay, by_key ? Shape{N, H, K} : Shape{N, H}), da = fresh(args.a, {N, H, K}), db = fresh(args.a, {N, H, K}),
+                 d_beta = fresh(args.beta, {N, H}), d_bonus = fresh(args.bonus, {static_cast<int64_t>(offsets.size()) - 1, H, K});
+    const size_t fixed = 8, states = inputs.size() - fixed;
+    std::vector<const float*> first;
+    std::vector<float*> d_states;
+    Tensors d_state;
+    for (size_t i = 0; i < states; ++i) {
+      const Tensor &before = inputs[fixed + i], &d = dy[1 + i];
+      first.push_back(before ? before.f32() : nullptr);
+      d_state.push_back(d ? 1.f * d : Tensor::zeros({H, K, V}, DType::f32, device));
+      d_states.push_back(d_state.back().f32());
+    }
+    LinearScanBackward b{.forward = args, .first = states ? first.data() : nullptr, .dy = dy0.f32(), .d_states = states ? d_states.data() : nullptr,
+                         .dq = dq.f32(), .dk = dk.f32(), .dv = dv.f32(), .d_decay = pointer(dg), .da = pointer(da), .db = pointer(db),
+                         .d_beta = pointer(d_beta), .d_bonus = pointer(d_bonus)};
+    b.forward.sequences = {offsets}, b.forward.states = nullptr;
+    run<&Kernels::linear_scan_backward>("linear_scan_backward", device, b);
+    const Tensor& g = inputs[3];
+    Tensors d{summed(dq, args.q_heads), summed(dk, args.k_heads), summed(dv, args.v_heads),
+              g && args.decay_stride == 0 ? sum_rows(dg).view(g.shape()) : dg, da, db, d_beta,
+              d_bonus ? sum_rows(d_bonus).view(inputs[7].shape()) : Tensor{}};
+    d.insert(d.end(), d_state.begin(), d_state.end());
+    return d;
+  });
+}
+
+}  // namespace
 
 Tensor linear_scan(const LinearScan& x, const Slot& slot) {
   const char* op = "linear_scan";
@@ -45,6 +97,9 @@ Tensor linear_scan(const LinearScan& x, const Slot& slot) {
   Tensor y = Tensor::empty({N, H, V}, DType::f32, x.q.device());
   args.y = y.f32(), args.y_stride = H * V, args.states = s.data();
   run<&Kernels::linear_scan>(op, x.q.device(), args);
+  Tensors inputs{x.q, x.k, x.v, x.log_decay, x.a, x.b, x.beta, x.bonus};
+  inputs.insert(inputs.end(), s.before.begin(), s.before.end());
+  if (Tape* t = recording(inputs)) record_backward(*t, inputs, args, slot, y, s.after);
   return y;
 }
 

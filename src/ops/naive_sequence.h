@@ -10,6 +10,10 @@ void append_keys(const float* k, int64_t k_stride, const float* v, int64_t v_str
 void attention(const AttentionArgs& args);
 void attention_backward(const AttentionBackwardArgs& args);
 void linear_scan(const LinearScanArgs& args);
+void linear_scan_backward(const LinearScanBackward& args);
+void running_max(Rows decay, Rows x, const Sequences& sequences, float* const* states, Rows y);
+void normalise(Rows x, Rows floor, float eps, int heads, Rows y);
+void normalise_backward(Rows x, Rows floor, float eps, int heads, Rows dy, Rows dx);
 void diag_scan(const DiagScanArgs& args);
 void diag_scan_backward(const DiagScanBackwardArgs& args);
 void cell_scan(const CellScanArgs& args);

@@ -39,14 +39,24 @@ Tensor sum_columns(const Tensor& x) {
     });
   return y;
 }
+namespace {
+// The most trailing dimensions, the first apart, whose elements are adjacent in both.
+int adjacent(const Tensor& x, const Tensor& y) {
+  int inner = 1;
+  for (int64_t cols = x.rank() ? x.dim(-1) : 1; inner < x.rank() - 1; cols *= x.dim(-1 - inner), ++inner)
+    if (x.stride(-1 - inner) != cols || y.stride(-1 - inner) != cols) break;
+  return inner;
+}
+}  // namespace
 void copy_into(const Tensor& x, Tensor& y) {
   expect(x.shape() == y.shape(), "copy_into: ", x.shape(), " to ", y.shape());
-  const int inner = std::max(1, x.rank() - 1);
+  const int inner = adjacent(x, y);
   run<&Kernels::unary>("unary", y.device(), Unary::scale, 1.f, rows_of(x, inner), rows_of(y, inner));
 }
 void add_into(const Tensor& x, Tensor& y) {
   expect(x.shape() == y.shape(), "add_into: ", x.shape(), " to ", y.shape());
-  run<&Kernels::binary>("binary", y.device(), Binary::add, rows_of(y), rows_of(x), rows_of(y));
+  const int inner = adjacent(x, y);
+  run<&Kernels::binary>("binary", y.device(), Binary::add, rows_of(y, inner), rows_of(x, inner), rows_of(y, inner));
 }
 
 namespace {

@@ -1,4 +1,4 @@
-// The contract of linear_scan's kernels.
+// The contracts of linear_scan's kernels.
 #pragma once
 #include "ops/slot.h"
 
@@ -19,6 +19,19 @@ struct LinearScanArgs {
   const float* bonus;                              // [H,K]: read before the update plus bonus; null: read after it
   float scale;
   float* const* states;                            // one [H,K,V] per sequence, updated in place; null: zero, not kept
+};
+
+// Gradients, one for each head and token: the op sums those of heads that share a row, and of a decay that is constant in time.
+struct LinearScanBackward {
+  LinearScanArgs forward;                          // y and states are not used
+  const float* const* first;                       // [H,K,V]: what each sequence began with; null, or null for one: zero
+  const float* dy;                                 // [N,H,V]
+  float* const* d_states;                          // [H,K,V] per sequence: of its last state, becomes that of its first; null: zero, not wanted
+  float *dq, *dk, *dv;                             // [N,H,K], [N,H,K], [N,H,V]
+  float* d_decay;                                  // [N,H] or [N,H,K]; null where there is none, as all that follow
+  float *da, *db;                                  // [N,H,K]
+  float* d_beta;                                   // [N,H]
+  float* d_bonus;                                  // [sequences,H,K]
 };
 
 }  // namespace headrace

@@ -16,12 +16,13 @@ HWY_BEFORE_NAMESPACE();
 namespace headrace::cpu {
 namespace HWY_NAMESPACE {
 
-void RunningMax(Rows decay, Rows x, int64_t begin, int64_t end, float* m, Rows y) {
+void RunningMax(Rows decay, Rows x, int64_t begin, int64_t end, float* m, Rows y, Rows fell) {
   strips(x.cols, [&](auto s) {
     V most = s.load(m);
     for (int64_t t = begin; t < end; ++t) {
-      most = hn::Max(hn::Add(s.load(decay[t]), most), s.load(x[t]));
-      s.store(most, y[t]);
+      const V next = hn::Max(hn::Add(s.load(decay[t]), most), s.load(x[t]));
+      s.store(next, y[t]), s.store(hn::Sub(most, next), fell[t]);
+      most = next;
     }
     s.store(most, m);
   });
@@ -60,12 +61,12 @@ HWY_EXPORT(RunningMax);
 HWY_EXPORT(Normalise);
 HWY_EXPORT(NormaliseBackward);
 
-void running_max(Rows decay, Rows x, const Sequences& sequences, float* const* states, Rows y) {
+void running_max(Rows decay, Rows x, const Sequences& sequences, float* const* states, Rows y, Rows fell) {
   parallel(sequences.count(), 16, [&](int64_t b, int64_t e, int) {
     std::vector<float> fresh;
     for (int64_t s = b; s < e; ++s) {
       fresh.assign(static_cast<size_t>(x.cols), 0.f);
-      HWY_DYNAMIC_DISPATCH(RunningMax)(decay, x, sequences.offsets[s], sequences.offsets[s + 1], states ? states[s] : fresh.data(), y);
+      HWY_DYNAMIC_DISPATCH(RunningMax)(decay, x, sequences.offsets[s], sequences.offsets[s + 1], states ? states[s] : fresh.data(), y, fell);
     }
   });
 }

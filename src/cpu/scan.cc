@@ -98,7 +98,7 @@ void LinearScan(const LinearScanArgs& x, const ScanTask& task) {
   static thread_local std::vector<float> scratch;
   scratch.resize(static_cast<size_t>(3 * K + K * W + C * W + Chunk::floats(K)));
   float *w = scratch.data(), *removed = w + 3 * K, *S = removed + C * W;
-  if (x.states) S = x.states[task.sequence] + int64_t{task.head} * K * W;
+  if (x.states && x.states[task.sequence]) S = x.states[task.sequence] + int64_t{task.head} * K * W;
   else std::fill(S, S + K * W, 0.f);
   const Head h = head_of(x, task.head);
   int64_t t = x.sequences.offsets[task.sequence];

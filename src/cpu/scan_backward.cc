@@ -201,8 +201,8 @@ void LinearScanBack(const LinearScanBackward& b, const ScanTask& task) {
   c.lay_out(rest, K);
   Backward o{.b = b, .x = x, .h = h, .head = task.head, .sequence = task.sequence};
   o.lay_out(rest + Chunk::floats(K));
-  o.D = b.d_states ? b.d_states[task.sequence] + task.head * state : own_D;
-  if (!b.d_states) std::fill(o.D, o.D + state, 0.f);
+  o.D = b.d_states && b.d_states[task.sequence] ? b.d_states[task.sequence] + task.head * state : own_D;
+  if (o.D == own_D) std::fill(o.D, o.D + state, 0.f);
   if (h.bonus) std::fill_n(b.d_bonus + (task.sequence * x.heads + task.head) * K, K, 0.f);
   const float* first = b.first ? b.first[task.sequence] : nullptr;
   if (first) std::copy_n(first + task.head * state, state, S);

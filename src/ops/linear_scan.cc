@@ -41,8 +41,8 @@ void record_backward(Tape& tape, const Tensors& inputs, const LinearScanArgs& ar
     for (size_t i = 0; i < states; ++i) {
       const Tensor &before = inputs[fixed + i], &d = dy[1 + i];
       first.push_back(before ? before.f32() : nullptr);
-      d_state.push_back(d ? 1.f * d : Tensor::zeros({H, K, V}, DType::f32, device));
-      d_states.push_back(d_state.back().f32());
+      d_state.push_back(d ? 1.f * d : before ? Tensor::zeros({H, K, V}, DType::f32, device) : Tensor{});
+      d_states.push_back(pointer(d_state.back()));
     }
     LinearScanBackward b{.forward = args, .first = states ? first.data() : nullptr, .dy = dy0.f32(), .d_states = states ? d_states.data() : nullptr,
                          .dq = dq.f32(), .dk = dk.f32(), .dv = dv.f32(), .d_decay = pointer(dg), .da = pointer(da), .db = pointer(db),
@@ -50,6 +50,8 @@ void record_backward(Tape& tape, const Tensors& inputs, const LinearScanArgs& ar
     b.forward.sequences = {offsets}, b.forward.states = nullptr;
     run<&Kernels::linear_scan_backward>("linear_scan_backward", device, b);
     const Tensor& g = inputs[3];
+    for (size_t i = 0; i < states; ++i)
+      if (!inputs[fixed + i]) d_state[i] = {};
     Tensors d{summed(dq, args.q_heads), summed(dk, args.k_heads), summed(dv, args.v_heads),
               g && args.decay_stride == 0 ? sum_rows(dg).view(g.shape()) : dg, da, db, d_beta,
               d_bonus ? sum_rows(d_bonus).view(inputs[7].shape()) : Tensor{}};
@@ -93,7 +95,7 @@ Tensor linear_scan(const LinearScan& x, const Slot& slot) {
     expect(x.bonus.count() == H * K && x.bonus.contiguous() && !x.a && !x.beta, op, ": bonus ", x.bonus.shape(), " for q ", x.q.shape());
     args.bonus = x.bonus.f32();
   }
-  States s = states(slot, {H, K, V}, x.q.device(), op);
+  States s = states(slot, {H, K, V}, x.q.device(), op, true);
   Tensor y = Tensor::empty({N, H, V}, DType::f32, x.q.device());
   args.y = y.f32(), args.y_stride = H * V, args.states = s.data();
   run<&Kernels::linear_scan>(op, x.q.device(), args);

@@ -14,7 +14,7 @@ void linear_scan(const LinearScanArgs& a) {
   for (int s = 0; s < a.sequences.count(); ++s)
     for (int h = 0; h < a.heads; ++h) {
       const int hq = h / (a.heads / a.q_heads), hk = h / (a.heads / a.k_heads), hv = h / (a.heads / a.v_heads);
-      float* state = a.states ? a.states[s] + int64_t{h} * K * V : nullptr;
+      float* state = a.states && a.states[s] ? a.states[s] + int64_t{h} * K * V : nullptr;
       for (int64_t i = 0; i < int64_t{K} * V; ++i) S[static_cast<size_t>(i)] = state ? state[i] : 0;
       for (int64_t t = a.sequences.offsets[s]; t < a.sequences.offsets[s + 1]; ++t) {
         const float *q = a.q + t * a.q_stride + int64_t{hq} * K, *k = a.k + t * a.k_stride + int64_t{hk} * K;

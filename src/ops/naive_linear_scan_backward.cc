@@ -92,7 +92,7 @@ void linear_scan_backward(const LinearScanBackward& x) {
       Matrix S{K, V}, X{K, V};
       for (int64_t i = 0; i < K * V; ++i) {
         S.x[static_cast<size_t>(i)] = x.first && x.first[s] ? x.first[s][h * K * V + i] : 0;
-        X.x[static_cast<size_t>(i)] = x.d_states ? x.d_states[s][h * K * V + i] : 0;
+        X.x[static_cast<size_t>(i)] = x.d_states && x.d_states[s] ? x.d_states[s][h * K * V + i] : 0;
       }
       for (int64_t t = begin; t < end; ++t) {
         before.push_back(S);
@@ -149,16 +149,18 @@ void linear_scan_backward(const LinearScanBackward& x) {
         }
       }
       if (x.d_bonus) write(x.d_bonus + (s * H + h) * K, d_bonus);
-      if (x.d_states) write(x.d_states[s] + h * K * V, X.x);
+      if (x.d_states && x.d_states[s]) write(x.d_states[s] + h * K * V, X.x);
     }
 }
 
-void running_max(Rows decay, Rows x, const Sequences& sequences, float* const* states, Rows y) {
+void running_max(Rows decay, Rows x, const Sequences& sequences, float* const* states, Rows y, Rows fell) {
   for (int s = 0; s < sequences.count(); ++s)
     for (int64_t j = 0; j < x.cols; ++j) {
       double m = states ? states[s][j] : 0;
-      for (int64_t t = sequences.offsets[s]; t < sequences.offsets[s + 1]; ++t)
-        y[t][j] = static_cast<float>(m = std::max(decay[t][j] + m, double{x[t][j]}));
+      for (int64_t t = sequences.offsets[s]; t < sequences.offsets[s + 1]; ++t) {
+        const double next = std::max(decay[t][j] + m, double{x[t][j]});
+        y[t][j] = static_cast<float>(next), fell[t][j] = static_cast<float>(m - next), m = next;
+      }
       if (states) states[s][j] = static_cast<float>(m);
     }
 }

@@ -69,6 +69,10 @@ struct Weight { const Tensor& weight; const Tensor& bias; };
 std::vector<Tensor> linear(const Tensor& x, std::initializer_list<Weight> weights);
 Tensor block_linear(const Tensor& x, const Tensor& w, const Tensor& b);   // block diagonal; w [H,in,out], b [H,out]
 
+Tensor with_ones(const Tensor& v);                                        // [N,H,V] -> [N,H,V+1]: a last column of ones
+// Weighted means of a linear scan's answers by their last column n, what it made of the ones. x [N,H,V+1] -> [N,H,V]: x over n + eps;
+// with floor [N,H], a constant: over max(|n|, floor) + eps.
+Tensor normalised(const Tensor& x, const Tensor& floor, float eps);
 Tensor head_dot(const Tensor& a, const Tensor& b, const Tensor& w);       // [N,H,D] x2, w [H,D] or none -> [N,H] sums over D
 Tensor scale_heads(const Tensor& x, const Tensor& s);                     // [N,H,D] times [N,H]
 

@@ -53,10 +53,16 @@ struct States {
   Tensors before, after;
   float* const* data() const { return pointers.empty() ? nullptr : pointers.data(); }
 };
-inline States states(const Slot& slot, const Shape& shape, Device device, const char* op) {
+inline States states(const Slot& slot, const Shape& shape, Device device, const char* op, bool some_without = false) {
   States s;
   const bool recorded = Tape::current() != nullptr;
   for (SlotValue* v : slot.values) {
+    if (!v) {
+      expect(some_without, op, ": a sequence without a state beside others");
+      s.pointers.push_back(nullptr);
+      if (recorded) s.before.push_back({}), s.after.push_back({});
+      continue;
+    }
     if (recorded) s.before.push_back(v->value);
     if (!v->value) v->value = Tensor::zeros(shape, DType::f32, device);
     else if (v->value.storage().use_count() > 1) v->value = v->value.contiguous_copy();

@@ -42,6 +42,27 @@ struct LinearScan {
 };
 Tensor linear_scan(const LinearScan& args, const Slot& slot);   // [N,H,V]
 
+// Beck et al. 2024 (2405.04517): S as above with decay exp(log_forget) and input exp(input) k v^T, z alike with v = 1;
+// o = scale S^T q / (max(|scale z.q|, 1) + eps). Both are kept times e^-m, m the running maximum of the log gates, and the 1 is e^-m then.
+// states: memory [H,K,V+1], z its last column; maximum [H]
+struct Mlstm {
+  const Tensor &q, &k, &v;               // [N,H,K] x2, [N,H,V]
+  const Tensor &input, &log_forget;      // [N,H]: logs
+  float scale = 1, eps = 1e-6f;
+};
+Tensor mlstm(const Mlstm& args, const Slot& memory, const Slot& maximum);   // [N,H,V]
+
+// Guo et al. 2025 (2506.04761): o_t = scale sum_l levels_t[l] S_t^(l)T q_t, S^(l) the linear scan over the tokens s with
+// bit width of (t XOR s) = l, counted from the sequence's start. state [L-1,H,K,V]: each level's, of its unfinished block.
+struct LogLinear {
+  const Tensor &q, &k, &v;               // [N,H,K] x2, [N,H,V]
+  const Tensor& levels;                  // [N,H,L]: a sequence has at most 2^(L-1) tokens
+  Tensor log_decay = {};                 // none, or [N,H]
+  Tensor beta = {};                      // [N,H]: delta rule
+  float scale = 1;
+};
+Tensor log_linear(const LogLinear& args, std::span<const int32_t> positions, const Slot& slot);   // [N,H,V]
+
 // h_t = exp(log_decay_t) h_{t-1} + input_t, per channel. input [N,C], log_decay [N,C] or, constant, [C]; state [C]. Griffin's RG-LRU, HGRN.
 Tensor diag_scan(const Tensor& log_decay, const Tensor& input, const Slot& slot);
 // h_t = factor_t h_{t-1} + input_t with complex numbers: a row is C real parts, then C imaginary ones. input [N,2C], factor [N,2C]

@@ -30,7 +30,7 @@ enum class Form { fastest, step, chunk, whole };   // all give the same result; 
 
 struct Slot {
   Sequences sequences;
-  std::vector<SlotValue*> values;        // one per sequence; empty: no state is carried
+  std::vector<SlotValue*> values;        // one per sequence; empty: no state is carried. linear_scan: null for one without
   Form form = Form::fastest;
 };
 

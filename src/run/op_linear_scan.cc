@@ -6,35 +6,26 @@
 namespace headrace::op {
 namespace {
 
-// f of every number, on the CPU: what definitions do to inputs before the primitive.
-template <class F>
-Tensor each(const Tensor& x, F f) {
-  Tensor y = x.contiguous_copy();
-  for (int64_t i = 0; i < y.count(); ++i) y.f32()[i] = static_cast<float>(f(double{y.f32()[i]}));
-  return y;
-}
-Tensor last_two_swapped(const Tensor& x) {               // [...,P,N] -> [...,N,P]
-  Shape s = x.shape();
-  std::swap(s[-1], s[-2]);
-  Tensor y = Tensor::empty(s);
+Tensor ones(const Shape& shape, Device device) { return exp(Tensor::zeros(shape, DType::f32, device)); }
+Tensor last_two_swapped(const Tensor& x) {               // [B,H,P,N] -> [B,H,N,P]
   const int64_t P = x.dim(-2), N = x.dim(-1);
+  std::vector<int64_t> from;
   for (int64_t b = 0; b < x.count() / std::max<int64_t>(P * N, 1); ++b)
-    for (int64_t p = 0; p < P; ++p)
-      for (int64_t n = 0; n < N; ++n) y.f32()[(b * N + n) * P + p] = x.f32()[(b * P + p) * N + n];
-  return y;
+    for (int64_t n = 0; n < N; ++n)
+      for (int64_t p = 0; p < P; ++p) from.push_back((b * P + p) * N + n);
+  return take_rows(x.view({x.count(), 1}), from).view({x.dim(0), x.dim(1), N, P});
 }
 
 struct Policy {
   Tensor log_decay = {}, a = {}, b = {}, beta = {};      // [B*T,...]
   Tensor constant_decay = {}, bonus = {};                // [H] or [1,H,K]; [H,K]
 };
-void scan(Call& c, const Tensor& q, const Tensor& k, const Tensor& v, const Policy& p, double default_scale, const Tensor& first,
-    bool report = true) {
+Tensor scanned(Call& c, const Tensor& q, const Tensor& k, const Tensor& v, const Policy& p, double default_scale, const Tensor& first) {
   const float scale = static_cast<float>(c.number("scale", default_scale));
   std::vector<Tensor> x{q, k, v};
   for (const Tensor* t : {&p.log_decay, &p.a, &p.b, &p.beta})
     if (*t) x.push_back(*t);
-  Tensor y = c.over_time(x, [&](const std::vector<Tensor>& x, const Slot& slot) {
+  return c.over_time(x, [&](const std::vector<Tensor>& x, const Slot& slot) {
     LinearScan s{.q = x[0], .k = x[1], .v = x[2], .log_decay = p.constant_decay, .bonus = p.bonus, .scale = scale};
     size_t i = 3;
     if (p.log_decay) s.log_decay = x[i++];
@@ -42,7 +33,10 @@ void scan(Call& c, const Tensor& q, const Tensor& k, const Tensor& v, const Poli
     if (p.beta) s.beta = x[i++];
     return linear_scan(s, slot);
   }, first);
-  c.give("o", y);
+}
+void scan(Call& c, const Tensor& q, const Tensor& k, const Tensor& v, const Policy& p, double default_scale, const Tensor& first,
+    bool report = true) {
+  c.give("o", scanned(c, q, k, v, p, default_scale, first));
   if (Tensor s = c.state(); s && report) c.out["final_state"] = s;
 }
 double root_of_key(const Call& c, const char* q = "q") { return 1 / std::sqrt(static_cast<double>(c.in.at(q).dim(-1))); }
@@ -81,53 +75,73 @@ void lightning_attention(Call& c) {
   qkv(c, {.constant_decay = copy_to(Tensor::from(slopes, {H}), c.device)}, 1);
 }
 void hgrn2(Call& c) {
-  Tensor f = c.raw("f");
-  scan(c, c.timed("q"), c.flat(each(f, [](double x) { return 1 - x; })), c.timed("v"),
-      {.log_decay = c.flat(each(f, [](double x) { return std::log(x); }))},
-       1, c.first_state());
+  const Tensor f = c.timed("f");
+  scan(c, c.timed("q"), -1.f * f + ones({f.dim(-1)}, c.device), c.timed("v"), {.log_decay = log(f)}, 1, c.first_state());
 }
-// The normaliser is one more column of values, all 1.
 void linear_transformer_elu(Call& c) {
-  auto phi = [](double x) { return x > 0 ? x + 1 : std::exp(x); };
-  const double eps = c.number("eps", 1e-6);
-  Tensor v = c.raw("v"), ones = Tensor::empty({v.dim(0), v.dim(1), v.dim(2), v.dim(3) + 1});
-  const int64_t V = v.dim(3), rows = v.count() / std::max<int64_t>(V, 1);
-  for (int64_t i = 0; i < rows; ++i) std::copy_n(v.f32() + i * V, V, ones.f32() + i * (V + 1)), ones.f32()[i * (V + 1) + V] = 1;
-  scan(c, c.flat(each(c.raw("q"), phi)), c.flat(each(c.raw("k"), phi)), c.flat(ones), {}, 1, {}, false);
-  Tensor all = c.out.at("o"), o = Tensor::empty(v.shape());
-  for (int64_t i = 0; i < rows; ++i)
-    for (int64_t j = 0; j < V; ++j) o.f32()[i * V + j] = static_cast<float>(all.f32()[i * (V + 1) + j] / (all.f32()[i * (V + 1) + V] + eps));
-  c.out["o"] = o;
+  const float eps = static_cast<float>(c.number("eps", 1e-6));
+  const Tensor y = c.over_time({elu_plus_one(c.timed("q")), elu_plus_one(c.timed("k")), with_ones(c.timed("v"))},
+                               [](const std::vector<Tensor>& x, const Slot& slot) { return linear_scan({.q = x[0], .k = x[1], .v = x[2]}, slot); });
+  c.give("o", normalised(y, {}, eps));
 }
+// Every token becomes `steps` tokens: the decay comes with the first, the answer of the last is read.
 void gated_delta_product(Call& c) {
-  const int64_t steps = c.window("num_householder");
-  c.T *= steps;
-  Tensor q = c.raw("q"), g = c.raw("g");
-  // Every token becomes `steps` tokens: the decay comes with the first, the answer of the last is read.
-  auto spread = [&](const Tensor& x, int64_t at) {
-    const int64_t width = x.count() / (x.dim(0) * x.dim(1));
-    Shape s = x.shape();
-    s[1] *= steps;
-    Tensor y = Tensor::zeros(s);
-    for (int64_t i = 0; i < x.dim(0) * x.dim(1); ++i) std::copy_n(x.f32() + i * width, width, y.f32() + (i * steps + at) * width);
-    return y;
+  const int64_t steps = c.window("num_householder"), N = c.B * c.T, H = c.in.at("q").dim(2), K = c.in.at("q").dim(3);
+  const auto spread = [&](const Tensor& rows, int64_t at) {  // [N,W] -> [N steps,W], zero but at each token's step `at`
+    std::vector<int64_t> from(static_cast<size_t>(N * steps), N);
+    for (int64_t i = 0; i < N; ++i) from[static_cast<size_t>(i * steps + at)] = i;
+    return take_rows(concat_rows({rows, Tensor::zeros({1, rows.dim(1)}, DType::f32, c.device)}), from);
   };
-  scan(c, c.flat(spread(q, steps - 1)), c.timed("k"), c.timed("v"), {.log_decay = c.flat(spread(g, 0)), .beta = c.timed("beta")}, root_of_key(c),
-      c.first_state());
-  Tensor all = c.out.at("o");
-  const int64_t width = all.dim(2) * all.dim(3);
-  Tensor o = Tensor::empty({c.B, c.T / steps, all.dim(2), all.dim(3)});
-  for (int64_t i = 0; i < c.B * (c.T / steps); ++i) std::copy_n(all.f32() + (i * steps + steps - 1) * width, width, o.f32() + i * width);
-  c.out["o"] = o;
+  const Tensor q = spread(c.timed("q").view({N, H * K}), steps - 1).view({N * steps, H, K}), g = spread(c.timed("g"), 0);
+  c.T *= steps;
+  const Tensor y = scanned(c, q, c.timed("k"), c.timed("v"), {.log_decay = g, .beta = c.timed("beta")}, root_of_key(c), c.first_state());
+  c.T /= steps;
+  std::vector<int64_t> last;
+  for (int64_t i = 0; i < N; ++i) last.push_back(i * steps + steps - 1);
+  c.give("o", take_rows(y.view({N * steps, y.dim(1) * y.dim(2)}), last).view({N, y.dim(1), y.dim(2)}));
+  if (Tensor s = c.state()) c.out["final_state"] = s;
 }
 // State [P,N] where ours is [key N, value P].
 void mamba2_ssd(Call& c) {
-  Tensor x = c.raw("x"), dt = c.raw("dt"), A = c.raw("A"), v = x.contiguous_copy(), g = dt.contiguous_copy();
-  const int64_t H = x.dim(-2), P = x.dim(-1);
-  for (int64_t i = 0; i < v.count(); ++i) v.f32()[i] *= dt.f32()[i / P];
-  for (int64_t i = 0; i < g.count(); ++i) g.f32()[i] *= A.f32()[i % H];
-  scan(c, c.timed("C"), c.timed("B"), c.flat(v), {.log_decay = c.flat(g)}, 1, c.has("h0") ? last_two_swapped(c.raw("h0")) : Tensor{});
+  const Tensor dt = c.timed("dt");
+  scan(c, c.timed("C"), c.timed("B"), scale_heads(c.timed("x"), dt), {.log_decay = dt * c.weight("A")}, 1,
+       c.has("h0") ? last_two_swapped(c.raw("h0")) : Tensor{});
   if (c.out.contains("final_state")) c.out["final_state"] = last_two_swapped(c.out["final_state"]);
+}
+// A token's position in its sequence, for each of a slot's rows: the states know how many came before.
+void log_linear_attn(Call& c) {
+  const float scale = static_cast<float>(c.number("scale", 1));
+  std::vector<Tensor> x{c.timed("q"), c.timed("k"), c.timed("v"), c.timed("level_scales"), c.timed("g")};
+  if (c.has("beta")) x.push_back(c.timed("beta"));
+  std::vector<int64_t> seen(static_cast<size_t>(c.B));
+  const Tensor y = c.over_time(x, [&](const std::vector<Tensor>& x, const Slot& slot) {
+    std::vector<int32_t> positions;
+    for (int s = 0; s < slot.sequences.count(); ++s)
+      for (int64_t t = slot.sequences.offsets[s]; t < slot.sequences.offsets[s + 1]; ++t)
+        positions.push_back(static_cast<int32_t>(seen[static_cast<size_t>(slot.values[static_cast<size_t>(s)] - c.states.data())]++));
+    return log_linear({.q = x[0], .k = x[1], .v = x[2], .levels = x[3], .log_decay = x[4], .beta = x.size() > 5 ? x[5] : Tensor{}, .scale = scale},
+                      positions, slot);
+  });
+  c.give("o", y);
+}
+void mlstm(Call& c) {
+  const float scale = static_cast<float>(c.number("scale", root_of_key(c))), eps = static_cast<float>(c.number("eps", 1e-6));
+  std::vector<SlotValue> maxima(static_cast<size_t>(c.B));
+  const Tensor y = c.over_time({c.timed("q"), c.timed("k"), c.timed("v"), c.timed("i"), log_sigmoid(c.timed("f"))},
+                               [&](const std::vector<Tensor>& x, const Slot& slot) {
+    Slot maximum = slot;
+    for (SlotValue*& v : maximum.values) v = &maxima[static_cast<size_t>(v - c.states.data())];
+    return headrace::mlstm({.q = x[0], .k = x[1], .v = x[2], .input = x[3], .log_forget = x[4], .scale = scale, .eps = eps}, slot, maximum);
+  });
+  c.give("o", y);
+  const Tensor s = c.state();                            // [B,H,K,V+1]
+  const int64_t H = s.dim(1), K = s.dim(2), V = s.dim(3) - 1;
+  const Tensor flat = s.view({c.B * H * K, V + 1});
+  c.out["c"] = concat_rows({flat.slice(1, 0, V)}).view({c.B, H, K, V});
+  c.out["n"] = concat_rows({flat.slice(1, V, 1)}).view({c.B, H, K});
+  std::vector<Tensor> m;
+  for (const SlotValue& v : maxima) m.push_back(copy_to(v.value.view({1, H, 1}), Device::cpu));
+  c.out["m"] = concat_rows(m);
 }
 
 constexpr const char *by_key = "o [B,T,H,V]; final_state [B,H,K,V]", *root = "scale = K^-1/2";
@@ -161,6 +175,11 @@ const Entry table[] = {
         rwkv7},
     {{"mamba2_ssd", "x [B,T,H,P]; dt [B,T,H]; A [H]; B [B,T,H,N]; C [B,T,H,N]; (h0 [B,H,P,N])", "", "o [B,T,H,P]; final_state [B,H,P,N]",
       "h = exp(dt A) h + dt x B^T; o = h C"}, mamba2_ssd},
+    {{"mlstm", "q [B,T,H,K]; k [B,T,H,K]; v [B,T,H,V]; i [B,T,H]; f [B,T,H]", "scale = K^-1/2; eps = 1e-6",
+      "o [B,T,H,V]; c [B,H,K,V]; n [B,H,K]; m [B,H,1]",
+      "C = sigmoid(f) C + exp(i) k v^T, n alike; o = q C / max(|q.n|, 1); c, n times exp(-m), m the running maximum"}, mlstm},
+    {{"log_linear_attn", "q [B,T,H,K]; k [B,T,H,K]; v [B,T,H,V]; g [B,T,H]; level_scales [B,T,H,L]; (beta [B,T,H])", "scale = 1", "o [B,T,H,V]",
+      "o_i = sum_j level_scales_i[bit width of (i xor j)] exp(sum g) q_i.k_j v_j; with beta the delta rule"}, log_linear_attn},
 };
 
 }  // namespace

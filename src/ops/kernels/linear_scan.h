@@ -18,7 +18,7 @@ struct LinearScanArgs {
   const float* beta; int64_t beta_stride;          // [N,H]: delta rule, decay first; null: none
   const float* bonus;                              // [H,K]: read before the update plus bonus; null: read after it
   float scale;
-  float* const* states;                            // one [H,K,V] per sequence, updated in place; null: zero, not kept
+  float* const* states;                            // one [H,K,V] per sequence, updated in place; null, or null for one: zero, not kept
 };
 
 // Gradients, one for each head and token: the op sums those of heads that share a row, and of a decay that is constant in time.
@@ -26,7 +26,7 @@ struct LinearScanBackward {
   LinearScanArgs forward;                          // y and states are not used
   const float* const* first;                       // [H,K,V]: what each sequence began with; null, or null for one: zero
   const float* dy;                                 // [N,H,V]
-  float* const* d_states;                          // [H,K,V] per sequence: of its last state, becomes that of its first; null: zero, not wanted
+  float* const* d_states;                          // [H,K,V] per sequence: of its last state, becomes that of its first; null, or null for one: zero
   float *dq, *dk, *dv;                             // [N,H,K], [N,H,K], [N,H,V]
   float* d_decay;                                  // [N,H] or [N,H,K]; null where there is none, as all that follow
   float *da, *db;                                  // [N,H,K]

@@ -77,9 +77,9 @@ INSTANTIATE_TEST_SUITE_P(All, PrimitiveAgree, testing::ValuesIn(primitive_cases(
 
 TEST(Agree, EveryKernelOfTheTableHasACase) {
   std::set<std::string> kernels{"append_keys", "pack", "synchronize", "peak", "instructions"};   // append_keys: part of every attention
-  for (const char* backward :   // slope_test.cc
+  for (const char* backward :   // slope_test.cc and the tests of the primitives
        {"unary_backward", "sum", "norm_backward", "softmax_backward", "entmax_backward", "attention_backward", "embedding_backward", "product",
-        "short_conv_backward", "diag_scan_backward", "cell_scan_backward"})
+        "short_conv_backward", "diag_scan_backward", "cell_scan_backward", "linear_scan_backward", "normalise_backward"})
     kernels.insert(backward);
   for (const OpCase& c : op_cases()) kernels.insert(c.kernel);
   for (const PrimitiveCase& c : primitive_cases()) kernels.insert(c.kernel);

@@ -2,6 +2,7 @@
 
 #include "ops/complex.h"
 #include "ops/ops.h"
+#include "ops/sequence.h"
 #include "tensor/blocks.h"
 
 namespace headrace {
@@ -212,6 +213,16 @@ void heads(std::vector<OpCase>& all) {
   all.push_back({"ScaleHeads", "scale_heads", [](Random& r) {
     return std::vector<Tensor>{scale_heads(r.rows({5, 3, 37}), r.rows({5, 3})), scale_heads(r.rows({1, 2, 64}), r.rows({1, 2}))};
   }});
+  all.push_back({"Normalised", "normalise", [](Random& r) {
+    const Tensor x = map(r.rows({5, 3, 38}), [](float v) { return v + 3; });
+    return std::vector<Tensor>{normalised(x, {}, 1e-3f), normalised(r.rows({5, 3, 38}), map(r.rows({5, 3}), [](float) { return 0.7f; }), 1e-6f)};
+  }});
+  all.push_back({"Mlstm", "running_max", [](Random& r) {
+    const std::vector<int64_t> offsets{0, 3, 3, 40};
+    const Slot slot{.sequences = {offsets}, .values = {}};
+    const Tensor q = r.rows({40, 3, 8}), k = r.rows({40, 3, 8}), v = r.rows({40, 3, 12}), input = r.rows({40, 3}), forget = log_sigmoid(r.rows({40, 3}));
+    return std::vector<Tensor>{mlstm({.q = q, .k = k, .v = v, .input = input, .log_forget = forget}, slot, slot)};
+  }, 3e-5});
   all.push_back({"Rope", "rope", [](Random& r) {
     std::vector<Tensor> ys;
     const std::vector<int32_t> positions{0, 1, 2, 77, 4095, 131071};

@@ -43,7 +43,10 @@ struct Backward {
   float *far;                                      // [C,K]: what came through the state
   float *d_read, *d_write;                         // [C,K]: delta's, of -k and beta k
   float* run;                                      // [K]: gradient of the decay by key
-  static int64_t floats(int64_t K, int64_t V) { return 2 * K * V + 2 * scan_chunk * V + 2 * V * scan_chunk + 4 * scan_chunk * scan_chunk + 3 * scan_chunk * K + K; }
+  static int64_t floats(int64_t K, int64_t V) {
+    constexpr int64_t C = scan_chunk;
+    return 2 * K * V + 4 * C * V + 4 * C * C + 3 * C * K + K;
+  }
   void lay_out(float* p) {
     const int64_t C = scan_chunk, K = x.key, V = x.value;
     const auto take = [&](int64_t n) { return std::exchange(p, p + n); };

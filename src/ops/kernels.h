@@ -105,7 +105,8 @@ struct Kernels {
   void (*attention_backward)(const AttentionBackwardArgs& args);
   void (*linear_scan)(const LinearScanArgs& args);
   void (*linear_scan_backward)(const LinearScanBackward& args);
-  void (*running_max)(Rows decay, Rows x, const Sequences& sequences, float* const* states, Rows y, Rows fell);   // y_t = max(decay_t + y_{t-1}, x_t), fell_t = y_{t-1} - y_t
+  // y_t = max(decay_t + y_{t-1}, x_t), fell_t = y_{t-1} - y_t. states: one [cols] per sequence, what y was before and becomes
+  void (*running_max)(Rows decay, Rows x, const Sequences& sequences, float* const* states, Rows y, Rows fell);
   // y [N,H,V] = x's first V columns over its last, n, plus eps; floor [N,H]: over max(|n|, floor), plus eps. x [N,H,V+1]
   void (*normalise)(Rows x, Rows floor, float eps, int heads, Rows y);
   void (*normalise_backward)(Rows x, Rows floor, float eps, int heads, Rows dy, Rows dx);

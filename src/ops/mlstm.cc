@@ -10,7 +10,8 @@ Tensor mlstm(const Mlstm& x, const Slot& memory, const Slot& maximum) {
   const char* op = "mlstm";
   const int64_t N = x.q.dim(0), H = x.q.dim(1);
   check_rows(op, x.q, maximum);
-  expect(x.k.shape() == x.q.shape() && x.v.rank() == 3 && x.v.dim(0) == N && x.v.dim(1) == H, op, ": q ", x.q.shape(), " k ", x.k.shape(), " v ", x.v.shape());
+  expect(x.k.shape() == x.q.shape() && x.v.rank() == 3 && x.v.dim(0) == N && x.v.dim(1) == H, op, ": q ", x.q.shape(), " k ", x.k.shape(), " v ",
+         x.v.shape());
   expect(x.input.shape() == Shape({N, H}) && x.log_forget.shape() == Shape({N, H}), op, ": input ", x.input.shape(), " log_forget ",
          x.log_forget.shape(), " for ", N, " tokens, ", H, " heads");
   const Device device = x.q.device();

@@ -88,8 +88,8 @@ int main(int argc, char** argv) {
       }, reps);
       const double tokens = static_cast<double>(N * H), C = 16;
       const double f = tokens * operations(p, C, K, V, false), fb = tokens * operations(p, C, K, V, true);
-      std::printf("%-22s %3lld %10.2f %15.1f (%2.0f %%) %12.2f %15.1f (%2.0f %%)\n", p.name, static_cast<long long>(B), forward * 1e3, f / forward * 1e-9,
-                  100 * f / forward / peak, both * 1e3, fb / both * 1e-9, 100 * fb / both / peak);
+      std::printf("%-22s %3lld %10.2f %15.1f (%2.0f %%) %12.2f %15.1f (%2.0f %%)\n", p.name, static_cast<long long>(B), forward * 1e3,
+                  f / forward * 1e-9, 100 * f / forward / peak, both * 1e3, fb / both * 1e-9, 100 * fb / both / peak);
       std::fflush(stdout);
     }
 }

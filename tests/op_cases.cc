@@ -220,7 +220,8 @@ void heads(std::vector<OpCase>& all) {
   all.push_back({"Mlstm", "running_max", [](Random& r) {
     const std::vector<int64_t> offsets{0, 3, 3, 40};
     const Slot slot{.sequences = {offsets}, .values = {}};
-    const Tensor q = r.rows({40, 3, 8}), k = r.rows({40, 3, 8}), v = r.rows({40, 3, 12}), input = r.rows({40, 3}), forget = log_sigmoid(r.rows({40, 3}));
+    const Tensor q = r.rows({40, 3, 8}), k = r.rows({40, 3, 8}), v = r.rows({40, 3, 12});
+    const Tensor input = r.rows({40, 3}), forget = log_sigmoid(r.rows({40, 3}));
     return std::vector<Tensor>{mlstm({.q = q, .k = k, .v = v, .input = input, .log_forget = forget}, slot, slot)};
   }, 3e-5});
   all.push_back({"Rope", "rope", [](Random& r) {

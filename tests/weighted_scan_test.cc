@@ -39,14 +39,16 @@ std::vector<Scan> scans() {
   };
   const auto log_linear_inputs = [](bool delta) {
     return [=](Random& r, int64_t n) {
-      Tensors x{r.whole({n, 2, 5}), map(r.whole({n, 2, 5}), [](float v) { return 0.3f * v; }), r.whole({n, 2, 7}), r.whole({n, 2, 8}), r.whole({n, 2})};
+      const Tensor q = r.whole({n, 2, 5}), k = map(r.whole({n, 2, 5}), [](float v) { return 0.3f * v; });
+      Tensors x{q, k, r.whole({n, 2, 7}), r.whole({n, 2, 8}), r.whole({n, 2})};
       if (delta) x.push_back(r.whole({n, 2}));
       return x;
     };
   };
   return {
       {"Mlstm", [](Random& r, int64_t n) {
-         return Tensors{r.whole({n, 2, 5}), r.whole({n, 2, 5}), r.whole({n, 2, 7}), map(r.whole({n, 2}), [](float v) { return 3 * v; }), r.whole({n, 2})};
+         const Tensor input = map(r.whole({n, 2}), [](float v) { return 3 * v; });
+         return Tensors{r.whole({n, 2, 5}), r.whole({n, 2, 5}), r.whole({n, 2, 7}), input, r.whole({n, 2})};
        },
        [=](const Tensors& x, const std::vector<int64_t>& lengths, int64_t, std::vector<SlotValue>* slots) {
          const std::vector<int64_t> offsets = offsets_of(lengths);

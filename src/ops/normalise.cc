@@ -5,7 +5,7 @@
 namespace headrace {
 
 Tensor with_ones(const Tensor& v) {
-  return concat({v, exp(Tensor::zeros({v.dim(0), v.dim(1), 1}, DType::f32, v.device()))});
+  return concat({v.contiguous() ? v : concat_rows({v}), exp(Tensor::zeros({v.dim(0), v.dim(1), 1}, DType::f32, v.device()))});
 }
 
 Tensor normalised(const Tensor& x, const Tensor& floor, float eps) {

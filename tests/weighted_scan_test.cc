@@ -16,6 +16,7 @@ struct Scan {
   std::function<Tensor(const Tensors& x, const std::vector<int64_t>& lengths, int64_t seen, std::vector<SlotValue>* slots)> run;
 };
 
+float positive(float v) { return 0.5f + std::abs(v); }
 std::vector<Scan> scans() {
   const auto slot_of = [](const std::vector<int64_t>& offsets, std::vector<SlotValue>* slots, size_t which) {
     Slot s{.sequences = {offsets}, .values = {}};
@@ -47,8 +48,9 @@ std::vector<Scan> scans() {
   };
   return {
       {"Mlstm", [](Random& r, int64_t n) {
-         const Tensor input = map(r.whole({n, 2}), [](float v) { return 3 * v; });
-         return Tensors{r.whole({n, 2, 5}), r.whole({n, 2, 5}), r.whole({n, 2, 7}), input, r.whole({n, 2})};
+         // Far from where |n| is the floor: a kink.
+         const Tensor q = map(r.whole({n, 2, 5}), [](float v) { return -0.5f - std::abs(v); }), k = map(r.whole({n, 2, 5}), positive);
+         return Tensors{q, k, r.whole({n, 2, 7}), map(r.whole({n, 2}), positive), r.whole({n, 2})};
        },
        [=](const Tensors& x, const std::vector<int64_t>& lengths, int64_t, std::vector<SlotValue>* slots) {
          const std::vector<int64_t> offsets = offsets_of(lengths);

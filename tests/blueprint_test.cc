@@ -156,7 +156,7 @@ void hold_meta(const std::string& text) {
     for (int i = 0; i < State::slots_per_layer; ++i) {
       const SlotValue &x = a.layers[l].values[static_cast<size_t>(i)], &y = b.layers[l].values[static_cast<size_t>(i)];
       EXPECT_EQ(static_cast<bool>(x.value), static_cast<bool>(y.value));
-      if (x.value && y.value) EXPECT_EQ(x.value.shape(), y.value.shape());
+      if (x.value && y.value) { EXPECT_EQ(x.value.shape(), y.value.shape()); }
       EXPECT_EQ(x.bytes(), y.bytes());
     }
 }
@@ -195,7 +195,7 @@ TEST_P(Named, IsOfItsSizeAndRoundTrips) {
   EXPECT_EQ(parameters(again), parameters(m));
   EXPECT_EQ(canonical(canonical(b.text)), canonical(b.text));
   const std::string size = b.size;
-  if (size == "tiny") EXPECT_LT(parameters(m), 500'000);
+  if (size == "tiny") { EXPECT_LT(parameters(m), 500'000); }
   if (size == "small") {
     EXPECT_GT(parameters(m), 17'000'000);
     EXPECT_LT(parameters(m), 23'000'000);

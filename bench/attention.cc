@@ -1,36 +1,17 @@
 // How fast is attention on this CPU, forward, and forward and backward? B sequences of T tokens, H = 8 heads of 64, causal; then a
 // window, the merged pattern of Sparse Transformer and entmax. bench_attention [T]; bench/attention_torch.py does the same by torch.
-#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
 #include <vector>
 
 #include "base/parallel.h"
-#include "base/random.h"
+#include "measure.h"
 #include "ops/ops.h"
 #include "ops/sequence.h"
 #include "ops/tape.h"
 
 using namespace headrace;
-
-namespace {
-Tensor random_rows(const Shape& shape, uint64_t seed) {
-  Tensor x = Tensor::empty(shape);
-  for (int64_t i = 0; i < x.count(); ++i) x.f32()[i] = static_cast<float>(Philox{seed}.normal(static_cast<uint64_t>(i)));
-  return x;
-}
-template <class F>
-double best_ms(F f) {
-  double best = 1e9;
-  for (int i = 0; i < 5; ++i) {
-    const auto begin = std::chrono::steady_clock::now();
-    f();
-    best = std::min(best, std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count());
-  }
-  return best;
-}
-}  // namespace
 
 int main(int argc, char** argv) {
   const int64_t T = argc > 1 ? std::atoll(argv[1]) : 2048, H = 8, K = 64;
@@ -41,15 +22,15 @@ int main(int argc, char** argv) {
   entmax.alpha = Tensor::from({1.5f, 1.5f, 1.5f, 1.5f, 1.25f, 1.25f, 1.25f, 1.25f});
   struct Case { const char* name; const Attention& o; int64_t most; };
   for (int64_t B : {1, 8}) {
-    const Tensor q = random_rows({B * T, H, K}, 1), k = random_rows({B * T, H, K}, 2), v = random_rows({B * T, H, K}, 3),
-                 dy = random_rows({B * T, H, K}, 4);
+    const Tensor q = random_normal({B * T, H, K}, 1), k = random_normal({B * T, H, K}, 2), v = random_normal({B * T, H, K}, 3),
+                 dy = random_normal({B * T, H, K}, 4);
     std::vector<int64_t> offsets;
     for (int64_t b = 0; b <= B; ++b) offsets.push_back(b * T);
     const Slot slot{.sequences = {offsets}, .values = {}};
     for (const Case& c : {Case{"causal", causal, 8}, Case{"window", window, 8}, Case{"merged", merged, 1}, Case{"entmax", entmax, 1}}) {
       if (B > c.most) continue;
-      const double forward = best_ms([&] { (void)attention(q, k, v, c.o, slot); });
-      const double both = best_ms([&] {
+      const double forward = least_ms(5, [&] { (void)attention(q, k, v, c.o, slot); });
+      const double both = least_ms(5, [&] {
         Tape tape;
         tape.watch(q), tape.watch(k), tape.watch(v);
         tape.backward(attention(q, k, v, c.o, slot), dy);

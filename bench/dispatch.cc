@@ -1,10 +1,9 @@
 // What does an eager op cost before it computes? Adds, norms and products so small that only the call is left.
 // DESIGN's law: under 200 ns. Usage: build/bench_dispatch
-#include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <vector>
 
+#include "measure.h"
 #include "ops/kernels.h"
 #include "ops/ops.h"
 
@@ -13,15 +12,12 @@ using namespace headrace;
 namespace {
 
 void report(const char* what, const auto& f) {
-  std::vector<double> ns;
-  for (int round = 0; round < 9; ++round) {
-    const int n = 20000;
-    auto begin = std::chrono::steady_clock::now();
+  constexpr int n = 20000;
+  const std::vector<double> t = sorted_seconds(9, [&] {
     for (int i = 0; i < n; ++i) f();
-    ns.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count() / n * 1e9);
-  }
-  std::sort(ns.begin(), ns.end());
-  std::printf("%-12s %6.0f ns (%.0f to %.0f)\n", what, ns[4], ns.front(), ns.back());
+  });
+  auto ns = [](double seconds) { return seconds / n * 1e9; };
+  std::printf("%-12s %6.0f ns (%.0f to %.0f)\n", what, ns(t[4]), ns(t.front()), ns(t.back()));
 }
 
 }  // namespace

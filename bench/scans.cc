@@ -2,14 +2,13 @@
 // and operations per second of the chunked algorithm against the measured f32 peak. Counted are the products of matrices alone, with
 // scores under the mask as half: of a token and head, forward C (K + V) + 4 K V with the state's products and so on, see operations().
 // Usage: build/bench_scans [threads] [repetitions] [tokens] [policy]
-#include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <vector>
 
 #include "base/parallel.h"
+#include "measure.h"
 #include "ops/kernels.h"
 #include "ops/ops.h"
 #include "ops/sequence.h"
@@ -18,23 +17,6 @@
 using namespace headrace;
 
 namespace {
-
-double seconds(const auto& f, int repetitions) {
-  std::vector<double> t;
-  for (int i = 0; i < repetitions; ++i) {
-    auto a = std::chrono::steady_clock::now();
-    f();
-    t.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - a).count());
-  }
-  std::sort(t.begin(), t.end());
-  return t[t.size() / 2];
-}
-
-Tensor random(const Shape& shape, float scale, float offset, uint32_t s) {
-  Tensor x = Tensor::empty(shape);
-  for (int64_t i = 0; i < x.count(); ++i) s = s * 1664525u + 1013904223u, x.f32()[i] = offset + scale * (static_cast<float>(s >> 8) / (1 << 23) - 1);
-  return x;
-}
 
 struct Policy {
   const char* name;
@@ -68,10 +50,10 @@ int main(int argc, char** argv) {
     for (int64_t B : {1, 8}) {
       if (argc > 4 && !std::strstr(p.name, argv[4])) continue;
       const int64_t N = B * T;
-      Tensor q = random({N, H, K}, 1, 0, 1), k = l2_norm(random({N, H, K}, 1, 0, 2)), v = random({N, H, V}, 1, 0, 3);
-      Tensor dy = random({N, H, V}, 1, 0, 4);
-      Tensor decay = p.by_head ? random({N, H}, 0.2f, -0.2f, 5) : p.by_key ? random({N, H, K}, 0.3f, -0.3f, 5) : Tensor{};
-      Tensor beta = p.beta ? random({N, H}, 0.5f, 0.5f, 6) : Tensor{}, bonus = p.bonus ? random({H, K}, 1, 0, 7) : Tensor{};
+      Tensor q = random({N, H, K}, 1), k = l2_norm(random({N, H, K}, 2)), v = random({N, H, V}, 3);
+      Tensor dy = random({N, H, V}, 4);
+      Tensor decay = p.by_head ? random({N, H}, 5, 0.2f, -0.2f) : p.by_key ? random({N, H, K}, 5, 0.3f, -0.3f) : Tensor{};
+      Tensor beta = p.beta ? random({N, H}, 6, 0.5f, 0.5f) : Tensor{}, bonus = p.bonus ? random({H, K}, 7) : Tensor{};
       Tensor a = p.low_rank ? -1.f * k : Tensor{}, b = p.low_rank ? 0.5f * k : Tensor{};
       std::vector<int64_t> offsets;
       for (int64_t i = 0; i <= B; ++i) offsets.push_back(i * T);
@@ -80,12 +62,12 @@ int main(int argc, char** argv) {
                            {.sequences = {offsets}});
       };
       run();
-      const double forward = seconds(run, reps), both = seconds([&] {
+      const double forward = median_seconds(reps, run), both = median_seconds(reps, [&] {
         Tape tape;
         for (const Tensor& x : {q, k, v, decay, a, b, beta, bonus})
           if (x) tape.watch(x);
         tape.backward(run(), dy);
-      }, reps);
+      });
       const double tokens = static_cast<double>(N * H), C = 16;
       const double f = tokens * operations(p, C, K, V, false), fb = tokens * operations(p, C, K, V, true);
       std::printf("%-22s %3lld %10.2f %15.1f (%2.0f %%) %12.2f %15.1f (%2.0f %%)\n", p.name, static_cast<long long>(B), forward * 1e3,

@@ -7,7 +7,6 @@
 #include "cli/common.h"
 #include "cli/verbs.h"
 #include "io/safetensors.h"
-#include "tensor/blocks.h"
 
 namespace headrace::cli {
 namespace {
@@ -17,13 +16,6 @@ struct Options {
   std::string name, in, params, out, form = "whole";
   bool list = false;
 };
-
-Tensor as_f32(const Tensor& t) {
-  if (t.dtype() == DType::f32 || !has_values(t.dtype())) return t;
-  Tensor y = Tensor::empty(t.shape());
-  dequantise_row(t.dtype(), t.raw(), y.f32(), t.count());
-  return y;
-}
 
 int act(const Options& o, const Command& c) {
   if (o.list) {
@@ -40,9 +32,8 @@ int act(const Options& o, const Command& c) {
   if (o.name.empty() || o.in.empty() || o.out.empty()) return usage(c, "wanted NAME, --in and --out, or --list");
   const Device device = o.common.apply();
   check_output(o.out, {o.in, o.params});
-  std::map<std::string, Tensor> in;
-  SafetensorsFile file(o.in);
-  for (const auto& [name, t] : file.tensors()) in[name] = as_f32(t);
+  const SafetensorsFile file(o.in);
+  const std::map<std::string, Tensor> in(file.tensors().begin(), file.tensors().end());
   const Value params = o.params.empty() ? Value(Object{}) : parse_json(read_text(o.params, size_t{16} << 20), o.params);
   Clock clock;
   const auto result = run_op(o.name, in, params, op_form_from_name(o.form), device);

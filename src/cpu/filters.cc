@@ -12,10 +12,6 @@ namespace headrace::cpu {
 namespace {
 
 using Number = std::complex<double>;
-Number at(const ComplexRows& z, int64_t i, int64_t j) { return {z.re[i][j], z.im[i][j]}; }
-void set(const ComplexRows& z, int64_t i, int64_t j, Number v) {
-  z.re[i][j] = static_cast<float>(v.real()), z.im[i][j] = static_cast<float>(v.imag());
-}
 
 // Powers of a pole come by multiplying, 16 side by side, and begin anew from the exponential every 1024 taps: their error stays
 // that of 64 products. A mode is left where it has sunk below exp(-60).

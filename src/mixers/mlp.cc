@@ -27,8 +27,8 @@ const MixerDoc Relu2::doc{
     "W_up [F, d], W_down [d, F]", "none", "O(d F)", "O(T d F)", "mixers/mlp.h"};
 
 std::string gated_text(int width, int hidden, bool bias, Gate act) {
-  if (act == Gate::silu) return blueprint_text<SwiGlu>({width, hidden, bias});
-  return blueprint_text<GeGlu>({width, hidden, bias, act == Gate::gelu_erf ? "erf" : "tanh"});
+  if (act == Gate::silu) return blueprint_text<SwiGlu>({{width, hidden, bias}});
+  return blueprint_text<GeGlu>({{width, hidden, bias}, act == Gate::gelu_erf ? "erf" : "tanh"});
 }
 
 GatedMlp SwiGlu::bind(const Scope& s, const Options& o) { return gated(s, o.width, o.hidden, o.bias, Gate::silu, o.layers); }

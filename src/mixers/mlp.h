@@ -8,13 +8,15 @@
 
 namespace headrace {
 
+struct FeedForward {                     // what the options of all have
+  int width, hidden;
+  bool bias;
+  int layers = 1;                        // of the stack: the output begins smaller in a deep one
+  void place(const Place& at) { width = at.width, layers = at.layers; }
+};
 struct SwiGlu {
   static const MixerDoc doc;
-  struct Options {
-    int width, hidden;
-    bool bias;
-    int layers = 1;                      // of the stack: the output begins smaller in a deep one
-    void place(const Place& at) { width = at.width, layers = at.layers; }
+  struct Options : FeedForward {
     void visit(auto& v) {
       v("hidden", hidden, round_up(width * 8.0 / 3, 64), "hidden channels; 8/3 d in steps of 64");
       v("bias", bias, false, "of the three matrices");
@@ -24,12 +26,8 @@ struct SwiGlu {
 };
 struct GeGlu {
   static const MixerDoc doc;
-  struct Options {
-    int width, hidden;
-    bool bias;
+  struct Options : FeedForward {
     std::string act;
-    int layers = 1;
-    void place(const Place& at) { width = at.width, layers = at.layers; }
     void visit(auto& v) {
       v("hidden", hidden, 3 * width, "hidden channels; Griffin's 3 d");
       v("bias", bias, false, "of the three matrices");
@@ -40,12 +38,8 @@ struct GeGlu {
 };
 struct PlainMlp {
   static const MixerDoc doc;
-  struct Options {
-    int width, hidden;
-    bool bias;
+  struct Options : FeedForward {
     std::string act;
-    int layers = 1;
-    void place(const Place& at) { width = at.width, layers = at.layers; }
     void visit(auto& v) {
       v("hidden", hidden, 4 * width, "hidden channels");
       v("bias", bias, true, "of the two matrices");
@@ -56,11 +50,7 @@ struct PlainMlp {
 };
 struct Relu2 {
   static const MixerDoc doc;
-  struct Options {
-    int width, hidden;
-    bool bias;
-    int layers = 1;
-    void place(const Place& at) { width = at.width, layers = at.layers; }
+  struct Options : FeedForward {
     void visit(auto& v) {
       v("hidden", hidden, 4 * width, "hidden channels");
       v("bias", bias, false, "of the two matrices");

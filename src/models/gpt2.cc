@@ -75,7 +75,7 @@ Model gpt2(const Value& config, const Scope& root, const std::string& file) {
     AttentionMixer attend{.o = o, .q = third(0), .k = third(1), .v = third(2), .out = map(b / "attn" / "c_proj", D, D)};
     Mlp mlp{map(b / "mlp" / "c_fc", D, inner), map(b / "mlp" / "c_proj", inner, D), activation(c.activation_function, file)};
     d.layers.push_back(residual(blueprint_text<AttentionMixer>(o), Norm::layer(b / "ln_1", D, c.layer_norm_epsilon), sublayer(std::move(attend))) +
-                       residual(blueprint_text<PlainMlp>({D, inner, true, mlp_act(mlp.activation)}),
+                       residual(blueprint_text<PlainMlp>({{D, inner, true}, mlp_act(mlp.activation)}),
                                 Norm::layer(b / "ln_2", D, c.layer_norm_epsilon), sublayer(std::move(mlp))));
   }
   d.norm = Norm::layer(s / "ln_f", D, c.layer_norm_epsilon);

@@ -7,10 +7,6 @@
 namespace headrace::naive {
 namespace {
 using Number = std::complex<double>;
-Number at(const ComplexRows& z, int64_t i, int64_t j) { return {z.re[i][j], z.im[i][j]}; }
-void set(const ComplexRows& z, int64_t i, int64_t j, Number v) {
-  z.re[i][j] = static_cast<float>(v.real()), z.im[i][j] = static_cast<float>(v.imag());
-}
 constexpr double turn = 6.283185307179586477;
 }  // namespace
 

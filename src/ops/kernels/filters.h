@@ -10,6 +10,10 @@
 namespace headrace {
 
 struct ComplexRows { Rows re, im; };
+inline std::complex<double> at(const ComplexRows& z, int64_t i, int64_t j) { return {z.re[i][j], z.im[i][j]}; }
+inline void set(const ComplexRows& z, int64_t i, int64_t j, std::complex<double> v) {
+  z.re[i][j] = static_cast<float>(v.real()), z.im[i][j] = static_cast<float>(v.imag());
+}
 
 // k[c,l] = sum_n Re(residue exp(l log_pole)), l < taps.
 struct ModalFilterArgs {

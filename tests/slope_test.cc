@@ -209,6 +209,7 @@ TEST(Tape, RunsOnTheMetaDeviceForPlans) {
   t.backward(rms_norm(linear(x, w), {}), Tensor::empty({3, 5}, DType::f32, Device::meta));
   EXPECT_TRUE(t.gradient(w).shape() == w.shape());
   EXPECT_EQ(t.gradient(w).device(), Device::meta);
+  EXPECT_TRUE(t.tracks(concat({x, w.slice(0, 2, 3)})));                       // joins and cuts keep the way
 }
 
 }  // namespace

@@ -130,7 +130,7 @@ Attended attend(const Tensor& q, const Tensor& k, const Tensor& v, const Attenti
   run<&Kernels::append_keys>("append_keys", q.device(), rk.data, rk.stride, rv.data, rv.stride, G, K, V, added, pages->keys.data());
   if (o.log_gates) append_gates(o.log_gates, *pages, gates_at);
 
-  const Tensors inputs{q, k, v, o.sinks, o.slopes, o.alpha, o.log_gates};
+  const Tensors inputs = Tape::current() ? Tensors{q, k, v, o.sinks, o.slopes, o.alpha, o.log_gates} : Tensors{};
   Tape* t = recording(inputs);
   Tensor lse = t || wants_lse ? Tensor::empty({q.dim(0), H}, DType::f32, q.device()) : Tensor{};
   const AttentionArgs args = arguments(q, y, lse, o, *pages, G);

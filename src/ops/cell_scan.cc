@@ -38,16 +38,8 @@ Tensor scan(Cell kind, const char* op, const Tensor& x, const Tensor& recurrent,
          op, ": x ", x.shape(), " recurrent ", recurrent.shape(), " bias ", bias ? bias.shape() : Shape{});
   const Device device = x.device();
   const Shape state_shape{states_of(kind), C};
-  std::vector<bool> fresh;
-  for (const SlotValue* s : slot.values) fresh.push_back(!s->value);
-  States s = states(slot, state_shape, device, op);
-  if (kind == Cell::slstm) {
-    const std::vector<float> lowest(static_cast<size_t>(C), slstm_lowest);
-    for (size_t i = 0; i < fresh.size(); ++i)
-      if (fresh[i]) copy_bytes(s.pointers[i] + 3 * C, device, lowest.data(), Device::cpu, lowest.size() * sizeof(float));
-  }
-  Tensors inputs{x, recurrent, bias};
-  inputs.insert(inputs.end(), s.before.begin(), s.before.end());
+  States s = states(slot, state_shape, device, op, kind == Cell::slstm ? Beginning{3, slstm_lowest} : Beginning{});
+  const Tensors inputs = Tape::current() ? joined({x, recurrent, bias}, s.before) : Tensors{};
   Tape* tape = recording(inputs);
   Tensor y = Tensor::empty({N, C}, DType::f32, device), saved = tape ? Tensor::empty({N, saved_of(kind) * C}, DType::f32, device) : Tensor{};
   const Rows rx = rows_of(x);
@@ -56,12 +48,10 @@ Tensor scan(Cell kind, const char* op, const Tensor& x, const Tensor& recurrent,
       CellScanArgs{.kind = kind, .x = rx.data, .x_stride = rx.stride, .recurrent = recurrent.f32(), .bias = values(bias), .channels = channels,
                    .heads = heads, .y = y.f32(), .saved = saved ? saved.f32() : nullptr, .sequences = slot.sequences, .states = s.data()});
   if (!tape) return y;
-  Tensors outputs{y};
-  outputs.insert(outputs.end(), s.after.begin(), s.after.end());
   std::vector<bool> wanted;
   for (const Tensor& i : inputs) wanted.push_back(i && tape->tracks(i));
   const std::vector<int64_t> offsets(slot.sequences.offsets.begin(), slot.sequences.offsets.end());
-  tape->record(outputs, inputs, [=, before = s.before, bias = bias ? bias.outline() : Tensor{}](const Tensors& d) {
+  tape->record(joined({y}, s.after), inputs, [=, before = s.before, bias = bias ? bias.outline() : Tensor{}](const Tensors& d) {
     Tensors to(3 + before.size());
     std::vector<const float*> states_before, d_after;
     std::vector<float*> d_before;

@@ -24,30 +24,21 @@ struct Inputs {
 };
 
 Tensor scan(const Inputs& in, const Shape& state_shape, const Slot& slot, const char* op) {
-  std::vector<bool> fresh;
-  for (const SlotValue* s : slot.values) fresh.push_back(!s->value);
   const Device device = in.x.device();
-  States s = states(slot, state_shape, device, op);
-  if (in.kind == DiagScan::rwkv4) {                            // the running maximum starts below every key
-    const std::vector<float> lowest(static_cast<size_t>(in.x.dim(1)), -1e38f);
-    for (size_t i = 0; i < fresh.size(); ++i)
-      if (fresh[i]) copy_bytes(s.pointers[i] + 2 * in.x.dim(1), device, lowest.data(), Device::cpu, lowest.size() * sizeof(float));
-  }
+  States s = states(slot, state_shape, device, op, in.kind == DiagScan::rwkv4 ? Beginning{2, -1e38f} : Beginning{});
   Tensor y = Tensor::empty(in.x.shape(), DType::f32, device);
   DiagScanArgs args = in.args(y, slot.sequences);
   args.states = s.data();
   run<&Kernels::diag_scan>("diag_scan", device, args);
 
-  Tensors inputs{in.x, in.decay, in.dt, in.B, in.C};
-  inputs.insert(inputs.end(), s.before.begin(), s.before.end());
+  if (!Tape::current()) return y;
+  const Tensors inputs = joined({in.x, in.decay, in.dt, in.B, in.C}, s.before);
   if (Tape* t = recording(inputs)) {
-    Tensors outputs{y};
-    outputs.insert(outputs.end(), s.after.begin(), s.after.end());
     std::vector<bool> wanted;
     for (const Tensor& b : s.before) wanted.push_back(b && t->tracks(b));
     const std::vector<int64_t> offsets(slot.sequences.offsets.begin(), slot.sequences.offsets.end());
     const Tensor read = in.kind == DiagScan::real || in.kind == DiagScan::complex ? y : in.x;   // y, where it is the state, is kept
-    t->record(outputs, inputs, [=, before = s.before](const Tensors& d) {
+    t->record(joined({y}, s.after), inputs, [=, before = s.before](const Tensors& d) {
       auto gradient = [&](const Tensor& x) { return x ? Tensor::empty(x.shape(), DType::f32, device) : Tensor{}; };
       Tensors to{gradient(in.x), gradient(in.decay), gradient(in.dt), gradient(in.B), gradient(in.C)};
       std::vector<const float*> states_before, d_after;

@@ -56,11 +56,10 @@ Tensor concat(const std::vector<Tensor>& parts) {
   int64_t width = 0;
   for (const Tensor& p : parts) width += p.dim(-1);
   Tensor y = with_last(*parts.begin(), width);
-  if (y.device() == Device::meta) return y;            // there is no memory to point into
   int64_t at = 0;
   for (const Tensor& p : parts) {
     Tensor to = y.slice(-1, at, p.dim(-1));
-    run<&Kernels::unary>("unary", p.device(), Unary::scale, 1.f, rows_of(p), rows_of(to));
+    copy_into(p, to);
     at += p.dim(-1);
   }
   if (Tape* t = recording(parts)) {
@@ -121,10 +120,8 @@ Tensor take_rows(const Tensor& x, std::span<const int64_t> rows) {
                static_cast<size_t>(x.dim(1)) * sizeof(float));
   }
   if (Tape* t = recording(x))
-    t->record({y}, {x}, [shape = x.shape(), device = x.device(), ids = std::vector<int32_t>(rows.begin(), rows.end())](const Tensors& dy) {
-      Tensor d = Tensor::zeros(shape, DType::f32, device);
-      run<&Kernels::embedding_backward>("embedding_backward", device, ids, rows_of(dy[0]), rows_of(d));
-      return Tensors{d};
+    t->record({y}, {x}, [shape = x.shape(), ids = std::vector<int32_t>(rows.begin(), rows.end())](const Tensors& dy) -> Tensors {
+      return {scattered(shape, ids, dy[0])};
     });
   return y;
 }

@@ -23,9 +23,8 @@ float* pointer(const Tensor& x) { return x ? x.f32() : nullptr; }
 
 // inputs: q, k, v, log_decay, a, b, beta, bonus, then the states from before.
 void record_backward(Tape& tape, const Tensors& inputs, const LinearScanArgs& args, const Slot& slot, const Tensor& y, const Tensors& after) {
-  Tensors outputs{y};
-  outputs.insert(outputs.end(), after.begin(), after.end());
-  tape.record(outputs, inputs, [=, offsets = std::vector(slot.sequences.offsets.begin(), slot.sequences.offsets.end())](const Tensors& dy) {
+  tape.record(joined({y}, after), inputs,
+              [=, offsets = std::vector(slot.sequences.offsets.begin(), slot.sequences.offsets.end())](const Tensors& dy) {
     const int64_t N = offsets.back(), H = args.heads, K = args.key, V = args.value;
     const Device device = inputs[0].device();
     const auto fresh = [&](bool wanted, const Shape& shape) { return wanted ? Tensor::empty(shape, DType::f32, device) : Tensor{}; };
@@ -95,12 +94,12 @@ Tensor linear_scan(const LinearScan& x, const Slot& slot) {
     expect(x.bonus.count() == H * K && x.bonus.contiguous() && !x.a && !x.beta, op, ": bonus ", x.bonus.shape(), " for q ", x.q.shape());
     args.bonus = x.bonus.f32();
   }
-  States s = states(slot, {H, K, V}, x.q.device(), op, true);
+  States s = states(slot, {H, K, V}, x.q.device(), op, {}, true);
   Tensor y = Tensor::empty({N, H, V}, DType::f32, x.q.device());
   args.y = y.f32(), args.y_stride = H * V, args.states = s.data();
   run<&Kernels::linear_scan>(op, x.q.device(), args);
-  Tensors inputs{x.q, x.k, x.v, x.log_decay, x.a, x.b, x.beta, x.bonus};
-  inputs.insert(inputs.end(), s.before.begin(), s.before.end());
+  if (!Tape::current()) return y;
+  const Tensors inputs = joined({x.q, x.k, x.v, x.log_decay, x.a, x.b, x.beta, x.bonus}, s.before);
   if (Tape* t = recording(inputs)) record_backward(*t, inputs, args, slot, y, s.after);
   return y;
 }

@@ -144,11 +144,11 @@ Tensor long_conv(const Tensor& u, const LongConv& o, const Slot& slot) {
       if (!slot.values.empty()) stream(u, o.filter, y, slot);
     }
   }
-  Tensors inputs{u, o.filter, o.skip, o.ahead}, outputs{y};
-  inputs.insert(inputs.end(), s.before.begin(), s.before.end());
-  outputs.insert(outputs.end(), s.after.begin(), s.after.end());
+  if (!Tape::current()) return y;
+  const Tensors inputs = joined({u, o.filter, o.skip, o.ahead}, s.before);
   if (Tape* t = recording(inputs))
-    t->record(outputs, inputs, [inputs, shape = Shape{1 + 2 * P, u.dim(1)}, wants_filter = t->tracks(o.filter), wants_skip = t->tracks(o.skip),
+    t->record(joined({y}, s.after), inputs, [inputs, shape = Shape{1 + 2 * P, u.dim(1)}, wants_filter = t->tracks(o.filter),
+                                wants_skip = t->tracks(o.skip),
                                 wants_ahead = t->tracks(o.ahead),
                                 offsets = std::vector(slot.sequences.offsets.begin(), slot.sequences.offsets.end())](const Tensors& d) {
       const Tensor &u = inputs[0], &filter = inputs[1], &skip = inputs[2], &ahead = inputs[3], dy = d[0] ? d[0] : zeros(u);

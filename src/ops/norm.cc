@@ -17,8 +17,7 @@ void record_norm(NormKind kind, const Tensor& y, const Tensor& x, const Tensor& 
     run<&Kernels::norm_backward>("norm_backward", x.device(),
         NormBackward{.kind = kind, .x = rows_of(x), .dy = rows_of(dy[0]), .dx = rows_of(dx), .w = values(w), .offset = offset, .eps = eps,
                      .groups = groups, .dy_xhat = wants_w ? rows_of(dy_xhat) : Rows{}});
-    auto over_rows = [&](const Tensor& d, const Tensor& like) { return sum_rows(d.view({d.count() / d.dim(-1), d.dim(-1)})).view(like.shape()); };
-    return {dx, wants_w ? over_rows(dy_xhat, w) : Tensor{}, wants_b ? over_rows(dy[0], b) : Tensor{}};
+    return {dx, wants_w ? summed_like(dy_xhat, w) : Tensor{}, wants_b ? summed_like(dy[0], b) : Tensor{}};
   });
 }
 }  // namespace

@@ -75,7 +75,7 @@ Beside beside(const char* op, const Tensor& a, const Tensor& b) {
 Tensor reduced(const Tensor& d, const Tensor& b, Beside how) {
   switch (how) {
     case Beside::same: return d.view(b.shape());
-    case Beside::row: return sum_rows(d.view({d.count() / b.count(), b.count()})).view(b.shape());
+    case Beside::row: return summed_like(d, b);
     case Beside::wide_row: return sum_rows(d).view(b.shape());
     case Beside::column: return sum_columns(d).view(b.shape());
   }

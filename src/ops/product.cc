@@ -47,10 +47,8 @@ Tensor embedding(const Tensor& table, std::span<const int32_t> ids) {
   Tensor y = Tensor::empty({static_cast<int64_t>(ids.size()), table.dim(1)}, DType::f32, table.device());
   run<&Kernels::embedding>("embedding", table.device(), table, ids, rows_of(y));
   if (Tape* t = recording(table))
-    t->record({y}, {table}, [shape = table.shape(), device = table.device(), ids = std::vector(ids.begin(), ids.end())](const Tensors& dy) {
-      Tensor d = Tensor::zeros(shape, DType::f32, device);
-      run<&Kernels::embedding_backward>("embedding_backward", device, ids, rows_of(dy[0]), rows_of(d));
-      return Tensors{d};
+    t->record({y}, {table}, [shape = table.shape(), ids = std::vector(ids.begin(), ids.end())](const Tensors& dy) -> Tensors {
+      return {scattered(shape, ids, dy[0])};
     });
   return y;
 }
@@ -67,6 +65,7 @@ std::vector<Tensor> linear(const Tensor& x, std::initializer_list<Weight> weight
     parts[ys.size() - 1] = {&w.weight, values(w.bias), rows_of(ys.back())};
   }
   run<&Kernels::linear>("linear", x.device(), rows_of(x), std::span<const LinearPart>(parts.data(), ys.size()));
+  if (!Tape::current()) return ys;
   Tensors inputs{x};
   for (const Weight& w : weights) inputs.push_back(w.weight), inputs.push_back(w.bias);
   if (Tape* t = recording(inputs)) {
@@ -84,7 +83,7 @@ std::vector<Tensor> linear(const Tensor& x, std::initializer_list<Weight> weight
           else d[0] = std::move(part);
         }
         if (wanted[w]) product(dy[i], true, inputs[0], false, d[w] = like(inputs[w]));
-        if (wanted[b]) d[b] = sum_rows(dy[i].view({dy[i].count() / dy[i].dim(-1), dy[i].dim(-1)})).view(inputs[b].shape());
+        if (wanted[b]) d[b] = summed_like(dy[i], inputs[b]);
       }
       return d;
     });
@@ -107,7 +106,7 @@ Tensor block_linear(const Tensor& x, const Tensor& w, const Tensor& b) {
         product(d, false, w[h], true, dx.slice(-1, h * in, in));
         product(x.slice(-1, h * in, in), true, d, false, dw[h]);
       }
-      return {dx, dw, wants_b ? sum_rows(dy[0].view({dy[0].count() / dy[0].dim(-1), dy[0].dim(-1)})).view(b.shape()) : Tensor{}};
+      return {dx, dw, wants_b ? summed_like(dy[0], b) : Tensor{}};
     });
   return y;
 }

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "ops/kernels.h"
+#include "ops/ops.h"
 #include "ops/tape.h"
 
 namespace headrace {
@@ -33,6 +34,22 @@ inline Tensor with_last(const Tensor& x, int64_t n) {
 }
 inline const float* values(const Tensor& w) { return w ? w.f32() : nullptr; }
 
+// A gradient [...,C] summed over all rows, in the shape of what every row read: a bias, a norm's weight.
+inline Tensor summed_like(const Tensor& d, const Tensor& row) {
+  return sum_rows(d.view({d.count() / row.count(), row.count()})).view(row.shape());
+}
+// The gradient of a [shape] tensor whose rows `ids` were read: each row of dy is added to its own.
+inline Tensor scattered(const Shape& shape, const std::vector<int32_t>& ids, const Tensor& dy) {
+  Tensor d = Tensor::zeros(shape, DType::f32, dy.device());
+  run<&Kernels::embedding_backward>("embedding_backward", dy.device(), ids, rows_of(dy), rows_of(d));
+  return d;
+}
+// What a primitive's record lists: its inputs and then the states from before, its result and then those after.
+inline Tensors joined(Tensors first, const Tensors& states) {
+  first.insert(first.end(), states.begin(), states.end());
+  return first;
+}
+
 // The rows of a [N,H,D] tensor whose heads are adjacent.
 inline Rows heads(const Tensor& x, const char* op) {
   expect(x.rank() == 3, op, ": ", x.shape(), " must be [N,H,D]");
@@ -53,7 +70,9 @@ struct States {
   Tensors before, after;
   float* const* data() const { return pointers.empty() ? nullptr : pointers.data(); }
 };
-inline States states(const Slot& slot, const Shape& shape, Device device, const char* op, bool some_without = false) {
+// A row of a fresh state that does not begin at zero: a running maximum starts below every number.
+struct Beginning { int64_t row = -1; float value = 0; };
+inline States states(const Slot& slot, const Shape& shape, Device device, const char* op, Beginning begins = {}, bool some_without = false) {
   States s;
   const bool recorded = Tape::current() != nullptr;
   for (SlotValue* v : slot.values) {
@@ -64,8 +83,15 @@ inline States states(const Slot& slot, const Shape& shape, Device device, const 
       continue;
     }
     if (recorded) s.before.push_back(v->value);
-    if (!v->value) v->value = Tensor::zeros(shape, DType::f32, device);
-    else if (v->value.storage().use_count() > 1) v->value = v->value.contiguous_copy();
+    if (!v->value) {
+      v->value = Tensor::zeros(shape, DType::f32, device);
+      if (begins.row >= 0 && device != Device::meta) {
+        const std::vector<float> row(static_cast<size_t>(shape[-1]), begins.value);
+        copy_bytes(v->value.f32() + begins.row * shape[-1], device, row.data(), Device::cpu, row.size() * sizeof(float));
+      }
+    } else if (v->value.storage().use_count() > 1) {
+      v->value = v->value.contiguous_copy();
+    }
     expect(v->value.shape() == shape && v->value.device() == device, op, ": state ", v->value.shape(), " where ", shape,
            " is needed; it belongs to another model or device");
     s.pointers.push_back(v->value.f32());

@@ -16,11 +16,10 @@ Tensor short_conv(const Tensor& x, const Tensor& weight, const Tensor& bias, boo
   const ShortConvArgs args{.x = rows_of(x), .y = rows_of(y), .weight = values(weight), .bias = values(bias), .taps = static_cast<int>(taps),
                            .silu = silu, .sequences = slot.sequences, .states = s.data()};
   run<&Kernels::short_conv>("short_conv", x.device(), args);
-  Tensors inputs{x, weight, bias}, outputs{y};
-  inputs.insert(inputs.end(), s.before.begin(), s.before.end());
-  outputs.insert(outputs.end(), s.after.begin(), s.after.end());
+  if (!Tape::current()) return y;
+  const Tensors inputs = joined({x, weight, bias}, s.before);
   if (Tape* t = recording(inputs))
-    t->record(outputs, inputs, [=, offsets = std::vector(slot.sequences.offsets.begin(), slot.sequences.offsets.end()),
+    t->record(joined({y}, s.after), inputs, [=, offsets = std::vector(slot.sequences.offsets.begin(), slot.sequences.offsets.end()),
                                 wants_w = t->tracks(weight), wants_b = t->tracks(bias)](const Tensors& dy) {
       const size_t states = dy.size() - 1;
       const Shape kept{taps - 1, C};

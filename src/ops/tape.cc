@@ -29,7 +29,7 @@ Tape::Place Tape::place(const Tensor& x) {
 void Tape::watch(const Tensor& x) {
   expect(!is_block(x.dtype()), "a gradient of ", x.dtype(), " weights: dequantise them first");
   gradients_.try_emplace(x.storage()->id);
-  watched_[x.storage()->id] = true;
+  watched_.insert(x.storage()->id);
 }
 
 void Tape::record(std::initializer_list<Tensor> outputs, std::initializer_list<Tensor> inputs, Backward backward) {

@@ -7,6 +7,7 @@
 #include <functional>
 #include <initializer_list>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "tensor/tensor.h"
@@ -38,7 +39,6 @@ class Tape {
   static Tape* current();                            // null: nothing is recorded
 
  private:
-  friend class PauseTape;
   friend Tensor checkpoint(std::function<Tensor()> f);
   struct Place {                                     // a tensor without its memory
     uint64_t id = 0;
@@ -55,7 +55,7 @@ class Tape {
   void add(const Place& x, const Tensor& dx);
   std::vector<Record> records_;
   std::unordered_map<uint64_t, Tensor> gradients_;   // by storage; tracked without a gradient yet: empty
-  std::unordered_map<uint64_t, bool> watched_;
+  std::unordered_set<uint64_t> watched_;
   Tape* outer_;
 };
 

@@ -95,8 +95,9 @@ class Tensor {
   size_t offset() const { return offset_; }
   bool contiguous() const;
 
-  void* raw() const { return storage_->data + offset_; }
-  template <class T> T* data() const { return reinterpret_cast<T*>(storage_->data + offset_); }
+  // Null on the meta device, wherever the view begins.
+  template <class T> T* data() const { return storage_->data ? reinterpret_cast<T*>(storage_->data + offset_) : nullptr; }
+  void* raw() const { return data<std::byte>(); }
   float* f32() const { return data<float>(); }
   std::span<const float> floats() const { return {f32(), static_cast<size_t>(count())}; }
 

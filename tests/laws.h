@@ -110,8 +110,8 @@ struct Ragged {
     for (int64_t n : lengths) offsets.push_back(offsets.back() + n);
   }
   int64_t tokens() const { return offsets.back(); }
-  Slot slot(bool with_state, Form form = Form::fastest) {
-    Slot s{.sequences = {offsets}, .values = {}, .form = form};
+  Slot slot(bool with_state) {
+    Slot s{.sequences = {offsets}, .values = {}};
     for (SlotValue& v : states)
       if (with_state) s.values.push_back(&v);
     return s;

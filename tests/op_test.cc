@@ -126,7 +126,7 @@ TEST(Ops, InputsThatNothingReadsAreAnError) {
 TEST(Ops, AttentionWantsOneSinkAndOneSlopeForEachHead) {
   const Tensor x = Tensor::zeros({3, 2, 4});
   const std::vector<int64_t> offsets{0, 3};
-  auto run = [&](Attention o) { return message([&] { (void)attention(x, x, x, o, {.sequences = {offsets}, .values = {}, .form = Form::whole}); }); };
+  auto run = [&](Attention o) { return message([&] { (void)attention(x, x, x, o, {.sequences = {offsets}, .values = {}}); }); };
   EXPECT_EQ(run({.sinks = Tensor::zeros({2}), .slopes = Tensor::zeros({2})}), "no error");
   EXPECT_EQ(run({.sinks = Tensor::zeros({1})}), "attention: sinks: wanted f32 [2], one for each head, in one piece on cpu, found f32 [1] on cpu");
   EXPECT_NE(run({.slopes = Tensor::zeros({2}, DType::bf16)}).find("slopes: wanted f32 [2]"), std::string::npos);

@@ -38,15 +38,14 @@ inline Tensors rows_of_all(const Tensors& x, int64_t begin, int64_t length) {
 struct Outcome { Tensor y; SlotValue state; };
 
 // One sequence, given to the primitive piece by piece with its state.
-inline Outcome run_in_pieces(const PrimitiveCase& c, const Tensors& x, const Tensors& w, const std::vector<int64_t>& pieces,
-    Form form = Form::fastest) {
+inline Outcome run_in_pieces(const PrimitiveCase& c, const Tensors& x, const Tensors& w, const std::vector<int64_t>& pieces) {
   Outcome r;
   std::vector<float> all;
   Shape shape;
   int64_t at = 0;
   for (int64_t n : pieces) {
     const std::vector<int64_t> offsets{0, n};
-    Tensor y = c.run(rows_of_all(x, at, n), w, {.sequences = {offsets}, .values = {&r.state}, .form = form});
+    Tensor y = c.run(rows_of_all(x, at, n), w, {.sequences = {offsets}, .values = {&r.state}});
     const std::vector<float> values = values_of(y);
     all.insert(all.end(), values.begin(), values.end());
     shape = y.shape(), at += n;
@@ -56,9 +55,9 @@ inline Outcome run_in_pieces(const PrimitiveCase& c, const Tensors& x, const Ten
   return r;
 }
 // One sequence as a whole, without state.
-inline Tensor run_whole(const PrimitiveCase& c, const Tensors& x, const Tensors& w, Form form = Form::fastest) {
+inline Tensor run_whole(const PrimitiveCase& c, const Tensors& x, const Tensors& w) {
   const std::vector<int64_t> offsets{0, x[0].dim(0)};
-  return c.run(x, w, {.sequences = {offsets}, .values = {}, .form = form});
+  return c.run(x, w, {.sequences = {offsets}, .values = {}});
 }
 
 }  // namespace headrace

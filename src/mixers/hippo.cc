@@ -190,7 +190,7 @@ Tensor dplr_filter(const DplrSystem& s, const Complex& Ct, int64_t length, int64
 Tensor shift_filter(const Tensor& B, const Tensor& C) {
   const std::vector<int64_t> places{0, B.dim(1)};
   const Tensor first = concat({B.slice(1, 0, 1)}).view({B.dim(0)}), rest = B.dim(1) > 1 ? B.slice(1, 1, B.dim(1) - 1) : Tensor{};
-  const Slot all{.sequences = {places}, .values = {}, .form = Form::whole};
+  const Slot all{.sequences = {places}, .values = {}};
   return transposed(long_conv(transposed(C), {.filter = {}, .skip = first, .ahead = rest}, all));
 }
 

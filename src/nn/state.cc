@@ -29,7 +29,7 @@ void Batch::add(int64_t tokens, State* state) {
 }
 
 Slot Pass::slot(const char* name) const {
-  Slot s{.sequences = {batch->offsets}, .values = {}, .form = batch->form};
+  Slot s{.sequences = {batch->offsets}, .values = {}};
   for (State* state : batch->states) {
     if (static_cast<int>(state->layers.size()) <= layer) state->layers.resize(static_cast<size_t>(layer) + 1);
     s.values.push_back(&state->layers[static_cast<size_t>(layer)].at(name));

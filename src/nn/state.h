@@ -29,7 +29,6 @@ struct Batch {
   std::vector<int64_t> offsets{0};                      // [S+1]
   std::vector<int32_t> positions;                       // [N]
   std::vector<State*> states;                           // one per sequence, or none at all
-  Form form = Form::fastest;
   std::map<std::string, Tensor> shared;                 // what one layer hands to later ones (RWKV-7's first value)
   void add(int64_t tokens, State* state = nullptr);     // positions go on from the state's
 };

@@ -59,7 +59,7 @@ Tensor log_linear(const LogLinear& x, std::span<const int32_t> positions, const 
   for (int64_t l = 1; l < L && (!slot.values.empty() || last_token >> (l - 1)); ++l) {
     const Blocks blocks = blocks_of(slot.sequences, positions, int64_t{1} << l);
     std::vector<SlotValue> first(slot.values.size()), last(slot.values.size());
-    Slot part{.sequences = {blocks.offsets}, .values = {}, .form = slot.form};
+    Slot part{.sequences = {blocks.offsets}, .values = {}};
     if (!slot.values.empty()) part.values.resize(blocks.offsets.size() - 1);
     for (size_t s = 0; s < slot.values.size(); ++s) {
       const int64_t begin = slot.sequences.offsets[s], n = slot.sequences.offsets[s + 1] - begin;

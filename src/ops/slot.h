@@ -26,12 +26,10 @@ struct SlotValue {
   size_t bytes() const;
 };
 
-enum class Form { fastest, step, chunk, whole };   // all give the same result; `fastest` chooses by length
-
+// A primitive picks step, chunk or whole form by the lengths of the sequences.
 struct Slot {
   Sequences sequences;
   std::vector<SlotValue*> values;        // one per sequence; empty: no state is carried. linear_scan: null for one without
-  Form form = Form::fastest;
 };
 
 }  // namespace headrace

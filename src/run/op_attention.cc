@@ -137,7 +137,7 @@ void nsa(Call& c) {
   };
   std::vector<int64_t> offsets, block_offsets;
   for (int64_t b = 0; b <= c.B; ++b) offsets.push_back(b * c.T), block_offsets.push_back(b * (c.T / block));
-  const Slot slot{.sequences = {offsets}, .values = {}, .form = Form::whole};
+  const Slot slot{.sequences = {offsets}, .values = {}};
   Tensor k_means = q, lse;
   if (c.T >= block) {
     k_means = means(c, k, block);

@@ -68,7 +68,7 @@ struct Call {
     if (whole) {                                         // one ragged batch
       std::vector<int64_t> offsets;
       for (int64_t b = 0; b <= B; ++b) offsets.push_back(b * T);
-      Slot slot{.sequences = {offsets}, .values = {}, .form = Form::whole};
+      Slot slot{.sequences = {offsets}, .values = {}};
       for (SlotValue& s : states)
         if (with_state) slot.values.push_back(&s);
       return f(x, slot);
@@ -82,7 +82,7 @@ struct Call {
         std::vector<Tensor> part;
         for (const Tensor& i : x) part.push_back(i.slice(0, b * T + t, n));
         SlotValue* state = &states[static_cast<size_t>(b)];
-        pieces.push_back(f(part, {.sequences = {offsets}, .values = {state}, .form = piece == 1 ? Form::step : Form::chunk}));
+        pieces.push_back(f(part, {.sequences = {offsets}, .values = {state}}));
       }
     return concat_rows(pieces);
   }

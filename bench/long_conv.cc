@@ -1,5 +1,5 @@
 // How long is a long convolution? One sequence of T tokens and C channels with a filter of T taps, forward, and forward and backward; then
-// a decoded token. bench_long_conv [T...]; bench/long_conv_torch.py does the same by torch.fft.
+// a decoded token. bench_long_conv [T...]; bench/versus_torch.py has torch.fft beside it.
 #include <cstdio>
 #include <cstdlib>
 #include <vector>

@@ -3,15 +3,39 @@
 #include <cblas.h>
 
 #include <algorithm>
+#include <cstdlib>
+#include <string_view>
 
 #include "base/parallel.h"
 #include "cpu/kernels.h"
 
+extern "C" {                                                       // weak: a build for one processor has nothing to choose
+__attribute__((weak)) void gotoblas_dynamic_quit();
+__attribute__((weak)) void gotoblas_dynamic_init();
+}
+
 namespace headrace::cpu {
+namespace {
+
+// OpenBLAS knows processors by their model numbers, and has kernels of 2004 (SSE3) for one that is newer than itself: a third of the speed
+// on Emerald Rapids with 0.3.21. So it is told to choose by the instructions that there are, unless the user has.
+void choose_kernels() {
+  openblas_set_num_threads(1);                                     // the threads are ours
+  const std::string_view have = instructions(), chosen = openblas_get_corename();
+  const bool avx512 = have.starts_with("avx512") || have.starts_with("amx");
+  const char* name = "OPENBLAS_CORETYPE";
+  if (!gotoblas_dynamic_init || !gotoblas_dynamic_quit || std::getenv(name) || !(avx512 || have.starts_with("avx2"))) return;
+  if (avx512 && (chosen == "SkylakeX" || chosen == "Cooperlake" || chosen == "SapphireRapids")) return;
+  setenv(name, avx512 ? "SkylakeX" : "Haswell", 1);
+  gotoblas_dynamic_quit(), gotoblas_dynamic_init();
+  unsetenv(name);
+}
+
+}  // namespace
 
 void product(const MatrixProduct& p) {
-  static const bool alone = (openblas_set_num_threads(1), true);   // the threads are ours
-  (void)alone;
+  static const bool ready = (choose_kernels(), true);
+  (void)ready;
   if (p.m == 0 || p.n == 0) return;
   const bool by_rows = p.m >= p.n;
   const int64_t side = by_rows ? p.m : p.n, other = by_rows ? p.n : p.m, unit = 16;

@@ -114,18 +114,24 @@ void plan(size_t bytes, bool made) {
 }
 void release_lasting(Storage& s) { live[0] -= s.bytes; }
 
+// Memory that the system zeroes page by page on first use: in pages of 2 MiB a fresh large tensor costs a tenth.
+constexpr size_t huge_page = size_t{2} << 20;
+void in_huge_pages([[maybe_unused]] void* data, [[maybe_unused]] size_t bytes) {
+#ifdef MADV_HUGEPAGE
+  madvise(data, bytes, MADV_HUGEPAGE);
+#endif
+}
+
 // Chunks of memory, from the second on in huge pages where the system gives them (a small model would pay for the rest of
 // a page that it does not use); a chunk lives as long as the last tensor in it.
 struct Chunk {
-  static constexpr size_t bytes = size_t{32} << 20, huge = size_t{2} << 20;
+  static constexpr size_t bytes = size_t{32} << 20;
   std::byte* data;
   size_t used = 0, size;
-  Chunk(size_t n, bool in_huge_pages) : size(std::max(bytes, (n + huge - 1) / huge * huge)) {
-    data = static_cast<std::byte*>(std::aligned_alloc(huge, size));
+  Chunk(size_t n, bool huge_pages) : size(std::max(bytes, (n + huge_page - 1) / huge_page * huge_page)) {
+    data = static_cast<std::byte*>(std::aligned_alloc(huge_page, size));
     expect(data != nullptr, "out of memory: ", size, " bytes");
-#ifdef MADV_HUGEPAGE
-    if (in_huge_pages) madvise(data, size, MADV_HUGEPAGE);
-#endif
+    if (huge_pages) in_huge_pages(data, size);
   }
   ~Chunk() { std::free(data); }
   Chunk(const Chunk&) = delete;
@@ -164,9 +170,11 @@ std::shared_ptr<Storage> allocate(size_t bytes, Device device) {
       s->data = static_cast<std::byte*>(list.back());
       list.pop_back();
     } else {
-      size_t size = rounded <= largest_kept ? rounded : (bytes + 4095) / 4096 * 4096;
-      s->data = static_cast<std::byte*>(std::aligned_alloc(rounded <= largest_kept ? 64 : 4096, size));
+      const bool kept = rounded <= largest_kept;
+      const size_t size = kept ? rounded : (bytes + huge_page - 1) / huge_page * huge_page;
+      s->data = static_cast<std::byte*>(std::aligned_alloc(kept ? 64 : huge_page, size));
       expect(s->data != nullptr, "out of memory: ", bytes, " bytes");
+      if (!kept) in_huge_pages(s->data, bytes / huge_page * huge_page);
     }
     s->release = release_cpu;
   }

@@ -1,5 +1,7 @@
 #include "op_cases.h"
 
+#include <memory>
+
 #include "ops/complex.h"
 #include "ops/ops.h"
 #include "ops/sequence.h"
@@ -109,6 +111,24 @@ void norms(std::vector<OpCase>& all) {
       ys.push_back(softmax(map(r.rows({5, cols}), [](float v) { return 30 * v; })));
       ys.push_back(softmax(r.whole({5, 2, cols})));
     }
+    return ys;
+  }});
+  all.push_back({"Sums", "sum", [](Random& r) {
+    std::vector<Tensor> ys;
+    for (int64_t cols : {1, 37, 300})
+      for (int64_t n : {0, 1, 33}) {
+        const Tensor x = map(r.rows({n, cols}), [](float v) { return v + 1; });
+        ys.push_back(sum_rows(x)), ys.push_back(sum_columns(x));
+      }
+    return ys;
+  }});
+  all.push_back({"Matmul", "product", [](Random& r) {
+    std::vector<Tensor> ys;
+    for (bool at : {false, true})
+      for (bool bt : {false, true}) {
+        const Tensor a = r.rows(at ? Shape{37, 5} : Shape{5, 37}), b = r.rows(bt ? Shape{21, 37} : Shape{37, 21});
+        ys.push_back(matmul(map(a, [](float v) { return v + 1; }), b, at, bt));
+      }
     return ys;
   }});
   all.push_back({"Entmax", "entmax", [](Random& r) {
@@ -223,6 +243,32 @@ void heads(std::vector<OpCase>& all) {
     const Tensor q = r.rows({40, 3, 8}), k = r.rows({40, 3, 8}), v = r.rows({40, 3, 12});
     const Tensor input = r.rows({40, 3}), forget = log_sigmoid(r.rows({40, 3}));
     return std::vector<Tensor>{mlstm({.q = q, .k = k, .v = v, .input = input, .log_forget = forget}, slot, slot)};
+  }, 3e-5});
+  all.push_back({"LogLinearInPieces", "linear_scan", [](Random& r) {
+    std::vector<SlotValue> states(2);
+    std::vector<Tensor> ys;
+    int32_t at[] = {0, 0};                           // tokens that each sequence has had
+    for (const auto& offsets : std::vector<std::vector<int64_t>>{{0, 11, 12}, {0, 0, 6}, {0, 9, 20}}) {
+      const int64_t n = offsets[2];
+      std::vector<int32_t> positions;
+      for (size_t s : {0, 1})
+        for (int64_t i = offsets[s]; i < offsets[s + 1]; ++i) positions.push_back(at[s]++);
+      const Tensor q = r.rows({n, 2, 8}), k = r.rows({n, 2, 8}), v = r.rows({n, 2, 12}), levels = r.rows({n, 2, 6});
+      const Tensor decay = log_sigmoid(r.rows({n, 2}));
+      ys.push_back(log_linear({.q = q, .k = k, .v = v, .levels = levels, .log_decay = decay}, positions,
+                              {.sequences = {offsets}, .values = {&states[0], &states[1]}}));
+    }
+    for (const SlotValue& s : states) ys.push_back(s.value);
+    return ys;
+  }, 3e-5});
+  all.push_back({"AttentionWithDenominators", "attention", [](Random& r) {
+    const std::vector<int64_t> offsets{0, 3, 3, 70}, pooled{0, 0, 0, 16};
+    const Slot slot{.sequences = {offsets}, .values = {}};
+    const Tensor q = r.rows({70, 4, 16});
+    const Attended near = attention_with_lse(q, r.rows({70, 2, 16}), r.rows({70, 2, 20}), {.window = 5}, slot);
+    const auto blocks = std::make_shared<const Pattern>(Pattern{.kind = Pattern::Kind::pooled, .block = 4});   // the first see nothing
+    const Attended far = attention_with_lse(q, r.rows({16, 2, 16}), r.rows({16, 2, 20}), {.pattern = blocks, .keys = {pooled}}, slot);
+    return std::vector<Tensor>{near.y, near.lse, far.y, far.lse};
   }, 3e-5});
   all.push_back({"Rope", "rope", [](Random& r) {
     std::vector<Tensor> ys;

@@ -2,6 +2,7 @@
 #include "cpu/kernels.h"
 #include "cpu/dot.h"
 #include "cpu/panel.h"
+#include "ops/kernels/attention.h"
 
 namespace headrace::cpu {
 
@@ -13,7 +14,8 @@ const Kernels& kernels() {
       .entmax = entmax, .entmax_backward = entmax_backward, .top_k = top_k, .embedding = embedding,
       .embedding_backward = embedding_backward, .linear = linear, .product = product,
       .block_linear = block_linear,
-      .head_dot = head_dot, .scale_heads = scale_heads, .rope = rope, .append_keys = append_keys, .attention = attention,
+      .head_dot = head_dot, .scale_heads = scale_heads, .rope = rope, .append_keys = append_keys, .append_gates = append_gates,
+      .attention = attention,
       .attention_backward = attention_backward, .linear_scan = linear_scan, .linear_scan_backward = linear_scan_backward,
       .running_max = running_max, .normalise = normalise, .normalise_backward = normalise_backward, .diag_scan = diag_scan,
       .diag_scan_backward = diag_scan_backward, .cell_scan = cell_scan, .cell_scan_backward = cell_scan_backward, .short_conv = short_conv,

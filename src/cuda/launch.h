@@ -26,20 +26,29 @@ __global__ void each_kernel(int64_t n, F f) {
 template <class F>
 void for_each(const char* name, int64_t n, F f) { start(name, each_kernel<F>, (n + 255) / 256, 256, 0, n, f); }
 
+constexpr int block_threads = 256;
+template <class F>
+__global__ void each_block_kernel(F f) { f(int64_t{blockIdx.x}); }
+// f(i) for i in [0, n), in every thread of a block each.
+template <class F>
+void for_blocks(const char* name, int64_t n, F f) { start(name, each_block_kernel<F>, n, block_threads, 0, f); }
+
 // The result of all threads of a block (whole warps), in every thread.
-template <class Join>
-__device__ float block_join(float v, Join join) {
-  __shared__ float parts[32];
+template <class T, class Join>
+__device__ T block_join(T v, Join join) {
+  __shared__ T parts[32];
   for (int d = 16; d > 0; d /= 2) v = join(v, __shfl_xor_sync(~0u, v, d));
   __syncthreads();                                 // the parts of the call before have been read
   if (threadIdx.x % 32 == 0) parts[threadIdx.x / 32] = v;
   __syncthreads();
   v = parts[0];
-  for (int w = 1; w < blockDim.x / 32; ++w) v = join(v, parts[w]);
+  for (unsigned w = 1; w < blockDim.x / 32; ++w) v = join(v, parts[w]);
   return v;
 }
-__device__ inline float block_sum(float v) { return block_join(v, [](float a, float b) { return a + b; }); }
-__device__ inline float block_max(float v) { return block_join(v, [](float a, float b) { return fmaxf(a, b); }); }
+template <class T>
+__device__ T block_sum(T v) { return block_join(v, [](T a, T b) { return a + b; }); }
+template <class T>
+__device__ T block_max(T v) { return block_join(v, [](T a, T b) { return a < b ? b : a; }); }
 
 // The sequence that holds row `row` of a ragged batch.
 __device__ inline int sequence_of(const int64_t* offsets, int count, int64_t row) {

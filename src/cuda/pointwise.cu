@@ -84,6 +84,14 @@ void scale_heads(Rows x, Rows s, int heads, Rows y) {
   const int64_t width = x.cols / heads;
   for_elements("scale_heads", y, [=] __device__(int64_t i, int64_t j) { y[i][j] = x[i][j] * s[i][j / width]; });
 }
+void normalise(Rows x, Rows floor, float eps, int heads, Rows y) {
+  const int64_t width = y.cols / heads;
+  for_elements("normalise", y, [=] __device__(int64_t i, int64_t j) {
+    const int64_t h = j / width;
+    const float *from = x[i] + h * (width + 1), n = from[width];
+    y[i][j] = from[j % width] / ((floor.data ? fmaxf(fabsf(n), floor[i][h]) : n) + eps);
+  });
+}
 
 // Angles in double precision: at position 10^6 an f32 angle would be off by a tenth of a radian.
 void rope(const RopeArgs& args) {

@@ -5,20 +5,12 @@
 #include "ops/kernels/diag_scan.h"
 #include "ops/kernels/short_conv.h"
 #include "cuda/launch.h"
+#include "cuda/sequences.h"
 
 namespace headrace::cuda {
 namespace {
 
 constexpr int lanes = 32;
-
-// Sequences and their states on the device.
-struct DeviceSequences {
-  Scratch<int64_t> offsets;
-  Scratch<float*> states;
-  DeviceSequences(const Sequences& sequences, float* const* host_states) : offsets(upload(sequences.offsets)) {
-    if (host_states) states = upload(std::span(host_states, static_cast<size_t>(sequences.count())));
-  }
-};
 
 // A warp holds `lanes` columns of one head's state, S [K][lanes].
 __global__ void linear_scan_kernel(LinearScanArgs a, const int64_t* offsets, float* const* states) {
@@ -27,7 +19,7 @@ __global__ void linear_scan_kernel(LinearScanArgs a, const int64_t* offsets, flo
   const int h = blockIdx.x / tiles % a.heads, s = blockIdx.x / tiles / a.heads, j = blockIdx.x % tiles * lanes + lane;
   const int hq = h / (a.heads / a.q_heads), hk = h / (a.heads / a.k_heads), hv = h / (a.heads / a.v_heads);
   float *S = shared + lane, *w = shared + K * lanes;
-  float* state = states && j < V ? states[s] + int64_t{h} * K * V + j : nullptr;
+  float* state = states && states[s] && j < V ? states[s] + int64_t{h} * K * V + j : nullptr;   // null for one: not kept
   for (int i = 0; i < K; ++i) S[i * lanes] = state ? state[int64_t{i} * V] : 0;
   for (int64_t t = offsets[s]; t < offsets[s + 1]; ++t) {
     const float *q = a.q + t * a.q_stride + int64_t{hq} * K, *k = a.k + t * a.k_stride + int64_t{hk} * K;
@@ -76,19 +68,21 @@ __device__ void selective_scan(const DiagScanArgs& a, int c, int64_t begin, int6
   for (int n = 0; n < a.state && state; ++n) state[int64_t{c} * a.state + n] = h[n * lanes];
 }
 
-// num and den are kept times exp(-top), so that keys of any size do not overflow.
+// num and den are kept times exp(-top), so that keys of any size do not overflow. In double: top takes the decay at every token, and
+// each time f32 would round it by 2^-24 of its size, always the same way; exp makes that an error of the weights.
 __device__ void rwkv4_scan(const DiagScanArgs& a, int c, int64_t begin, int64_t end, float* state) {
   const int C = a.channels;
-  float num = state ? state[c] : 0, den = state ? state[C + c] : 0, top = state ? state[2 * C + c] : -1e38f;
-  const float w = a.log_decay[c], u = a.B[c];
+  double num = state ? state[c] : 0, den = state ? state[C + c] : 0, top = state ? state[2 * C + c] : -1e38;
+  const double w = a.log_decay[c], u = a.B[c];
   for (int64_t t = begin; t < end; ++t) {
-    const float k = a.dt[t * a.dt_stride + c], v = a.x[t * a.x_stride + c];
-    float m = fmaxf(top, u + k), e1 = expf(top - m), e2 = expf(u + k - m);
-    a.y[t * a.y_stride + c] = (e1 * num + e2 * v) / (e1 * den + e2);
-    m = fmaxf(top + w, k), e1 = expf(top + w - m), e2 = expf(k - m);
+    const double k = a.dt[t * a.dt_stride + c], v = a.x[t * a.x_stride + c];
+    double m = fmax(top, u + k), e1 = exp(top - m), e2 = exp(u + k - m);
+    a.y[t * a.y_stride + c] = static_cast<float>((e1 * num + e2 * v) / (e1 * den + e2));
+    m = fmax(top + w, k), e1 = exp(top + w - m), e2 = exp(k - m);
     num = e1 * num + e2 * v, den = e1 * den + e2, top = m;
   }
-  if (state) state[c] = num, state[C + c] = den, state[2 * C + c] = top;
+  if (!state) return;
+  state[c] = static_cast<float>(num), state[C + c] = static_cast<float>(den), state[2 * C + c] = static_cast<float>(top);
 }
 
 __device__ void complex_scan(const DiagScanArgs& a, int c, int64_t begin, int64_t end, float* state) {
@@ -130,6 +124,20 @@ void diag_scan(const DiagScanArgs& a) {
   const int64_t tiles = (a.channels + lanes - 1) / lanes;
   const size_t shared = a.kind == DiagScan::selective ? static_cast<size_t>(a.state) * lanes * sizeof(float) : 0;
   start("diag_scan", diag_scan_kernel, tiles * a.sequences.count(), lanes, shared, a, up.offsets.get(), up.states.get());
+}
+
+// In double, as rwkv4_scan.
+void running_max(Rows decay, Rows x, const Sequences& sequences, float* const* host_states, Rows y, Rows fell) {
+  const DeviceSequences up(sequences, host_states);
+  for_each("running_max", sequences.count() * x.cols, [=, offsets = up.offsets.get(), states = up.states.get()] __device__(int64_t at) {
+    const int64_t s = at / x.cols, j = at % x.cols;
+    double m = states ? states[s][j] : 0;
+    for (int64_t t = offsets[s]; t < offsets[s + 1]; ++t) {
+      const double next = fmax(decay[t][j] + m, double{x[t][j]});
+      y[t][j] = static_cast<float>(next), fell[t][j] = static_cast<float>(m - next), m = next;
+    }
+    if (states) states[s][j] = static_cast<float>(m);
+  });
 }
 
 void short_conv(const ShortConvArgs& a) {

@@ -7,11 +7,13 @@ const Kernels& kernels() {
   static const Kernels table = [] {
     open();
     return Kernels{
-        .device = "cuda", .unary = unary, .binary = binary, .lerp = lerp, .mix = mix, .where_starts = where_starts, .rms_norm = rms_norm,
-        .layer_norm = layer_norm, .l2_norm = l2_norm, .embedding = embedding, .linear = linear, .block_linear = block_linear,
-        .head_dot = head_dot, .scale_heads = scale_heads, .rope = rope, .append_keys = append_keys, .attention = attention,
-        .linear_scan = linear_scan, .diag_scan = diag_scan, .short_conv = short_conv, .pack = nullptr, .synchronize = synchronize,
-        .peak = nullptr, .instructions = instructions};
+        .device = "cuda", .unary = unary, .binary = binary, .sum = sum, .lerp = lerp, .mix = mix, .where_starts = where_starts,
+        .rms_norm = rms_norm, .layer_norm = layer_norm, .l2_norm = l2_norm, .softmax = softmax, .entmax = entmax, .top_k = top_k,
+        .embedding = embedding, .linear = linear, .product = product, .block_linear = block_linear, .head_dot = head_dot,
+        .scale_heads = scale_heads, .rope = rope, .append_keys = append_keys, .append_gates = append_gates, .attention = attention,
+        .linear_scan = linear_scan, .running_max = running_max, .normalise = normalise, .diag_scan = diag_scan, .cell_scan = cell_scan,
+        .short_conv = short_conv, .long_conv = long_conv, .complex_unary = complex_unary, .modal_filter = modal_filter, .cauchy = cauchy,
+        .inverse_fourier = inverse_fourier, .pack = nullptr, .synchronize = synchronize, .peak = nullptr, .instructions = instructions};
   }();
   return table;
 }

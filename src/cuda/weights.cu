@@ -68,6 +68,16 @@ void linear(Rows x, std::span<const LinearPart> parts) {
   }
 }
 
+void product(const MatrixProduct& p) {
+  for_each("product", p.m * p.n, [=] __device__(int64_t at) {
+    const int64_t i = at / p.n, j = at % p.n;
+    double sum = p.add ? p.c[i * p.ldc + j] : 0;
+    for (int64_t l = 0; l < p.k; ++l)
+      sum += double{p.a_transposed ? p.a[l * p.lda + i] : p.a[i * p.lda + l]} * (p.b_transposed ? p.b[j * p.ldb + l] : p.b[l * p.ldb + j]);
+    p.c[i * p.ldc + j] = static_cast<float>(sum);
+  });
+}
+
 void block_linear(Rows x, const float* w, const float* b, int blocks, Rows y) {
   const int64_t in = x.cols / blocks, out = y.cols / blocks;
   for_each("block_linear", y.rows * y.cols, [=] __device__(int64_t at) {

@@ -11,7 +11,7 @@ const MixerDoc EntmaxAttention::doc{
     "alpha_h = 1 + sigmoid(a_h)\n"
     "y = W_o p v",
     "W_q [H K, d], W_k and W_v [Hkv K, d], W_o [d, H K], a [H]", "keys and values, 2 Hkv K a token", "O(T H K)", "O(T^2 H K)",
-    "mixers/entmax_attention.h", "whole, chunk, step", "cpu"};
+    "mixers/entmax_attention.h"};
 
 EntmaxAttention EntmaxAttention::bind(const Scope& s, Options o) {
   o.rope.rotary = o.rope.base > 0 ? o.head_dim / 2 * 2 : 0;

@@ -9,7 +9,7 @@ const MixerDoc H3::doc{
     "h3", "state space", "hungry hungry hippos: a shift and a diagonal system, gated", "Fu et al. 2023 (2212.14052)",
     "k' = shift(W_k u) + D_k (W_k u),  s = diag(k' v) + D k' v\nout = W_o (q s)",
     "W_q, W_k, W_v, W_o [d, d], shift: B, C [d, N], D_k [d], diag: B, C [d, N/2] complex, inv_A_real, A_imag [d, N/2], log_dt, D [d]",
-    "4 N d + 2 length d", "O(d log^2 length + d^2)", "O(d N length + T d log T + T d^2)", "mixers/h3.h", "whole, chunk, step", "cpu"};
+    "4 N d + 2 length d", "O(d log^2 length + d^2)", "O(d N length + T d log T + T d^2)", "mixers/h3.h"};
 
 H3 H3::bind(const Scope& s, const Options& o) {
   const int64_t D = o.width, N = o.state, n = N / 2;

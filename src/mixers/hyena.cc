@@ -9,8 +9,7 @@ const MixerDoc Hyena::doc{
     "x_0, .., x_{N-1}, v = split(conv3(W_in u))\nv <- k_i * (v x_i) + b_i (v x_i) for i = N-1 .. 1,  out = W_out (v x_0)\n"
     "k_l = (MLP of sines)(z_l) exp(-t_l |delta|)",
     "W_in [(N+1) d, d], conv [(N+1) d, 3], MLP: [F, 2 bands + 1], [F, F] twice, [(N-1) d, F], freq [F], b [(N-1) d], W_out [d, d]",
-    "2 (N+1) d + 2 (N-1) length d", "O(N d log^2 length + N d^2)", "O(N d F length + N T d log T + N T d^2)", "mixers/hyena.h",
-    "whole, chunk, step", "cpu"};
+    "2 (N+1) d + 2 (N-1) length d", "O(N d log^2 length + N d^2)", "O(N d F length + N T d log T + N T d^2)", "mixers/hyena.h"};
 
 Hyena Hyena::bind(const Scope& s, const Options& o) {
   const int64_t D = o.width, E = D * (o.order - 1), I = D * (o.order + 1), F = o.filter, L = o.length, Z = 2 * o.bands + 1;

@@ -9,7 +9,7 @@ const MixerDoc Lru::doc{
     "lambda = exp(-exp(nu_log) + i exp(theta_log)),  h_t = lambda h_{t-1} + exp(gamma_log) B u\ny = Re(C h) + D u\n"
     "out = W_1 gelu(y) * sigmoid(W_2 gelu(y))",
     "nu_log, theta_log, gamma_log [N], B [N, d] and C [d, N] complex, D [d], W_1, W_2 [d, d]", "2 N", "O(N d + d^2)", "O(T (N d + d^2))",
-    "mixers/lru.h", "whole, chunk, step", "cpu"};
+    "mixers/lru.h"};
 
 Lru Lru::bind(const Scope& s, const Options& o) {
   const int64_t D = o.width, N = o.state;

@@ -8,12 +8,12 @@ const MixerDoc Lstm::doc{
     "lstm", "recurrence", "long short-term memory", "Hochreiter and Schmidhuber 1997; Gers et al. 2000",
     "[i; f; g; o] = W_ih x + b_ih + W_hh h_{t-1} + b_hh\nc_t = sigmoid(f) c_{t-1} + sigmoid(i) tanh(g),  h_t = sigmoid(o) tanh(c_t)",
     "W_ih [4 A, d], W_hh [4 A, A], two biases [4 A]; W_o [d, A] where A is not d", "2 A", "O(A (A + d))", "O(T A (A + d)), token after token",
-    "mixers/lstm.h", "whole, chunk, step", "cpu"};
+    "mixers/lstm.h"};
 const MixerDoc Gru::doc{
     "gru", "recurrence", "gated recurrent unit", "Cho et al. 2014 (1406.1078), reset after the product",
     "r, z = sigmoid(W x + b + W_h h_{t-1} + b_h),  n = tanh(W_n x + b_n + r (W_hn h_{t-1} + b_hn))\nh_t = (1 - z) n + z h_{t-1}",
     "W_ih [3 A, d], W_hh [3 A, A], two biases [3 A]; W_o [d, A] where A is not d", "A", "O(A (A + d))", "O(T A (A + d)), token after token",
-    "mixers/lstm.h", "whole, chunk, step", "cpu"};
+    "mixers/lstm.h"};
 
 Cells Cells::bind(const Scope& s, const Options& o, int gates, const Init& bias) {
   const int64_t A = o.hidden, rows = gates * A;

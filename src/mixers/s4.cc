@@ -9,7 +9,7 @@ const MixerDoc S4::doc{
     "s4", "state space", "structured state-space model from HiPPO-LegS", "Gu et al. 2022 (2111.00396); HiPPO: Gu et al. 2020 (2008.07669)",
     "x' = A x + B u,  y = C x + D u,  A = Lambda - P P^*, bilinear with step dt\nk_t = C Ab^t Bb,  out = glu(W gelu(k * u + D u))",
     "A_real, A_imag [1, N/2], B, P [1, N/2] complex, C [d, N/2] complex, inv_dt [d, 1], D [d], W [2 d, d]", "2 length d",
-    "O(d log^2 length + d^2)", "O(d N length + T d log T + T d^2)", "mixers/s4.h", "whole, chunk, step", "cpu"};
+    "O(d log^2 length + d^2)", "O(d N length + T d log T + T d^2)", "mixers/s4.h"};
 
 S4 S4::bind(const Scope& s, const Options& o) {
   const int64_t D = o.width, n = o.state / 2;

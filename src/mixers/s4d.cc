@@ -10,7 +10,7 @@ const MixerDoc S4d::doc{
     "lambda = -exp(log_A_real) + i A_imag,  p = e^(dt lambda),  b = (p - 1) / lambda\n"
     "k_l = 2 Re sum_n C_n b_n p_n^l,  y = k * u + D u\nout = glu(W gelu(y))",
     "C [d, N/2] complex, log_A_real, A_imag [d, N/2], log_dt, D [d], W [2 d, d]", "2 length d", "O(d log^2 length + d^2)",
-    "O(d N length + T d log T + T d^2)", "mixers/s4d.h", "whole, chunk, step", "cpu"};
+    "O(d N length + T d log T + T d^2)", "mixers/s4d.h"};
 
 S4d S4d::bind(const Scope& s, const Options& o) {
   const int64_t D = o.width, n = o.state / 2;

@@ -11,7 +11,7 @@ const MixerDoc S5::doc{
     "s5", "state space", "S5, one diagonal system of many inputs and outputs", "Smith et al. 2022 (2208.04933)",
     "p = e^(lambda dt),  x_t = p x_{t-1} + ((p - 1) / lambda) B u\ny = 2 Re(C x) + D u,  out = gelu(y) * sigmoid(W gelu(y))",
     "Lambda, log_step [N], B [N, d] and C [d, N] complex, D [d], W [d, d]", "2 N", "O(N d + d^2)", "O(T (N d + d^2))",
-    "mixers/s5.h", "whole, chunk, step", "cpu"};
+    "mixers/s5.h"};
 
 S5 S5::bind(const Scope& s, const Options& o) {
   const int64_t D = o.width, N = o.state / 2;

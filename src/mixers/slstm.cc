@@ -9,7 +9,7 @@ const MixerDoc Slstm::doc{
     "c = silu(conv(x)),  [i; f; z; o] = W [c; c; x; x] + R h_{t-1} + b\nm_t = max(i, m_{t-1} + log sigmoid(f)),  i' = e^(i - m_t),  "
     "f' = e^(m_{t-1} + log sigmoid(f) - m_t)\nc_t = f' c_{t-1} + i' tanh(z),  n_t = f' n_{t-1} + i',  h_t = sigmoid(o) c_t / n_t,  y = norm(h)",
     "gates [heads, d/heads, d/heads] four times, R [4 d, d/heads], b [4 d], conv [d, taps], norm [d]", "(3 + taps) d", "O(d^2 / heads)",
-    "O(T d^2 / heads), token after token", "mixers/slstm.h", "whole, chunk, step", "cpu"};
+    "O(T d^2 / heads), token after token", "mixers/slstm.h"};
 
 Slstm Slstm::bind(const Scope& s, const Options& o) {
   const int64_t D = o.width, H = o.heads, P = D / H;

@@ -45,21 +45,6 @@ AttentionArgs arguments(const Tensor& q, const Tensor& y, const Tensor& lse, con
           .gates = static_cast<bool>(o.log_gates), .pattern = o.pattern.get(), .key_sequences = pages.key_sequences()};
 }
 
-// The sums of log gates within each page, behind its values.
-void append_gates(const Tensor& log_gates, const Pages& pages, int64_t at) {
-  expect(log_gates.device() != Device::cuda, "attention: log gates are not known on ", log_gates.device());
-  if (log_gates.device() == Device::meta) return;
-  const Rows g = rows_of(log_gates);
-  for (size_t s = 0; s + 1 < pages.offsets.size(); ++s) {
-    const int64_t begin = pages.offsets[s], n = pages.offsets[s + 1] - begin, past = pages.keys[s].length - n;
-    for (int64_t t = 0; t < n; ++t) {
-      const int64_t place = (past + t) % page_tokens;
-      float* sums = pages.pointers[s][static_cast<size_t>((past + t) / page_tokens)] + at + place;
-      for (int64_t h = 0; h < g.cols; ++h) sums[h * page_tokens] = (place > 0 ? sums[h * page_tokens - 1] : 0) + g[begin + t][h];
-    }
-  }
-}
-
 void check_pattern(const Pattern& p, const Tensor& q, const Pages& pages) {
   using Kind = Pattern::Kind;
   const int64_t rows = pages.key_offsets.empty() ? q.dim(0) : pages.key_offsets.back();
@@ -128,13 +113,13 @@ Attended attend(const Tensor& q, const Tensor& k, const Tensor& v, const Attenti
   }
   if (o.pattern) check_pattern(*o.pattern, q, *pages);
   run<&Kernels::append_keys>("append_keys", q.device(), rk.data, rk.stride, rv.data, rv.stride, G, K, V, added, pages->keys.data());
-  if (o.log_gates) append_gates(o.log_gates, *pages, gates_at);
+  if (o.log_gates)
+    run<&Kernels::append_gates>("append_gates", q.device(), rows_of(o.log_gates), gates_at, pages->sequences(), pages->keys.data());
 
   const Tensors inputs = Tape::current() ? Tensors{q, k, v, o.sinks, o.slopes, o.alpha, o.log_gates} : Tensors{};
   Tape* t = recording(inputs);
   Tensor lse = t || wants_lse ? Tensor::empty({q.dim(0), H}, DType::f32, q.device()) : Tensor{};
   const AttentionArgs args = arguments(q, y, lse, o, *pages, G);
-  expect(args.plain() || q.device() != Device::cuda, "attention: patterns, gates, entmax and keys of their own are not known on ", q.device());
   run<&Kernels::attention>("attention", q.device(), args);
   if (t) {
     for (const SlotValue* s : values) pages->tensors.push_back(s->pages);

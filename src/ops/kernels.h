@@ -101,6 +101,7 @@ struct Kernels {
   void (*rope)(const RopeArgs& args);
   void (*append_keys)(const float* k, int64_t k_stride, const float* v, int64_t v_stride, int kv_heads, int key, int value,
                       const Sequences& sequences, const KeyPages* keys);
+  void (*append_gates)(Rows log_gates, int64_t at, const Sequences& sequences, const KeyPages* keys);   // at: of the sums in a page
   void (*attention)(const AttentionArgs& args);
   void (*attention_backward)(const AttentionBackwardArgs& args);
   void (*linear_scan)(const LinearScanArgs& args);

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "ops/kernels.h"
+#include "ops/kernels/attention.h"
 #include "ops/naive_sequence.h"
 #include "tensor/blocks.h"
 
@@ -273,7 +274,7 @@ const Kernels& naive_kernels() {
       .softmax_backward = naive::softmax_backward, .entmax = naive::entmax, .entmax_backward = naive::entmax_backward, .top_k = naive::top_k,
       .embedding = embedding, .embedding_backward = embedding_backward, .linear = linear, .product = product,
       .block_linear = block_linear,
-      .head_dot = head_dot, .scale_heads = scale_heads, .rope = rope, .append_keys = naive::append_keys,
+      .head_dot = head_dot, .scale_heads = scale_heads, .rope = rope, .append_keys = naive::append_keys, .append_gates = append_gates,
       .attention = naive::attention, .attention_backward = naive::attention_backward, .linear_scan = naive::linear_scan,
       .linear_scan_backward = naive::linear_scan_backward, .running_max = naive::running_max, .normalise = naive::normalise,
       .normalise_backward = naive::normalise_backward, .diag_scan = naive::diag_scan,

@@ -13,6 +13,19 @@ struct KeyPages {
   int64_t length;                                  // tokens stored, the new ones included
 };
 
+// The sums of new log gates [N,H] within each page, `at` numbers from its beginning: the one definition, for all that run on the CPU.
+inline void append_gates(Rows log_gates, int64_t at, const Sequences& sequences, const KeyPages* keys) {
+  for (int s = 0; s < sequences.count(); ++s) {
+    const int64_t begin = sequences.offsets[s], n = sequences.offsets[s + 1] - begin, past = keys[s].length - n;
+    for (int64_t t = 0; t < n; ++t) {
+      const int64_t place = (past + t) % page_tokens;
+      float* sums = keys[s].pages[(past + t) / page_tokens] + at + place;
+      for (int64_t h = 0; h < log_gates.cols; ++h)
+        sums[h * page_tokens] = (place > 0 ? sums[h * page_tokens - 1] : 0) + log_gates[begin + t][h];
+    }
+  }
+}
+
 struct AttentionArgs {
   const float* q; int64_t q_stride;                // [N,H,K], rows q_stride apart
   float* y; int64_t y_stride;                      // [N,H,V]

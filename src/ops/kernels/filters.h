@@ -32,16 +32,17 @@ struct CauchyArgs {
   ComplexRows dw, dz;
 };
 
-inline std::complex<double> complex_unary(ComplexUnary f, bool slope, std::complex<double> z) {
-  const std::complex<double> one = 1, under = one - 0.5 * z;
+template <class Number>                            // std::complex<double>, or a device's own
+constexpr Number complex_unary(ComplexUnary f, bool slope, Number z) {
+  const Number one = 1, under = one - 0.5 * z;
   switch (f) {
     case ComplexUnary::zero_order_hold: {
-      const bool small = std::abs(z) < 1e-3;
+      const bool small = abs(z) < 1e-3;
       if (small && slope) return 0.5 + z * (1.0 / 3 + z * (0.125 + z / 30.0));
-      const std::complex<double> hold = small ? 1.0 + z * (0.5 + z * (1.0 / 6 + z / 24.0)) : (std::exp(z) - 1.0) / z;
-      return slope ? (std::exp(z) - hold) / z : hold;
+      const Number hold = small ? 1.0 + z * (0.5 + z * (1.0 / 6 + z / 24.0)) : (exp(z) - 1.0) / z;
+      return slope ? (exp(z) - hold) / z : hold;
     }
-    case ComplexUnary::bilinear_log: return slope ? one / (one - 0.25 * z * z) : std::log((one + 0.5 * z) / under);
+    case ComplexUnary::bilinear_log: return slope ? one / (one - 0.25 * z * z) : log((one + 0.5 * z) / under);
     case ComplexUnary::bilinear_gain: return slope ? 0.5 / (under * under) : one / under;
   }
   return 0;

@@ -1,11 +1,13 @@
 #include "mixers/catalogue.h"
 
 #include "mixers/attention.h"
+#include "mixers/delta_net.h"
 #include "mixers/entmax_attention.h"
 #include "mixers/h3.h"
 #include "mixers/hyena.h"
 #include "mixers/lfm2_conv.h"
 #include "mixers/hgrn.h"
+#include "mixers/lightning.h"
 #include "mixers/linear_attention.h"
 #include "mixers/lru.h"
 #include "mixers/lstm.h"
@@ -13,6 +15,7 @@
 #include "mixers/mamba2.h"
 #include "mixers/mla.h"
 #include "mixers/mlp.h"
+#include "mixers/mlstm.h"
 #include "mixers/moe.h"
 #include "mixers/rg_lru.h"
 #include "mixers/rwkv4.h"
@@ -38,8 +41,18 @@ constexpr MixerInfo table[] = {
     mixer<Gla>(),
     mixer<LinearAttn>(),
     mixer<Hgrn2>(),
+    mixer<TransNormer>(),
+    mixer<Lightning>(),
+    mixer<DeltaNet>(),
+    mixer<GatedDeltaNet>(),
+    mixer<GatedDeltaProduct>(),
+    mixer<Kda>(),
+    mixer<LogLinearGdn>(),
+    mixer<MlstmBlock>(),
+    mixer<MlstmLarge>(),
     mixer<Mamba>(),
     mixer<Mamba2>(),
+    mixer<LogLinearMamba2>(),
     mixer<RgLru>(),
     mixer<S4>(),
     mixer<S4d>(),

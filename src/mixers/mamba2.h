@@ -6,6 +6,11 @@
 //   out = W_out rms(y silu(z))                                         statistics over each group's H P / G channels
 //
 // State: H N P + (H P + 2 G N)(taps - 1) floats. Cost of a token: O(D H P + H N P), whatever came before.
+//
+// log_linear_mamba2: the same over a Fenwick tree of states (Guo et al. 2025, 2506.04761): W_in u has levels of logits l for each head too,
+//   S_t^T C becomes sum_j softplus(L_j l_j) S_t^(j)T C, S^(j) the state over the tokens s with bit width of (t XOR s) = j;
+//   the norm is over all channels at once
+// State of the tree: (levels - 1) H N P floats, log2(t) of them read.
 #pragma once
 #include <limits>
 
@@ -22,6 +27,7 @@ struct Mamba2 {
     float dt_least = 0, dt_most = std::numeric_limits<float>::infinity();
     int inner() const { return heads * head_dim; }
     int mixed() const { return inner() + 2 * groups * state; }   // channels of the convolution
+    int levels = 0;                                        // of a Fenwick tree; 0: one state
     int layers = 1;                                        // of the stack: the output begins smaller in a deep one
     void place(const Place& at) { width = at.width, layers = at.layers; }
     void visit(auto& v) {
@@ -41,10 +47,24 @@ struct Mamba2 {
   Options o;
   Linear in, out;
   Tensor conv, conv_bias, dt_bias, A, D;                   // A [H] negative, D [HP]
+  Tensor level_scale;                                      // L [1,H levels]
   Norm norm;
 
   static Mamba2 bind(const Scope& s, Options o);
   Tensor operator()(const Tensor& u, Pass p) const;        // u [N,D]
+};
+struct LogLinearMamba2 {
+  static const MixerDoc doc;
+  struct Options {
+    Mamba2::Options mamba;
+    void place(const Place& at) { mamba.place(at); }
+    void visit(auto& v) {
+      mamba.visit(v);
+      v("levels", mamba.levels, 15, "levels; a sequence has at most 2^(levels - 1) tokens", Range{1, 31});
+    }
+    void check() const { mamba.check(); }
+  };
+  static Mamba2 bind(const Scope& s, const Options& o) { return Mamba2::bind(s, o.mamba); }
 };
 
 }  // namespace headrace

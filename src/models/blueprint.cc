@@ -288,7 +288,12 @@ struct Builder {
   Layer sublayer(const Node& n, const Scope& s) {
     Norm pre = norm(s / "norm");
     Sublayer f = n.kind == Node::Kind::group ? group(n, s) : bind(n, s);
-    return residual(print(n, {.width = h.width}), std::move(pre), std::move(f), h.post ? norm(s / "post_norm") : Norm{});
+    Norm post = h.post ? norm(s / "post_norm") : Norm{};
+    if (h.carry == 0) return residual(print(n, {.width = h.width}), std::move(pre), std::move(f), std::move(post));
+    return {print(n, {.width = h.width}), [=, carry = h.carry](const Tensor& x, Pass p) {
+              const Tensor in = pre(x), y = f(in, p);
+              return carry * in + (post.weight ? post(y) : y);
+            }};
   }
   Layer operator()(const Node& n, const Scope& s) {
     if (n.kind != Node::Kind::sum) return sublayer(n, s / 0);
@@ -357,7 +362,7 @@ std::string blueprint(const Model& m) {
   if (m.family == "blueprint") return *m.config.find("blueprint")->get<std::string>();
   const Decoder& d = m.decoder;
   const Header h{.width = d.width, .vocab = d.vocab, .norm = d.norm.kind == NormKind::layer ? "layer" : "rms", .eps = d.norm.eps,
-                 .offset = d.norm.offset, .scale = d.embed_scale, .cap = d.logit_cap, .post = m.post_norms,
+                 .offset = d.norm.offset, .scale = d.embed_scale, .cap = d.logit_cap, .carry = 0, .post = m.post_norms,
                  .tied = d.head.weight.storage() == d.embed.storage(),
                  .embed_norm = static_cast<bool>(d.embed_norm.weight), .positions = d.positions ? static_cast<int>(d.positions.dim(0)) : 0};
   return header_text(h) + d.layers_text();

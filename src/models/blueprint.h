@@ -36,7 +36,7 @@ struct Node {
 struct Header {
   int width = 512, vocab = 8192;
   std::string norm;
-  float eps, offset, scale, cap;
+  float eps, offset, scale, cap, carry;
   bool post, tied, embed_norm;
   int positions;
   void visit(auto& v) {
@@ -49,6 +49,7 @@ struct Header {
     v("eps", eps, 1e-5f, "of the norms", Range{0, 1});
     v("offset", offset, 0, "added to the norms' weights (Gemma: 1)", Range{0, 1});
     v("post", post, false, "norms after each sublayer too");
+    v("carry", carry, 0, "a sublayer is added to its normalised input times this (MiniMax); 0: to its input", Range{0, 1e6});
     v("tied", tied, true, "the matrix before the logits is the embedding");
     v("scale", scale, 1, "of the embedding (Gemma: the square root of d)", Range{0, 1e6});
     v("cap", cap, 0, "logits become cap tanh(logit / cap); 0: none", Range{0, 1e6});

@@ -62,6 +62,29 @@ constexpr NamedBlueprint table[] = {
     {"lfm2", "1.2b", "d=2048 vocab=65536 3*(2*(lfm2_conv + swiglu(hidden=8192)),"
      " attn(heads=32, kv=8, rope=1000000, qk_norm=on) + swiglu(hidden=8192)), 3*(lfm2_conv + swiglu(hidden=8192),"
      " attn(heads=32, kv=8, rope=1000000, qk_norm=on) + swiglu(hidden=8192)), lfm2_conv + swiglu(hidden=8192)", "Liquid AI 2025 (2511.23404)"},
+    {"xlstm-1:0", "tiny", "d=64 vocab=256 norm=layer 2*(mlstm)", "Beck et al. 2024 (2405.04517)"},
+    {"xlstm-1:0", "small", "d=384 vocab=8192 norm=layer 18*(mlstm)", "Beck et al. 2024 (2405.04517)"},
+    {"xlstm-1:0", "1.3b", "d=2048 vocab=50304 norm=layer tied=off 48*(mlstm)", "Beck et al. 2024 (2405.04517)"},
+    {"xlstm-7:1", "tiny", "d=64 vocab=256 norm=layer 3*(mlstm), slstm(heads=4) + geglu(hidden=128, act=erf), 4*(mlstm)",
+     "Beck et al. 2024 (2405.04517)"},
+    {"xlstm-7:1", "small", "d=384 vocab=8192 norm=layer 2*(3*(mlstm), slstm(heads=4) + geglu(hidden=512, act=erf), 4*(mlstm))",
+     "Beck et al. 2024 (2405.04517)"},
+    {"xlstm-7:1", "1.3b", "d=2048 vocab=50304 norm=layer tied=off 3*(mlstm), 2*(slstm(heads=4) + geglu(hidden=2688, act=erf), mlstm),"
+     " slstm(heads=4) + geglu(hidden=2688, act=erf), 32*(mlstm), 2*(slstm(heads=4) + geglu(hidden=2688, act=erf), mlstm),"
+     " slstm(heads=4) + geglu(hidden=2688, act=erf), 3*(mlstm)", "Beck et al. 2024 (2405.04517)"},
+    {"xlstm-large", "tiny", "d=64 vocab=256 eps=1e-06 cap=30 2*(mlstm_large(heads=2) + swiglu)", "Beck et al. 2025 (2503.13427)"},
+    {"xlstm-large", "small", "d=384 vocab=8192 eps=1e-06 cap=30 10*(mlstm_large(heads=3) + swiglu)", "Beck et al. 2025 (2503.13427)"},
+    {"xlstm-large", "7b", "d=4096 vocab=50304 eps=1e-06 cap=30 tied=off 32*(mlstm_large(heads=8) + swiglu(hidden=10944))",
+     "Beck et al. 2025 (2503.13427)"},
+    {"minimax-01", "tiny", "d=64 vocab=256 carry=1.6818 3*(lightning(heads=2) + moe(experts=4, hidden=48)), attn(heads=4, kv=2, rotary=8) +"
+     " moe(experts=4, hidden=48)", "MiniMax 2025 (2501.08313)"},
+    {"minimax-01", "small", "d=256 vocab=8192 carry=2 7*(lightning(heads=4) + moe(hidden=288)), attn(heads=4, kv=2, rotary=32) + moe(hidden=288)",
+     "MiniMax 2025 (2501.08313)"},
+    {"minimax-01", "456b", "d=6144 vocab=200064 carry=3.5565588 tied=off 10*(7*(lightning(heads=64, dim=128) + moe(experts=32, hidden=9216)),"
+     " attn(heads=64, kv=8, dim=128, rope=10000000, rotary=64) + moe(experts=32, hidden=9216))", "MiniMax 2025 (2501.08313)"},
+    {"gated_deltanet", "tiny", "d=64 vocab=256 2*(gated_delta_net(heads=2) + swiglu)", "Yang et al. 2024 (2412.06464)"},
+    {"gated_deltanet", "small", "d=384 vocab=8192 9*(gated_delta_net(heads=3) + swiglu)", "Yang et al. 2024 (2412.06464)"},
+    {"gated_deltanet", "1.3b", "d=2048 vocab=32000 tied=off 21*(gated_delta_net + swiglu(hidden=5632))", "Yang et al. 2024 (2412.06464)"},
     {"hawk", "tiny", "d=64 vocab=256 3*(rg_lru(heads=2) + geglu)", "De et al. 2024 (2402.19427)"},
     {"hawk", "small", "d=384 vocab=8192 9*(rg_lru(heads=6) + geglu)", "De et al. 2024 (2402.19427)"},
     {"griffin", "tiny", "d=64 vocab=256 2*(rg_lru(heads=2) + geglu), attn(heads=2, kv=1, window=64, rotary=16) + geglu",

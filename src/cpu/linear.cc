@@ -88,22 +88,33 @@ void multiply(const Work& w, int64_t panel, const DotTable& table, int64_t K, in
   table.blocks[static_cast<int>(w.format->dtype)](data, K, w.rows.from(m0, K), rows, y, bias, valid);
 }
 
+// A weight as it lies in its file, or as training changes it: what packing it for one call would cost goes into one product of plain matrices.
+void unpacked_product(Rows x, const LinearPart& p) {
+  const Tensor& w = *p.weight;
+  const int64_t N = w.dim(0), K = w.dim(1);
+  Tensor plain = w;
+  if (w.dtype() != DType::f32) {
+    plain = Tensor::empty(w.shape());
+    parallel(N, 16, [&](int64_t begin, int64_t end, int) {
+      for (int64_t i = begin; i < end; ++i)
+        dequantise_row(w.dtype(), w.data<std::byte>() + bytes_of(w.dtype(), i * K), plain.f32() + i * K, K);
+    });
+  }
+  for (int64_t m = 0; p.bias && m < x.rows; ++m) std::copy_n(p.bias, N, p.y[m]);
+  const Rows b = rows_of(plain);
+  product({.a_transposed = false, .b_transposed = true, .m = x.rows, .n = N, .k = K, .a = x.data, .lda = x.stride,
+           .b = b.data, .ldb = b.stride, .c = p.y.data, .ldc = p.y.stride, .add = p.bias != nullptr});
+}
+
 }  // namespace
 
 void linear(Rows x, std::span<const LinearPart> parts) {
   if (x.rows == 0) return;
-  for (const LinearPart& p : parts)
-    if (p.weight->layout() != Layout::panel) {     // f32 is packed for this product, for other dtypes the definition serves
-      std::vector<Tensor> packed;
-      std::vector<LinearPart> again;
-      for (const LinearPart& q : parts) {
-        expect(q.weight->layout() == Layout::rows, "linear: packed and unpacked weights together");
-        if (q.weight->dtype() == DType::f32 && q.weight->contiguous()) packed.push_back(pack_briefly(*q.weight));
-      }
-      if (packed.size() < parts.size()) return naive_kernels().linear(x, parts);
-      for (size_t i = 0; i < parts.size(); ++i) again.push_back({&packed[i], parts[i].bias, parts[i].y});
-      return linear(x, again);
-    }
+  for (const LinearPart& p : parts) {
+    expect(p.weight->layout() == parts[0].weight->layout(), "linear: packed and unpacked weights together");
+    if (p.weight->layout() != Layout::panel) unpacked_product(x, p);
+  }
+  if (parts.empty() || parts[0].weight->layout() != Layout::panel) return;
   const int64_t M = x.rows, K = x.cols;
   const DotTable& table = dots();
   Work works[8];

@@ -149,15 +149,14 @@ size_t panel_bytes(DType dtype, int64_t rows, int64_t cols) {
   return static_cast<size_t>(panels * (cols / (32 * f->blocks))) * f->super_bytes();
 }
 
-namespace {
-Tensor pack_into(const Tensor& w, std::shared_ptr<Storage> (*place)(size_t bytes)) {
+Tensor pack(const Tensor& w) {
   expect(w.rank() == 2 && w.layout() == Layout::rows && w.contiguous(), "pack: ", w.shape());
   const int64_t N = w.dim(0), K = w.dim(1), panels = (N + panel_rows - 1) / panel_rows;
   const DType t = w.dtype();
   const PanelFormat* f = panel_format(t);
   if (!f && t != DType::f32 && t != DType::f16 && t != DType::bf16) fail("linear: a weight of dtype ", t);
   size_t total = panel_bytes(t, N, K);
-  Tensor p = Tensor::of(w.device() == Device::cpu ? place(total) : allocate(total, w.device()), 0, t, w.shape(), Layout::panel);
+  Tensor p = Tensor::of(w.device() == Device::cpu ? allocate_lasting(total) : allocate(total, w.device()), 0, t, w.shape(), Layout::panel);
   if (w.device() == Device::meta) return p;
   const uint8_t* from = w.data<uint8_t>();
   uint8_t* to = p.data<uint8_t>();
@@ -190,12 +189,6 @@ Tensor pack_into(const Tensor& w, std::shared_ptr<Storage> (*place)(size_t bytes
     }
   });
   return p;
-}
-}  // namespace
-
-Tensor pack(const Tensor& w) { return pack_into(w, allocate_lasting); }
-Tensor pack_briefly(const Tensor& w) {
-  return pack_into(w, [](size_t bytes) { return allocate(bytes, Device::cpu); });
 }
 
 void panel_row(const Tensor& w, int64_t row, float* out) {

@@ -50,7 +50,6 @@ constexpr const PanelFormat* panel_format(DType t) {
 
 size_t panel_bytes(DType dtype, int64_t rows, int64_t cols);            // of the whole matrix
 Tensor pack(const Tensor& weight);                                      // rows -> panel
-Tensor pack_briefly(const Tensor& weight);         // for one product: a weight that changes, as in training
 void panel_row(const Tensor& weight, int64_t row, float* out);          // one row of a packed matrix as f32
 
 }  // namespace headrace::cpu

@@ -1,7 +1,9 @@
 // Scans and convolutions whose channels do not meet: channels lie along the lanes, each thread takes a range of them.
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstring>
+#include <tuple>
 #include <vector>
 
 #include "cpu/kernels.h"
@@ -32,32 +34,53 @@ HWY_BEFORE_NAMESPACE();
 namespace headrace::cpu {
 namespace HWY_NAMESPACE {
 
+// Four strips go through time together where there are as many: a row gives four cache lines at a time, and four chains hide the
+// latency of each other.
+template <class F>
+HWY_INLINE void wide_strips(int64_t n, F&& f) {
+  const int64_t L = lanes(), wide = n / (4 * L) * 4 * L;
+  for (int64_t i = 0; i < wide; i += 4 * L) f(std::array{Full{i}, Full{i + L}, Full{i + 2 * L}, Full{i + 3 * L}});
+  strips(n - wide, [&](auto s) {
+    s.i += wide;
+    f(std::array{s});
+  });
+}
+template <class Strips>
+constexpr int count_of = std::tuple_size_v<std::decay_t<Strips>>;
+
 void Real(const DiagScanArgs& a, const ChannelTask& task) {
   const int64_t begin = a.sequences.offsets[task.sequence], end = a.sequences.offsets[task.sequence + 1];
   float* state = a.states ? a.states[task.sequence] + task.first : nullptr;
-  strips(task.channels, [&](auto s) {
-    V h = state ? s.load(state) : set(0);
+  wide_strips(task.channels, [&](const auto& s) {
+    constexpr int W = count_of<decltype(s)>;
+    V h[W];
+    for (int j = 0; j < W; ++j) h[j] = state ? s[j].load(state) : set(0);
     for (int64_t t = begin; t < end; ++t) {
-      h = hn::MulAdd(hn::Exp(D(), s.load(a.log_decay + t * a.decay_stride + task.first)), h, s.load(a.x + t * a.x_stride + task.first));
-      s.store(h, a.y + t * a.y_stride + task.first);
+      const float *decay = a.log_decay + t * a.decay_stride + task.first, *x = a.x + t * a.x_stride + task.first;
+      float* y = a.y + t * a.y_stride + task.first;
+      for (int j = 0; j < W; ++j) h[j] = hn::MulAdd(hn::Exp(D(), s[j].load(decay)), h[j], s[j].load(x)), s[j].store(h[j], y);
     }
-    if (state) s.store(h, state);
+    for (int j = 0; state && j < W; ++j) s[j].store(h[j], state);
   });
 }
 
 void ComplexScan(const DiagScanArgs& a, const ChannelTask& task) {
   const int64_t begin = a.sequences.offsets[task.sequence], end = a.sequences.offsets[task.sequence + 1], C = a.channels;
   float* state = a.states ? a.states[task.sequence] + task.first : nullptr;
-  strips(task.channels, [&](auto s) {
-    V re = state ? s.load(state) : set(0), im = state ? s.load(state + C) : set(0);
+  wide_strips(task.channels, [&](const auto& s) {
+    constexpr int W = count_of<decltype(s)>;
+    V re[W], im[W];
+    for (int j = 0; j < W; ++j) re[j] = state ? s[j].load(state) : set(0), im[j] = state ? s[j].load(state + C) : set(0);
     for (int64_t t = begin; t < end; ++t) {
       const float *w = a.log_decay + t * a.decay_stride + task.first, *x = a.x + t * a.x_stride + task.first;
       float* y = a.y + t * a.y_stride + task.first;
-      const V w_re = s.load(w), w_im = s.load(w + C), next = hn::MulAdd(w_re, re, hn::NegMulAdd(w_im, im, s.load(x)));
-      im = hn::MulAdd(w_re, im, hn::MulAdd(w_im, re, s.load(x + C))), re = next;
-      s.store(re, y), s.store(im, y + C);
+      for (int j = 0; j < W; ++j) {
+        const V w_re = s[j].load(w), w_im = s[j].load(w + C), next = hn::MulAdd(w_re, re[j], hn::NegMulAdd(w_im, im[j], s[j].load(x)));
+        im[j] = hn::MulAdd(w_re, im[j], hn::MulAdd(w_im, re[j], s[j].load(x + C))), re[j] = next;
+        s[j].store(re[j], y), s[j].store(im[j], y + C);
+      }
     }
-    if (state) s.store(re, state), s.store(im, state + C);
+    for (int j = 0; state && j < W; ++j) s[j].store(re[j], state), s[j].store(im[j], state + C);
   });
 }
 

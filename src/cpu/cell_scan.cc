@@ -4,8 +4,8 @@
 // order whatever else is summed beside it: a sequence gets the same bits alone and in a batch.
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <cstring>
-#include <numeric>
 #include <vector>
 
 #include "base/parallel.h"
@@ -30,10 +30,12 @@ struct Panel {
 };
 struct CellPlan {
   std::vector<Panel> panels;
+  size_t terms = 0;                                // floats of all panels
   std::vector<float> weights;
   std::vector<int> order;                          // sequences from the longest to the shortest
   int64_t longest = 0;
   const Sequences* sequences;
+  bool direct = false;                             // of few tokens: rows of W as they lie, not packed
   int64_t length(int s) const { return sequences->offsets[s + 1] - sequences->offsets[s]; }
   int64_t active(int64_t t) const {                // how many of `order` have a token t
     int64_t n = static_cast<int64_t>(order.size());
@@ -156,7 +158,15 @@ void ForwardPanel(const CellScanArgs& a, const CellPlan& plan, const Panel& pane
   static thread_local std::vector<const float*> rows;
   sums.resize(static_cast<size_t>(count * G * max_lanes)), rows.resize(static_cast<size_t>(count));
   for (int64_t m = 0; m < count; ++m) rows[static_cast<size_t>(m)] = hidden[m] + panel.head * P;
-  PanelProduct(plan.weights.data() + panel.offset, G, rows.data(), count, {1, 0, P}, sums.data());
+  if (plan.direct) {
+    for (int64_t row = 0; row < G * panel.count; ++row) {
+      const int64_t g = row / panel.count, c = row % panel.count;
+      const float* w = a.recurrent + (g * C + panel.first + c) * P;
+      for (int64_t m = 0; m < count; ++m) sums[static_cast<size_t>((m * G + g) * max_lanes + c)] = dot(w, rows[static_cast<size_t>(m)], P);
+    }
+  } else {
+    PanelProduct(plan.weights.data() + panel.offset, G, rows.data(), count, {1, 0, P}, sums.data());
+  }
   for (int64_t m = 0; m < count; ++m) {
     const int64_t token = a.sequences.offsets[plan.order[static_cast<size_t>(m)]] + t;
     const CellPlace p{.C = C, .x = a.x + token * a.x_stride + panel.first, .bias = a.bias ? a.bias + panel.first : nullptr,
@@ -281,10 +291,11 @@ HWY_EXPORT(CellLanes);
 
 namespace {
 
-CellPlan plan_of(const Sequences& sequences) {
+// Of the sequences that have from `least` to `most` tokens.
+CellPlan plan_of(const Sequences& sequences, int64_t least = 0, int64_t most = INT64_MAX) {
   CellPlan plan{.sequences = &sequences};
-  plan.order.resize(static_cast<size_t>(sequences.count()));
-  std::iota(plan.order.begin(), plan.order.end(), 0);
+  for (int s = 0; s < sequences.count(); ++s)
+    if (plan.length(s) >= least && plan.length(s) <= most) plan.order.push_back(s);
   std::stable_sort(plan.order.begin(), plan.order.end(), [&](int a, int b) { return plan.length(a) > plan.length(b); });
   plan.longest = plan.order.empty() ? 0 : plan.length(plan.order[0]);
   return plan;
@@ -300,16 +311,12 @@ void cut(CellPlan& plan, int64_t channels, int heads, int64_t vectors, int per, 
       plan.panels.push_back({h, h * P + c, n, width, offset});
       offset += static_cast<size_t>(terms * width * L);
     }
-  plan.weights.resize(offset);
+  plan.terms = offset;
 }
 
-}  // namespace
-
-void cell_scan(const CellScanArgs& a) {
-  const int64_t C = a.channels, P = C / a.heads, S = states_of(a.kind), L = HWY_DYNAMIC_DISPATCH(CellLanes)();
+void pack_gates(const CellScanArgs& a, CellPlan& plan) {
+  const int64_t C = a.channels, P = C / a.heads, L = HWY_DYNAMIC_DISPATCH(CellLanes)();
   const int G = gates_of(a.kind);
-  CellPlan plan = plan_of(a.sequences);
-  cut(plan, C, a.heads, 1, G, P);
   parallel(static_cast<int64_t>(plan.panels.size()), 1, [&](int64_t begin, int64_t end, int) {
     for (int64_t i = begin; i < end; ++i) {
       const Panel& p = plan.panels[static_cast<size_t>(i)];
@@ -321,6 +328,13 @@ void cell_scan(const CellScanArgs& a) {
       }
     }
   });
+}
+
+void forward(const CellScanArgs& a, CellPlan& plan) {
+  const int64_t C = a.channels, P = C / a.heads, S = states_of(a.kind);
+  const int G = gates_of(a.kind);
+  cut(plan, C, a.heads, 1, G, P);
+  if (!plan.direct) plan.weights.resize(plan.terms), pack_gates(a, plan);
   const int64_t sequences = static_cast<int64_t>(plan.order.size());
   std::vector<float> state(static_cast<size_t>(sequences * (S - 1) * C)), zero(static_cast<size_t>(C));
   std::vector<const float*> hidden(static_cast<size_t>(sequences));
@@ -343,11 +357,24 @@ void cell_scan(const CellScanArgs& a) {
   }
 }
 
+}  // namespace
+
+// Packing W costs what a few products do. Which form a sequence takes depends on its own length alone, so that it gets the same bits in
+// any batch.
+void cell_scan(const CellScanArgs& a) {
+  constexpr int64_t few = 3;
+  CellPlan shorts = plan_of(a.sequences, 0, few), longs = plan_of(a.sequences, few + 1);
+  shorts.direct = true;
+  if (!shorts.order.empty()) forward(a, shorts);
+  if (!longs.order.empty()) forward(a, longs);
+}
+
 void cell_scan_backward(const CellScanBackwardArgs& a) {
   const int64_t C = a.channels, P = C / a.heads, S = states_of(a.kind), L = HWY_DYNAMIC_DISPATCH(CellLanes)(), kept = saved_of(a.kind);
   const int G = gates_of(a.kind);
   CellPlan plan = plan_of(a.sequences);
   cut(plan, C, a.heads, 4, 1, G * P);
+  plan.weights.resize(plan.terms);
   parallel(static_cast<int64_t>(plan.panels.size()), 1, [&](int64_t begin, int64_t end, int) {
     for (int64_t i = begin; i < end; ++i) {
       const Panel& p = plan.panels[static_cast<size_t>(i)];

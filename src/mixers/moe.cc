@@ -21,6 +21,7 @@ Moe Moe::bind(const Scope& s, Options o) {
 
 Tensor Moe::operator()(const Tensor& x, Pass p) const {
   const int64_t N = x.dim(0), E = o.experts, k = o.top;
+  if (N == 0) return 1.f * x;                                    // nobody to send anywhere
   const Tensor score = softmax(router(x));                       // [N,E]
   const TopK best = top_k(score, k);
   Tensor weight = best.values;                                   // [N,k]

@@ -330,7 +330,7 @@ Tensor Tensor::view(const Shape& shape) const {
   expect(shape.count() == count(), "view: ", shape_, " as ", shape);
   Tensor t = *this;
   t.shape_ = shape;
-  if (contiguous()) {
+  if (contiguous() || count() == 0) {
     int64_t stride = 1;
     for (int i = shape.rank() - 1; i >= 0; --i) {
       t.strides_[i] = stride;

@@ -166,7 +166,11 @@ Tensor aft_near(const AftNear& x, std::span<const int32_t> positions, const Slot
   };
 
   const Tensor gone = shifted(keys, W);
-  const RunningMax old = running_max(gone, positions, most);
+  RunningMax old;                                          // no answer depends on it
+  {
+    const PauseTape pause;
+    old = running_max(gone, positions, most);
+  }
   Tensor top;                                              // about the largest log weight; it need not be exact
   {
     const PauseTape pause;

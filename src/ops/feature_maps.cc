@@ -11,10 +11,6 @@ Tensor constant(const Shape& shape, float value, Device device) {
   const Tensor one = exp(Tensor::zeros(shape, DType::f32, device));
   return value == 1 ? one : value * one;
 }
-Tensor largest_feature(const Tensor& x) {
-  const PauseTape pause;
-  return top_k(x, 1).values;
-}
 
 namespace {
 Tensor scaled(const Tensor& x) { return std::pow(static_cast<float>(x.dim(2)), -0.25f) * x; }

@@ -15,7 +15,7 @@ Tensor relu_features(const Tensor& x, const Tensor& W, float eps);         // re
 Tensor two_softmaxes(const Tensor& y);
 // Arora et al. 2024 (2402.18668), Based: phi(q).phi(k) = 1 + s + s^2/2, s = q.k / sqrt(K); 1 + K + K^2 features.
 Tensor taylor_features(const Tensor& x);
-Tensor largest_feature(const Tensor& x);                                   // [N,H,M] -> [N,H,1]: constants, no gradient flows back
+inline Tensor largest_feature(const Tensor& x) { return top_k(x, 1).values; }    // [N,H,M] -> [N,H,1]
 // A tensor of one value.
 Tensor constant(const Shape& shape, float value, Device device);
 

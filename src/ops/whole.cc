@@ -24,7 +24,6 @@ Tensor softmax_over_time(const Tensor& x, const Slot& slot) {
 Tensor max_over_time(const Tensor& x, const Slot& slot) {
   expect_whole("max_over_time", slot);
   check_rows("max_over_time", x, slot);
-  const PauseTape pause;
   const int64_t C = x.dim(1);
   if (x.dim(0) == 0) return like(x);
   return each_sequence(slot.sequences, [&](int64_t first, int64_t n, int) {

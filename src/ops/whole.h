@@ -10,7 +10,7 @@ namespace headrace {
 
 void expect_whole(const char* op, const Slot& slot);
 Tensor softmax_over_time(const Tensor& x, const Slot& slot);        // by channel
-Tensor max_over_time(const Tensor& x, const Slot& slot);            // the same for every token; a constant: no gradient flows back
+Tensor max_over_time(const Tensor& x, const Slot& slot);            // by channel, the same for every token
 // o_t = (sum of k_s v_s^T over all s)^T q_t by head. q, k [N,H,K], v [N,H,V] -> [N,H,V]. Linear in T.
 Tensor linear_whole(const Tensor& q, const Tensor& k, const Tensor& v, const Slot& slot);
 

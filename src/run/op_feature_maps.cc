@@ -39,8 +39,13 @@ void performer_favor(Call& c) {
   const Tensor W = c.weight("proj");
   const RandomFeatures q = random_features(c.timed("q"), W), k = random_features(c.timed("k"), W);
   const int64_t N = c.B * c.T, H = k.projected.dim(1);
-  const Tensor most = max_over_time(largest_feature(k.projected).view({N, H}), Wholes(c).slot()).view({N, H, 1});
-  const Tensor phi_q = favor(q.exponent, largest_feature(q.projected), eps), phi_k = favor(k.exponent, most, eps);
+  Tensor most_q, most_k;
+  {
+    const PauseTape constants;
+    most_q = largest_feature(q.projected);
+    most_k = max_over_time(largest_feature(k.projected).view({N, H}), Wholes(c).slot()).view({N, H, 1});
+  }
+  const Tensor phi_q = favor(q.exponent, most_q, eps), phi_k = favor(k.exponent, most_k, eps);
   c.give("phi_q", phi_q), c.give("phi_k", phi_k);
   both(c, phi_q, phi_k);
 }
@@ -59,7 +64,7 @@ void efficient_attention(Call& c) {
 }
 
 void regla_core(Call& c) {
-  const auto map = [](const Tensor& x) { return exp(x - top_k(x, 1).values); };
+  const auto map = [](const Tensor& x) { return exp(x - largest_feature(x)); };
   const Tensor g = c.timed("g"), r = c.timed("rg");
   const Tensor gate = g * (2.f * r + (g - 2.f * (r * g)));  // (1-r) g^2 + r (1 - (1-g)^2)
   c.give("gate", gate);

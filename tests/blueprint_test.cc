@@ -138,6 +138,7 @@ TEST(Blueprint, BindsAgainToTheSameParameters) {
 // A model on the meta device has the parameters and the state that a real one has.
 void hold_meta(const std::string& text) {
   const Loaded real = open_blueprint(text, {.jitter = 0.05}), plan = open_blueprint(text, {.device = Device::meta});
+  const bool causal = real.model.decoder.sees_later.empty();
   ASSERT_EQ(real.source->parameters.size(), plan.source->parameters.size());
   for (size_t i = 0; i < real.source->parameters.size(); ++i) {
     EXPECT_EQ(real.source->parameters[i].name, plan.source->parameters[i].name);
@@ -148,7 +149,7 @@ void hold_meta(const std::string& text) {
   const std::vector<int32_t> ids(70, 1);
   for (auto [m, s] : {std::pair{&real, &a}, {&plan, &b}}) {
     Batch batch;
-    batch.add(70, s);
+    batch.add(70, causal ? s : nullptr);
     EXPECT_EQ(m->model.decoder.logits(m->model.decoder.hidden(ids, batch)).shape(), Shape({70, m->model.decoder.vocab}));
   }
   ASSERT_EQ(a.layers.size(), b.layers.size());
@@ -160,6 +161,16 @@ void hold_meta(const std::string& text) {
       EXPECT_EQ(x.bytes(), y.bytes());
     }
 }
+// Options that make another function of a mixer, causal or not: all laws again.
+const char* const other_functions[] = {
+    "linear_transformer(causal=off)", "performer(kernel=relu)", "performer(causal=off, rope=100)", "hedgehog(map=exp)",
+    "hedgehog(map=joint, by_head=off)", "hedgehog(map=exp, causal=off)", "efficient_attention(causal=on)", "linformer(heads=2, share=none)",
+    "linformer(share=layers)", "linformer(share=kv)",
+    "aft(form=full)", "aft(form=full, causal=off, rank=0)", "aft(form=local, window=5)", "aft(form=local, window=200, rank=0)",
+    "aft(form=local, window=7, causal=off)", "aft(form=conv, window=6, heads=4)", "aft(causal=off)",
+    "longformer(heads=2, causal=on, window=9)", "longformer(heads=2, window=9, global=3)",
+    "longformer(window=4, global=0)", "bigbird(heads=2, block=5)", "reformer(heads=2, chunk=8, buckets=8)",
+    "reformer(chunk=8, rounds=1, buckets=8, causal=off)"};
 void hold_laws(const std::string& text, int64_t tokens) {
   set_thread_count(1);                                 // tiny models are faster on one
   const Loaded m = open_blueprint(text, {.jitter = 0.05});
@@ -177,11 +188,28 @@ TEST_P(InAStack, RoundTrips) {
   EXPECT_EQ("d=32 vocab=17  " + open_blueprint(text(), {.device = Device::meta}).model.decoder.layers_text(), canonical(text()));
 }
 std::vector<std::string> all_mixers() {
-  std::vector<std::string> names;
+  std::vector<std::string> names(std::begin(other_functions), std::end(other_functions));
   for (const MixerInfo& m : mixers()) names.push_back(m.doc->name);
   return names;
 }
-INSTANTIATE_TEST_SUITE_P(Mixers, InAStack, testing::ValuesIn(all_mixers()), [](const auto& i) { return i.param; });
+INSTANTIATE_TEST_SUITE_P(Mixers, InAStack, testing::ValuesIn(all_mixers()), [](const auto& i) {
+  std::string name;
+  for (char c : i.param) name += std::isalnum(static_cast<unsigned char>(c)) ? c : '_';
+  return name;
+});
+TEST(Blueprint, OfAMixerThatSeesLaterTokensRefusesToContinue) {
+  const Loaded m = open_blueprint("d=32 vocab=17 attn + mlp, linformer(rows=4)", {});
+  EXPECT_EQ(m.model.decoder.sees_later, "linformer");
+  State state;
+  Batch batch;
+  batch.add(3, &state);
+  try {
+    m.model.decoder.hidden(std::vector<int32_t>{1, 2, 3}, batch);
+    FAIL();
+  } catch (const Error& e) {
+    EXPECT_STREQ(e.what(), "linformer: cannot continue: not causal");
+  }
+}
 
 class Named : public testing::TestWithParam<std::string> {};
 TEST_P(Named, IsOfItsSizeAndRoundTrips) {

@@ -44,9 +44,14 @@ struct Learner {
         source(initialised({.seed = 3, .jitter = jitter})) {
     build_blueprint(blueprint, source);
   }
+  std::vector<Parameter> trained() const {
+    std::vector<Parameter> all;
+    std::copy_if(source->parameters.begin(), source->parameters.end(), std::back_inserter(all), [](const Parameter& p) { return p.trained; });
+    return all;
+  }
   std::vector<Tensor> parameters() const {
     std::vector<Tensor> all;
-    for (const Parameter& p : source->parameters) all.push_back(p.value);
+    for (const Parameter& p : trained()) all.push_back(p.value);
     return all;
   }
   Tensor logits(const Toy& toy) const {                // binds anew, as each step of training does
@@ -130,7 +135,7 @@ TEST_P(Learn, GradientsAreFiniteDifferencesOfTheDefinitions) {
   noise = 4 * noise + 1e-7 * std::abs(here);
   for (size_t i = 0; i < parameters.size(); ++i) {
     const Tensor& p = parameters[i];
-    const std::string& name = m.source->parameters[i].name;
+    const std::string name = m.trained()[i].name;
     const Tensor g = tape.gradient(p);
     const Tensor kept = p.contiguous_copy();
     for (const bool along : {true, false}) {             // the gradient's signs; any

@@ -21,7 +21,7 @@ class MixerParity : public testing::TestWithParam<std::string> {
   std::shared_ptr<Source> source = initialised();
   Tensor x = file.tensor("x").contiguous_copy(), y = file.tensor("y"), dy = file.tensor("dy");
 
-  Sublayer bind() {
+  std::vector<Setting> given() const {
     const auto& m = file.metadata();
     std::vector<Setting> given;
     for (std::string rest = m.at("options"); !rest.empty();) {          // "heads=2, key=5"
@@ -29,10 +29,17 @@ class MixerParity : public testing::TestWithParam<std::string> {
       given.push_back({rest.substr(0, equals), rest.substr(equals + 1, end - equals - 1)});
       rest.erase(0, rest.find_first_not_of(", ", end));
     }
-    const Place at{.width = static_cast<int>(x.dim(1)), .layer = std::stoi(m.at("layer")), .layers = std::stoi(m.at("layers"))};
-    source->parameters.clear(), source->used.clear();
-    return find_mixer(m.at("mixer"))->bind(Scope(source), at, given);
+    return given;
   }
+  Place place() const {
+    const auto& m = file.metadata();
+    return {.width = static_cast<int>(x.dim(1)), .layer = std::stoi(m.at("layer")), .layers = std::stoi(m.at("layers"))};
+  }
+  Sublayer bind() {
+    source->parameters.clear(), source->used.clear();
+    return find_mixer(file.metadata().at("mixer"))->bind(Scope(source), place(), given());
+  }
+  bool causal() const { return find_mixer(file.metadata().at("mixer"))->causal(place(), given()); }
   void SetUp() override {
     ASSERT_TRUE(find_mixer(file.metadata().at("mixer"))) << GetParam();
     bind();
@@ -56,6 +63,8 @@ class MixerParity : public testing::TestWithParam<std::string> {
   void holds() {
     const int64_t T = x.dim(0);
     EXPECT_TRUE(close(run(x, {T}), y, 1e-4));
+    EXPECT_TRUE(close(run(concat_rows({x.slice(0, 3, 9), x}), {9, T}).slice(0, 9, T), y, 1e-4)) << "after another sequence";
+    if (!causal()) return;
     for (const std::vector<int64_t>& pieces : {std::vector<int64_t>(static_cast<size_t>(T), 1), {1, 16, 5, T - 22}}) {
       std::vector<State> state(1);
       std::vector<Tensor> parts;
@@ -65,7 +74,6 @@ class MixerParity : public testing::TestWithParam<std::string> {
       }
       EXPECT_TRUE(close(concat_rows(parts), y, 1e-4)) << pieces.size() << " pieces";
     }
-    EXPECT_TRUE(close(run(concat_rows({x.slice(0, 3, 9), x}), {9, T}).slice(0, 9, T), y, 1e-4)) << "after another sequence";
   }
 };
 
@@ -81,9 +89,12 @@ TEST_P(MixerParity, GivesItsGradients) {
   tape.backward(run(x, {x.dim(0)}), dy);
   EXPECT_TRUE(close(tape.gradient(x), file.tensor("grad.x"), 1e-4));
   for (const Parameter& p : source->parameters) {
+    if (!p.trained) continue;
     const Tensor g = tape.gradient(p.value);
     ASSERT_TRUE(g) << p.name;
-    EXPECT_TRUE(close(g.view({g.count()}), file.tensor("grad." + p.name).view({g.count()}), 1e-4)) << p.name;
+    const Tensor* want = file.tensors().find("grad." + p.name);
+    for (const float slope : want ? std::span<const float>() : g.floats()) EXPECT_LT(std::abs(slope), 1e-4) << p.name << ": 0 in the reference";
+    if (want) { EXPECT_TRUE(close(g.view({g.count()}), want->view({g.count()}), 1e-4)) << p.name; }
   }
 }
 

@@ -5,7 +5,9 @@
 #include <limits>
 #include <memory>
 
+#include "ops/aft.h"
 #include "ops/patterns.h"
+#include "ops/whole.h"
 
 namespace headrace {
 namespace {
@@ -274,6 +276,13 @@ PrimitiveCase rwkv4(std::string name, float key_size, float decay) {
           .run = [](const Tensors& x, const Tensors& w, const Slot& slot) { return rwkv4_scan(w[0], w[1], x[0], x[1], slot); },
           .tolerance = within(key_size, std::min(200.f, key_size / std::abs(decay)))};
 }
+PrimitiveCase free_of_attention(std::string name, float key_size, float weight_size, bool causal) {
+  return {.name = "Aft" + name, .kernel = "product",
+          .timed = [=](Random& r, int64_t n) { return Tensors{map(r.rows({n, 35}), [=](float v) { return key_size * v; }), r.rows({n, 35})}; },
+          .fixed = [=](Random& r) { return Tensors{map(r.whole({400, 400}), [=](float v) { return weight_size * v; })}; },
+          .run = [=](const Tensors& x, const Tensors& w, const Slot& slot) { return aft_full(x[0], x[1], w[0], causal, slot); },
+          .carries_state = causal, .tolerance = within(4 * (key_size + weight_size), 2)};
+}
 PrimitiveCase convolve(std::string name, int64_t channels, int64_t taps, bool bias, bool silu) {
   return {.name = "ShortConv" + name, .kernel = "short_conv",
           .timed = [=](Random& r, int64_t n) { return Tensors{r.rows({n, channels})}; },
@@ -300,6 +309,8 @@ const std::vector<PrimitiveCase>& primitive_cases() {
              complex("", 37, false), complex("Constant", 37, true),
              selective("", 37, 16, small_steps), selective("OddState", 24, 5, small_steps), selective("Extreme", 37, 16, extreme_steps),
              rwkv4("", 1, -0.3f), rwkv4("LargeKeys", 30, -0.3f), rwkv4("NothingForgotten", 1, -0.f), rwkv4("AllForgotten", 1, -1e4f),
+             free_of_attention("", 1, 1, true), free_of_attention("Far", 40, 20, true), free_of_attention("Whole", 1, 1, false),
+             free_of_attention("FarWhole", 40, 20, false),
              convolve("", 37, 4, true, true), convolve("TwoTapsNoBias", 64, 2, false, false), convolve("OneTap", 20, 1, true, true),
              cell("Lstm", 4, 24, 1, true, lstm_scan), cell("LstmOddSize", 4, 75, 1, false, lstm_scan), cell("Gru", 3, 24, 1, true, gru_scan),
              cell("GruOddSize", 3, 75, 1, false, gru_scan), cell("Slstm", 4, 32, 2, true, slstm_scan),
@@ -312,6 +323,16 @@ const std::vector<PrimitiveCase>& primitive_cases() {
                  .timed = [](Random& r, int64_t n) { return Tensors{r.rows({n, 37})}; },
                  .fixed = [](Random& r) { return Tensors{r.whole({37, 100}), r.whole({37, 300})}; },
                  .run = [](const Tensors& x, const Tensors& w, const Slot& slot) { return long_conv(x[0], {.filter = w[0], .ahead = w[1]}, slot); },
+                 .carries_state = false});
+    c.push_back({.name = "SoftmaxOverTime", .kernel = "softmax",
+                 .timed = [](Random& r, int64_t n) { return Tensors{r.rows({n, 2, 16})}; },
+                 .fixed = none,
+                 .run = [](const Tensors& x, const Tensors&, const Slot& slot) { return softmax_over_time(x[0], slot); },
+                 .carries_state = false});
+    c.push_back({.name = "LinearWhole", .kernel = "product",
+                 .timed = [](Random& r, int64_t n) { return Tensors{r.rows({n, 3, 7}), r.rows({n, 3, 7}), r.rows({n, 3, 11})}; },
+                 .fixed = none,
+                 .run = [](const Tensors& x, const Tensors&, const Slot& slot) { return linear_whole(x[0], x[1], x[2], slot); },
                  .carries_state = false});
     c.push_back({.name = "TokenShift", .kernel = "short_conv",
                  .timed = [](Random& r, int64_t n) { return Tensors{r.rows({n, 37})}; },

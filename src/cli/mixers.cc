@@ -24,6 +24,7 @@ struct Options {
 // What one layer carries of a sequence.
 struct StateSize { size_t fixed; double per_token; };
 StateSize state_of(const MixerInfo& m, int64_t width) {
+  if (!m.causal({.width = static_cast<int>(width)}, {})) return {};
   const Loaded l = open_blueprint(text("d=", width, " vocab=1 ", m.doc->name), {.device = Device::meta});
   const Plan p = plan_memory(l, 4096, 512);
   return {p.state_fixed, p.state_per_token};
@@ -49,7 +50,7 @@ bool has_backward(const MixerInfo& m) try {
   batch.add(shape[0]);
   tape.backward(f(x, {&batch}), x);
   const auto& all = source->parameters;
-  return std::all_of(all.begin(), all.end(), [&](const Parameter& p) { return static_cast<bool>(tape.gradient(p.value)); });
+  return std::all_of(all.begin(), all.end(), [&](const Parameter& p) { return !p.trained || tape.gradient(p.value); });
 } catch (const Error&) {
   return false;
 }
@@ -66,7 +67,7 @@ int act(const Options& o) {
     return 0;
   }
   Array list;
-  constexpr auto row = "{:17} {:17} {:>26} {:18} {:8} {:9} {:27} {:38} {}\n";
+  constexpr auto row = "{:19} {:17} {:>26} {:18} {:8} {:9} {:27} {:38} {}\n";
   if (!o.common.json)
     fmt::print(row, "mixer", "family", text("state at d=", o.width), "forms", "backward", "device", "decoded token", "T tokens", "paper");
   for (const MixerInfo& m : mixers()) {

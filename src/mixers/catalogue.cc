@@ -1,14 +1,22 @@
 #include "mixers/catalogue.h"
 
+#include "mixers/aft.h"
 #include "mixers/attention.h"
+#include "mixers/bigbird.h"
 #include "mixers/delta_net.h"
+#include "mixers/dsla.h"
+#include "mixers/efficient_attention.h"
 #include "mixers/entmax_attention.h"
 #include "mixers/h3.h"
+#include "mixers/hedgehog.h"
 #include "mixers/hyena.h"
 #include "mixers/lfm2_conv.h"
 #include "mixers/hgrn.h"
 #include "mixers/lightning.h"
 #include "mixers/linear_attention.h"
+#include "mixers/linear_transformer.h"
+#include "mixers/linformer.h"
+#include "mixers/longformer.h"
 #include "mixers/lru.h"
 #include "mixers/lstm.h"
 #include "mixers/mamba.h"
@@ -17,6 +25,9 @@
 #include "mixers/mlp.h"
 #include "mixers/mlstm.h"
 #include "mixers/moe.h"
+#include "mixers/performer.h"
+#include "mixers/reformer.h"
+#include "mixers/regla.h"
 #include "mixers/rg_lru.h"
 #include "mixers/rwkv4.h"
 #include "mixers/rwkv5.h"
@@ -36,10 +47,21 @@ constexpr MixerInfo table[] = {
     mixer<AttentionMixer>(),
     mixer<Mla>(),
     mixer<SparseTransformer>(),
+    mixer<Longformer>(),
+    mixer<BigBirdMixer>(),
+    mixer<Reformer>(),
     mixer<EntmaxAttention>(),
+    mixer<Linformer>(),
+    mixer<LinearTransformer>(),
+    mixer<EfficientAttention>(),
+    mixer<Performer>(),
+    mixer<Hedgehog>(),
+    mixer<AftMixer>(),
     mixer<RetNet>(),
     mixer<Gla>(),
     mixer<LinearAttn>(),
+    mixer<Regla>(),
+    mixer<Dsla>(),
     mixer<Hgrn2>(),
     mixer<TransNormer>(),
     mixer<Lightning>(),

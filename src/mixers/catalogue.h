@@ -17,6 +17,7 @@ struct MixerInfo {
   // Both throw TextError at an option that is wrong, Error where options do not fit each other.
   std::string (*text)(const Place& at, std::span<const Setting> given);     // canonical: options that differ from the defaults
   Sublayer (*bind)(const Scope& s, const Place& at, std::span<const Setting> given);
+  bool (*causal)(const Place& at, std::span<const Setting> given);          // false: later tokens are seen, no state is carried
 };
 std::span<const MixerInfo> mixers();
 const MixerInfo* find_mixer(std::string_view name);   // null: unknown
@@ -43,7 +44,11 @@ constexpr MixerInfo mixer() {
             return list.all;
           },
           .text = [](const Place& at, std::span<const Setting> given) { return blueprint_text<M>(mixer_options<M>(at, given)); },
-          .bind = [](const Scope& s, const Place& at, std::span<const Setting> given) { return sublayer(M::bind(s, mixer_options<M>(at, given))); }};
+          .bind = [](const Scope& s, const Place& at, std::span<const Setting> given) { return sublayer(M::bind(s, mixer_options<M>(at, given))); },
+          .causal = [](const Place& at, std::span<const Setting> given) {
+            if constexpr (requires(const typename M::Options& o) { o.is_causal(); }) return mixer_options<M>(at, given).is_causal();
+            else return true;
+          }};
 }
 
 }  // namespace headrace

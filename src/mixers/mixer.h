@@ -1,7 +1,8 @@
 // What a mixer says of itself, so that it can stand in a blueprint (docs/add-a-mixer.md): a struct with
 //
 //   static const MixerDoc doc;                       // for `headrace mixers` and `headrace explain`
-//   struct Options { ...; void visit(auto& v); };    // nn/options.h. Where it stands comes from place(Place), or, without one, `width`
+//   struct Options { ...; void visit(auto& v); };    // nn/options.h. Where it stands comes from place(Place), or, without one, `width`.
+//                                                    // bool is_causal() const where it may see later tokens; it carries no state then
 //   static M bind(const Scope& s, Options o);        // its parameters, each with its published beginning (nn/init.h)
 //   Tensor operator()(const Tensor& x, Pass p) const;
 //

@@ -342,13 +342,18 @@ Model build_blueprint(const Blueprint& b, const std::shared_ptr<Source>& source)
   std::vector<const Node*> layers;
   expand(b.stack, layers);
   Builder build{.h = h, .layers = static_cast<int>(layers.size())};
-  for (const Node* n : layers) for_each_mixer(*n, [&](const Node& m) { ++build.of[m.name]; });
+  std::string sees_later;
+  for (const Node* n : layers)
+    for_each_mixer(*n, [&](const Node& m) {
+      ++build.of[m.name];
+      if (sees_later.empty() && !find_mixer(m.name)->causal({.width = h.width}, m.settings)) sees_later = m.name;
+    });
 
   const Scope root(source);
   Model m;
   m.family = "blueprint", m.config = Object{{"blueprint", print(b)}}, m.context = h.positions, m.post_norms = h.post;
   Decoder& d = m.decoder;
-  d.vocab = h.vocab, d.width = h.width, d.embed_scale = h.scale, d.logit_cap = h.cap;
+  d.vocab = h.vocab, d.width = h.width, d.embed_scale = h.scale, d.logit_cap = h.cap, d.sees_later = sees_later;
   d.embed = (root / "embed").matrix("weight", {h.vocab, h.width}, h.embed_norm ? Init::uniform(-1e-4, 1e-4) : Init::normal(0.02));
   if (h.positions > 0) d.positions = (root / "positions").matrix("weight", {h.positions, h.width});
   if (h.embed_norm) d.embed_norm = build.norm(root / "embed_norm");

@@ -6,6 +6,7 @@ namespace headrace {
 
 Tensor Decoder::hidden(std::span<const int32_t> ids, Batch& batch) const {
   expect(static_cast<int64_t>(ids.size()) == batch.offsets.back(), "decoder: ", ids.size(), " tokens for a batch of ", batch.offsets.back());
+  expect(sees_later.empty() || batch.states.empty(), sees_later, ": cannot continue: not causal");
   Tensor x = embedding(embed, ids);
   if (embed_scale != 1) x = embed_scale * x;
   if (positions) {

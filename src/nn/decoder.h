@@ -18,6 +18,7 @@ struct Decoder {
   Norm norm;
   Linear head;                           // its weight is `embed` where tied
   float logit_cap = 0;                   // cap tanh(logit / cap); 0: none
+  std::string sees_later;                // a layer that sees later tokens, by name: sequences are whole then, without state; empty: none
 
   Tensor hidden(std::span<const int32_t> ids, Batch& batch) const;   // [N, width], after the last norm
   Tensor logits(const Tensor& hidden) const;                         // [rows, vocab]

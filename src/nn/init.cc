@@ -47,6 +47,20 @@ void fill_orthogonal(float* values, int64_t out, int64_t in, double gain, const 
     for (int64_t c = 0; c < in; ++c) values[r * in + c] = static_cast<float>(scale * (tall ? q[c * m + r] : q[r * m + c]));
 }
 
+// Blocks of `in` orthonormal rows, the last one cut off.
+void fill_features(float* values, int64_t out, int64_t in, const Draws& draws) {
+  std::vector<float> block(static_cast<size_t>(in * in));
+  for (int64_t r = 0; r < out; ++r) {
+    if (r % in == 0) fill_orthogonal(block.data(), in, in, 1, draws, 2 * r * in);
+    double square = 0;
+    for (int64_t c = 0; c < in; ++c) {
+      const double x = draws.normal((2 * (r / in) + 1) * in * in + r % in * in + c);
+      square += x * x;
+    }
+    for (int64_t c = 0; c < in; ++c) values[r * in + c] = static_cast<float>(std::sqrt(square) * block[static_cast<size_t>(r % in * in + c)]);
+  }
+}
+
 const Init& otherwise(const Shape& shape) {
   static const Init matrix = Init::normal(0.02), vector = Init::zeros();
   return shape.rank() > 1 ? matrix : vector;
@@ -95,6 +109,11 @@ Init Init::orthogonal(double gain) {
   i.text = headrace::text("orthogonal(", gain, ")"), i.orthogonal_gain = gain;
   return i;
 }
+Init Init::orthogonal_features() {
+  Init i = orthogonal();
+  i.text = "orthogonal features", i.normal_lengths = true;
+  return i;
+}
 Init Init::step_size(double low, double high, double floor) {
   Init i = log_uniform(low, high).map("softplus^-1", [floor](double dt) {
     dt = std::max(dt, floor);
@@ -116,6 +135,11 @@ Init Init::no_decay() const {
   i.decay = false;
   return i;
 }
+Init Init::fixed() const {
+  Init i = no_decay();
+  i.trained = false;
+  return i;
+}
 Init Init::in_group(std::string name) const {
   Init i = *this;
   i.group = std::move(name);
@@ -126,7 +150,8 @@ void Init::fill(const Tensor& t, const Philox& random) const {
   const Draws draws{random};
   const Shape& shape = t.shape();
   if (orthogonal_gain != 0) {
-    const int64_t out = rows(shape), in = last(shape), one = std::max<int64_t>(1, out * in);
+    const int64_t in = last(shape), out = normal_lengths ? in : rows(shape), one = std::max<int64_t>(1, out * in);
+    if (normal_lengths) return fill_features(t.f32(), shape.count() / std::max<int64_t>(1, in), in, draws);
     parallel(t.count() / one, 1, [&](int64_t begin, int64_t end, int) {
       for (int64_t b = begin; b < end; ++b) fill_orthogonal(t.f32() + b * one, out, in, orthogonal_gain, draws, b * one);
     });

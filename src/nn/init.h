@@ -33,6 +33,8 @@ struct Init {
   std::string text;                      // "normal(0.02)", for people
   Element element;                       // empty: the default for the parameter's rank
   double orthogonal_gain = 0;            // not 0: orthogonal, drawn as a whole
+  bool normal_lengths = false;           // orthogonal in blocks as wide as high, each row as long as a normal vector
+  bool trained = true;
   std::optional<bool> decay;             // weight decay; unsaid: matrices do, vectors do not
   std::string group;                     // parameters that share a learning rate of their own; empty: the common one
 
@@ -48,12 +50,16 @@ struct Init {
   static Init by_column(std::function<double(int64_t i)> f);    // i: in the last dimension
   static Init by_element(std::function<double(int64_t i)> f);   // i: through the whole tensor
   static Init orthogonal(double gain = 1);       // Saxe et al. 2013 (1312.6120); times sqrt(out / in) where there are more rows, as PyTorch users do
+  // Directions at right angles as in FAVOR+ (Choromanski et al. 2020, 2009.14794): orthonormal rows, as many in a block as there are columns,
+  // each times the length of a normal vector of its own.
+  static Init orthogonal_features();
   static Init step_size(double low, double high, double floor = 1e-4);   // softplus^-1 of a log-uniform step (Mamba's dt); no decay
   static Init output(int layers) { return normal(0.02 / std::sqrt(2.0 * layers)); }   // of what is added to the residual (GPT-2)
   static Init conv_bias(int taps) { return uniform(-1 / std::sqrt(taps), 1 / std::sqrt(taps)); }   // PyTorch's, of a depthwise convolution
   Init map(std::string name, std::function<double(double)> f) const;     // f of each element
   Init log() const;                              // map: the logarithm
   Init no_decay() const;
+  Init fixed() const;                            // saved with the model, but not trained
   Init in_group(std::string name) const;
   void fill(const Tensor& t, const Philox& random) const;   // f32 rows on the cpu
 };

@@ -82,7 +82,8 @@ Tensor Scope::made(const std::string& name, const Shape& shape, const Init& init
   auto it = s.kept.find(key);
   if (it == s.kept.end()) {
     const Tensor rows = s.make(key, shape, init), t = matrix ? arranged(rows) : rows;
-    it = s.kept.emplace(key, Parameter{key, shape, DType::f32, bytes_in_memory(t), init.decay.value_or(shape.rank() > 1), init.group, t}).first;
+    it = s.kept.emplace(key, Parameter{key, shape, DType::f32, bytes_in_memory(t), init.decay.value_or(shape.rank() > 1), init.group,
+                                       init.trained, t}).first;
   }
   expect(it->second.shape == shape, "parameter ", key, " ", it->second.shape, " is declared again as ", shape);
   if (s.used.insert(key).second) s.parameters.push_back(it->second);   // what layers share is one parameter

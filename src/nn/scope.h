@@ -22,6 +22,7 @@ struct Parameter {
   size_t bytes;                          // as held in memory
   bool decay = false;                    // weight decay
   std::string group;                     // of a learning rate of its own; empty: the common one
+  bool trained = true;                   // false: fixed when the model was made
   Tensor value;                          // what the model reads, where an initialiser made it: f32 rows where nothing is packed
 };
 

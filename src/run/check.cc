@@ -79,6 +79,22 @@ std::vector<Checked> check_model(const Decoder& model, const ModelIdentity& iden
   int done = 0;
   auto next = [&] { if (o.progress) o.progress(++done, laws); };
 
+  // Where later tokens are seen nothing is carried on: what remains is that a batch changes nothing.
+  if (!model.sees_later.empty()) {
+    const size_t lengths[] = {1, all.size(), all.size() / 2, 5};
+    Batch batch;
+    std::vector<int32_t> joined;
+    for (const size_t n : lengths) {
+      joined.insert(joined.end(), ids.begin(), ids.begin() + static_cast<std::ptrdiff_t>(n));
+      batch.add(static_cast<int64_t>(n));
+    }
+    const Tensor y = p.logits(joined, batch);
+    for (size_t s = 0; s < 4; ++s)
+      p.hold("batched", text("a whole sequence of ", lengths[s], " tokens among four"), p.whole(all.first(lengths[s])),
+             y.slice(0, batch.offsets[s], static_cast<int64_t>(lengths[s])), false);
+    return p.results;
+  }
+
   // Chunked: every chunk size against the whole sequence without state.
   const Tensor whole = p.whole(all);
   for (int64_t chunk : o.chunks) {

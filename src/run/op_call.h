@@ -97,6 +97,17 @@ struct Call {
   std::vector<SlotValue> states;
 };
 
+// All sequences of a call as wholes, none carried on, and where each token stands.
+struct Wholes {
+  std::vector<int64_t> offsets;
+  std::vector<int32_t> positions;
+  explicit Wholes(const Call& c) {
+    for (int64_t b = 0; b <= c.B; ++b) offsets.push_back(b * c.T);
+    for (int64_t i = 0; i < c.B * c.T; ++i) positions.push_back(static_cast<int32_t>(i % c.T));
+  }
+  Slot slot() const { return {.sequences = {offsets}, .values = {}}; }
+};
+
 struct Entry {
   OpInfo info;
   void (*run)(Call&);
@@ -105,5 +116,7 @@ std::span<const Entry> attention_entries();        // the explicit list of famil
 std::span<const Entry> linear_scan_entries();
 std::span<const Entry> diag_scan_entries();
 std::span<const Entry> conv_entries();
+std::span<const Entry> feature_map_entries();
+std::span<const Entry> layer_entries();
 
 }  // namespace headrace::op

@@ -40,6 +40,12 @@ Plan plan_memory(const Loaded& model, int64_t context, int64_t chunk) {
   const Decoder& d = model.model.decoder;
   auto grown = [&](int64_t tokens) {
     State s;
+    if (!d.sees_later.empty()) {                       // the whole sequence at once, and nothing is kept of it
+      Batch whole;
+      whole.add(tokens);
+      (void)d.logits(d.hidden(std::vector<int32_t>(static_cast<size_t>(tokens), 0), whole).slice(0, tokens - 1, 1));
+      return s;
+    }
     const std::vector<int32_t> ids(static_cast<size_t>(chunk), 0);
     for (int64_t t = 0; t < tokens;) {
       const int64_t n = std::min(chunk, tokens - t);

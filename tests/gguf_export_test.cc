@@ -4,10 +4,12 @@
 
 #include <cmath>
 #include <filesystem>
+#include <fstream>
 
 #include "base/error.h"
 #include "base/file.h"
 #include "io/gguf_export.h"
+#include "io/safetensors.h"
 #include "run/export_gguf.h"
 #include "run/gguf_vocabulary.h"
 #include "run/load.h"
@@ -20,10 +22,13 @@ struct Scratch {
   std::string path = testing::TempDir() + "headrace_export_" + std::to_string(getpid()) + ".gguf";
   ~Scratch() { std::filesystem::remove(path); }
 };
-GgufExport exported(const std::string& model) {
+std::string path_of(const std::string& model) {
   const std::string at = fixture("models/" + model), pth = at + "/model.pth";
-  return to_gguf(read_model_config(at),
-      open_tensors(std::filesystem::exists(at + "/model.safetensors") || !std::filesystem::exists(pth) ? at : pth), model, at);
+  return std::filesystem::exists(at + "/model.safetensors") || !std::filesystem::exists(pth) ? at : pth;
+}
+GgufExport exported(const std::string& model) {
+  const std::string at = fixture("models/" + model);
+  return to_gguf(read_model_config(at), open_tensors(path_of(model)), model, at);
 }
 double off(const std::string& gguf, const std::string& expected) {
   const Loaded m = open_model(gguf);
@@ -41,8 +46,7 @@ double off(const std::string& gguf, const std::string& expected) {
 class GgufExported : public testing::TestWithParam<const char*> {};
 TEST_P(GgufExported, GivesTheReferencesLogits) {
   Scratch out;
-  const GgufExport e = exported(GetParam());
-  quantise(e.metadata, e.tensors, out.path, DType::f32);
+  quantise_model(path_of(GetParam()), out.path, DType::f32, "");
   EXPECT_LT(off(out.path, fixture(text("models/", GetParam(), "/expected.safetensors"))), 1e-5);
 }
 INSTANTIATE_TEST_SUITE_P(All, GgufExported,
@@ -105,6 +109,62 @@ TEST(GgufExport, WhatHasNoFormInGgufIsRefusedByName) {
   spare.add("model.layers.0.extra.weight", Tensor::zeros({2}));
   EXPECT_NE(message([&] { to_gguf(read_model_config(fixture("models/llama")), spare, "n", "f"); }).find("'model.layers.0.extra.weight'"),
       std::string::npos);
+}
+
+// Keys of config.json that change the mathematics, or add tensors, and have no form in GGUF: refused before a file is written.
+TEST(GgufExport, WhatWouldBeReadBackAsAnotherModelIsRefused) {
+  struct Case { const char* model; const char* key; Value value; const char* named; };
+  auto yarn = [](bool truncate) {
+    return Object{{"rope_type", "yarn"}, {"rope_theta", 10000.0}, {"factor", 4.0}, {"original_max_position_embeddings", 4096}, {"truncate", truncate}};
+  };
+  const Case cases[] = {
+      {"llama", "hidden_act", "gelu", "geglu(hidden=40, act=erf)"},
+      {"gpt2", "scale_attn_weights", false, "scale=1"},
+      {"gpt2", "scale_attn_by_inverse_layer_idx", true, "scale=0.40824"},
+      {"gpt2", "activation_function", "relu", "act=relu"},
+      {"llama_yarn", "rope_parameters", yarn(false), "rope_parameters"},
+      {"falcon_mamba", "mixer_rms_eps", 0.1, "norm_eps=0.1"},
+      {"mamba2", "time_step_limit", Array{0.1, 0.2}, "dt_least=0.1, dt_most=0.2"},
+      {"gemma2", "attn_logit_softcapping", nullptr, "cap=50"},
+      {"gemma2", "final_logit_softcapping", nullptr, "cap=30"},
+  };
+  Scratch out;
+  for (const Case& c : cases) {
+    const std::string at = fixture(text("models/", c.model));
+    Object config = *read_model_config(at).get<Object>();
+    config[c.key] = c.value;
+    if (std::string(c.model) == "gemma2") config["query_pre_attn_scalar"] = 8;       // llama.cpp's
+    const Value changed = config;
+    auto source = std::make_shared<Source>();
+    const TensorFile tensors = open_tensors(at);
+    source->file = at, source->device = Device::meta;
+    source->find = [&](const std::string& name) { const Tensor* t = tensors.find(name); return t ? *t : Tensor{}; };
+    source->names = [&] { return tensors.names(); };
+    const Model model = build_model(changed, source, at);
+    const std::string error = message([&] { read_back(to_gguf(changed, tensors, "n", at), model, at); });
+    EXPECT_TRUE(error.starts_with(at)) << c.model << " " << c.key << ": " << error;
+    EXPECT_NE(error.find(c.named), std::string::npos) << c.model << " " << c.key << ": " << error;
+    EXPECT_EQ(error.find('\n'), std::string::npos) << error;
+  }
+}
+TEST(GgufExport, TensorsThatTheArchitectureDoesNotReadAreRefused) {
+  Scratch out, folder{out.path + ".folder"};
+  const std::string at = fixture("models/qwen3");
+  Object config = *read_model_config(at).get<Object>();
+  config["attention_bias"] = true;
+  const int64_t head_dim = *config["head_dim"].get<int64_t>(), heads = *config["num_attention_heads"].get<int64_t>(),
+                keys = *config["num_key_value_heads"].get<int64_t>(), width = *config["hidden_size"].get<int64_t>();
+  TensorFile tensors = open_tensors(at);
+  for (int l = 0; l < 2; ++l)
+    for (auto [name, n] : {std::pair{"q", heads * head_dim}, {"k", keys * head_dim}, {"v", keys * head_dim}, {"o", width}})
+      tensors.add(text("model.layers.", l, ".self_attn.", name, "_proj.bias"), Tensor::zeros({n}));
+  std::filesystem::create_directory(folder.path);
+  std::ofstream(folder.path + "/config.json") << to_json(config);
+  write_safetensors(folder.path + "/model.safetensors", tensors.tensors());
+  const std::string error = message([&] { quantise_model(folder.path, out.path, DType::f32, ""); });
+  EXPECT_NE(error.find("spare tensors: model.layers.0.self_attn.k_proj.bias"), std::string::npos) << error;
+  EXPECT_FALSE(std::filesystem::exists(out.path));
+  std::filesystem::remove_all(folder.path);
 }
 
 // Families that llama.cpp does not have, in an architecture of our own.

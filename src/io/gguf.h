@@ -83,6 +83,7 @@ class GgufMetadata {
 struct GgufFile {
   // A first part (name-00001-of-0000N.gguf) opens all its parts.
   explicit GgufFile(const std::string& path);
+  GgufFile(GgufMetadata metadata, TensorFile tensors) : metadata_(std::move(metadata)), tensors_(std::move(tensors)) {}   // one not written yet
   // From memory, one part; see SafetensorsFile.
   GgufFile(std::span<const std::byte> bytes, const std::string& name, std::shared_ptr<const void> owner = nullptr);
 

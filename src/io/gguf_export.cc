@@ -267,7 +267,7 @@ void add_tensor(Writer& w, const Config& c, const std::string& stem, std::string
 }
 
 void by_table(Writer& w, const Config& c, const TensorFile& tensors, const GgufArchitecture& arch) {
-  const bool tied = c.get("tie_word_embeddings", w.architecture() == "gpt2" || w.architecture().starts_with("gemma"));
+  const bool tied = c.get("tie_word_embeddings", w.architecture() == "gpt2" || w.architecture() == "mamba" || w.architecture().starts_with("gemma"));
   std::vector<std::string> spare;
   for (const auto& [name, t] : tensors) {
     if ((tied && name == "lm_head.weight") || name.ends_with("rotary_emb.inv_freq")) continue;

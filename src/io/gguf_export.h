@@ -3,7 +3,7 @@
 // llama.cpp has no architecture for gets our own, "headrace": the configuration as JSON, names and values as they are.
 #pragma once
 #include "io/gguf.h"
-#include "nn/value.h"
+#include "models/model.h"
 
 namespace headrace {
 
@@ -13,5 +13,7 @@ struct GgufExport {
 };
 // Throws Error for an unknown family, for missing keys, for tensors that the family has no name for.
 GgufExport to_gguf(const Value& config, const TensorFile& tensors, const std::string& name, const std::string& file);
+// Throws Error, naming what differs, where the file would be read back as another model than `source`, which it was made of.
+void read_back(const GgufExport& e, const Model& source, const std::string& file);
 
 }  // namespace headrace

@@ -16,7 +16,6 @@ struct GemmaConfig {
   std::optional<float> query_pre_attn_scalar, attn_logit_softcapping, final_logit_softcapping;
   int head_dim = 256, max_position_embeddings = 0;
   float rms_norm_eps = 1e-6f;
-  double rope_local_base_freq = 10000;
   bool tie_word_embeddings = true, attention_bias = false, use_bidirectional_attention = false;
   std::string model_type, hidden_act = "gelu_pytorch_tanh", hidden_activation;
   std::vector<std::string> layer_types;
@@ -28,7 +27,7 @@ struct GemmaConfig {
     v.optional("sliding_window", sliding_window), v.optional("sliding_window_pattern", sliding_window_pattern);
     v.optional("layer_types", layer_types), v.optional("query_pre_attn_scalar", query_pre_attn_scalar);
     v.optional("attn_logit_softcapping", attn_logit_softcapping), v.optional("final_logit_softcapping", final_logit_softcapping);
-    v.optional("rope_local_base_freq", rope_local_base_freq), v.optional("tie_word_embeddings", tie_word_embeddings);
+    v.optional("tie_word_embeddings", tie_word_embeddings);
     v.optional("attention_bias", attention_bias), v.optional("use_bidirectional_attention", use_bidirectional_attention);
     v.optional("hidden_act", hidden_act), v.optional("hidden_activation", hidden_activation);
   }
@@ -39,15 +38,6 @@ bool windowed(const GemmaConfig& c, int layer) {
   if (!c.layer_types.empty()) return c.layer_types[static_cast<size_t>(layer)] == "sliding_attention";
   if (c.model_type == "gemma") return false;
   return (layer + 1) % c.sliding_window_pattern.value_or(c.model_type == "gemma2" ? 2 : 6) != 0;
-}
-
-// Gemma 3's windowed layers have a base of their own and no scaling: an entry of rope_parameters, or rope_local_base_freq.
-Rope local_rope(const GemmaConfig& c, const Value& config, const std::string& file) {
-  const Value* p = config.find("rope_parameters");
-  if (p && p->find("sliding_attention")) return read_rope(config, c.head_dim, file, "sliding_attention");
-  Object local;
-  local["rope_theta"] = c.rope_local_base_freq;
-  return read_rope(local, c.head_dim, file);
 }
 
 }  // namespace
@@ -81,7 +71,7 @@ Model gemma(const Value& config, const Scope& root, const std::string& file) {
   if (c.model_type == "gemma2") wide.attend.cap = cap("attn_logit_softcapping", c.attn_logit_softcapping, 50);   // 3 has the key, not the cap
   AttentionMixer::Options narrow = wide;
   narrow.attend.window = c.sliding_window.value_or(first ? 0 : 4096);
-  if (third) narrow.rope = local_rope(c, config, file);
+  if (third) narrow.rope = read_local_rope(config, c.head_dim, file);
 
   Scope s = root / "model";
   Model m;

@@ -123,4 +123,10 @@ Rope read_rope(const Value& config, int head_dim, const std::string& file, const
   return r;
 }
 
+Rope read_local_rope(const Value& config, int head_dim, const std::string& file) {
+  const Value* p = config.find("rope_parameters");
+  if (p && p->find("sliding_attention")) return read_rope(config, head_dim, file, "sliding_attention");
+  return read_rope(Object{{"rope_theta", Keys{config, file}.get("rope_local_base_freq", 10000.0)}}, head_dim, file);
+}
+
 }  // namespace headrace

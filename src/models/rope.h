@@ -13,5 +13,7 @@ namespace headrace {
 // `default_fraction`: the part of the head that turns when the configuration does not say.
 Rope read_rope(const Value& config, int head_dim, const std::string& file, const char* kind = nullptr, float default_fraction = 1,
                double default_theta = 10000);
+// Gemma 3's layers with a window have a base of their own and no scaling: an entry of rope_parameters, or rope_local_base_freq.
+Rope read_local_rope(const Value& config, int head_dim, const std::string& file);
 
 }  // namespace headrace

@@ -15,8 +15,9 @@ Exported quantise_model(const std::string& in, const std::string& out, DType typ
     quantise(file, out, type, tell);
     return {file.metadata().has("tokenizer.ggml.model"), own(file.metadata())};
   }
-  const Loaded model = open_model(in, {.device = Device::meta, .assets = assets});   // what does not open is not written
+  const Loaded model = open_model(in, {.device = Device::meta, .assets = assets});
   GgufExport e = to_gguf(read_model_config(in), open_tensors(in), model.name, in);
+  read_back(e, model.model, in);
   if (model.tokenizer) {
     Vocabulary v = model.tokenizer->vocabulary();
     v.chat_template = model.chat_template;

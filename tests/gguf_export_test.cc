@@ -31,9 +31,9 @@ GgufExport exported(const std::string& model) {
   return to_gguf(read_model_config(at), open_tensors(path_of(model)), model, at);
 }
 double off(const std::string& gguf, const std::string& expected) {
-  const Loaded m = open_model(gguf);
   const TensorFile want = open_tensors(expected);
   const Tensor &ids = want.at("input_ids"), &logits = want.at("logits");
+  const Loaded m = open_model(gguf, {.context = ids.count()});
   const std::vector<int32_t> tokens(ids.data<int64_t>(), ids.data<int64_t>() + ids.count());
   Batch batch;
   batch.add(ids.count());
@@ -51,7 +51,7 @@ TEST_P(GgufExported, GivesTheReferencesLogits) {
 }
 INSTANTIATE_TEST_SUITE_P(All, GgufExported,
     testing::Values("llama", "llama_rope3", "llama_yarn", "llama_linear", "llama_bias", "llama_tied_sharded", "mistral", "qwen2",
-                                                            "qwen3", "phi3", "gemma", "gpt2", "mamba", "falcon_mamba", "mamba2", "rwkv6", "rwkv7"));
+                                                            "qwen3", "phi3", "phi3_longrope", "gemma", "gpt2", "mamba", "falcon_mamba", "mamba2", "rwkv6", "rwkv7"));
 
 // Names, shapes and metadata are those of llama.cpp's converter, as far as the fixtures made with the gguf package go.
 TEST(GgufExport, HasTheTensorsAndKeysOfLlamaCppsConverter) {

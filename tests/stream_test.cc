@@ -51,6 +51,9 @@ class Stream : public testing::TestWithParam<std::string> {
     generated = token_ids(expected.tensor("generated"));
     want = expected.tensor("logits");
   }
+  static Loaded opened(size_t context, bool pack = true) {
+    return open_model(models().at(GetParam()), {.context = static_cast<int64_t>(context), .pack = pack});
+  }
   void holds(const Loaded& m, std::vector<int64_t> chunks) const {
     const Decoder& d = m.model.decoder;
     const auto all = static_cast<int64_t>(tokens.size());
@@ -71,16 +74,16 @@ class Stream : public testing::TestWithParam<std::string> {
   Tensor want;
 };
 
-TEST_P(Stream, GivesTheReferenceLogitsWholeInChunksAndStepByStep) { holds(open_model(models().at(GetParam())), {64, 32, 7, 1}); }
+TEST_P(Stream, GivesTheReferenceLogitsWholeInChunksAndStepByStep) { holds(opened(tokens.size()), {64, 32, 7, 1}); }
 
 TEST_P(Stream, GivesTheReferenceLogitsByTheDefinitionsToo) {
-  Loaded m = open_model(models().at(GetParam()), {.pack = false});
+  Loaded m = opened(tokens.size(), false);
   UseNaive definitions;
   holds(m, {33, 1});
 }
 
 TEST_P(Stream, GoesOnGreedilyAsTheReferenceDid) {
-  Loaded m = open_model(models().at(GetParam()));
+  Loaded m = opened(shorter.size() + generated.size());
   const Decoder& d = m.model.decoder;
   State state;
   std::vector<int32_t> told{best(logits_in_steps(d, shorter, &state, static_cast<int64_t>(shorter.size())), d.vocab).back()};

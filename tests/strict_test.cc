@@ -221,8 +221,23 @@ TEST(Rotary, WhatADefinitionNeedsIsAskedFor) {
   s["attention_factor"] = 1.5;
   EXPECT_EQ(rotary_error({{"rope_scaling", s}, {"max_position_embeddings", Value{}}}), "no error");
   s["short_factor"] = Array{1.0, 1.0}, s["long_factor"] = Array{1.0, 0.0, 1.0, 1.0};
-  EXPECT_EQ(rotary_error({{"rope_scaling", s}}), "config.json: long_factor has a factor of 0");
-  EXPECT_EQ(rotary_error({{"rope_scaling", s}, {"max_position_embeddings", 64}}), "config.json: short_factor has 2 factors, wanted 4");
+  EXPECT_EQ(rotary_error({{"rope_scaling", s}, {"long_context", true}}), "config.json: long_factor has a factor of 0");
+  EXPECT_EQ(rotary_error({{"rope_scaling", s}}), "config.json: short_factor has 2 factors, wanted 4");
+}
+
+TEST(Rotary, LongropeHasItsShortListUnlessALongerContextIsAskedFor) {
+  const Object s{{"rope_type", "longrope"}, {"short_factor", Array{1.0, 1.0}}, {"long_factor", Array{2.0, 4.0}},
+                 {"original_max_position_embeddings", 64}};
+  const Value config = Object{{"max_position_embeddings", 512}, {"rope_parameters", s}};
+  const std::vector<float> shorter = read_rope(for_context(config, 64, "c"), 4, "c").inverse_frequency,
+                           longer = read_rope(for_context(config, 65, "c"), 4, "c").inverse_frequency;
+  EXPECT_EQ(read_rope(config, 4, "c").inverse_frequency, shorter);
+  EXPECT_EQ(longer, (std::vector<float>{shorter[0] / 2, shorter[1] / 4}));
+  EXPECT_EQ(rope_context(for_context(config, 64, "c"), 512, "c"), 64);
+  EXPECT_EQ(rope_context(for_context(config, 65, "c"), 512, "c"), 512);
+  EXPECT_EQ(rope_context(for_context(Object{{"rope_theta", 1e4}}, 9999, "c"), 512, "c"), 512);
+  EXPECT_EQ(rotary_error({{"rope_scaling", Object{{"rope_type", "proportional"}}}}),
+            "config.json: rope_type 'proportional' is unknown; known: default, linear, llama3, yarn, longrope");
 }
 
 TEST(Sizes, HeadsThatDoNotFitAreRefusedBeforeTheirTensorsAreRead) {

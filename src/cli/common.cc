@@ -14,6 +14,7 @@
 #include "base/parallel.h"
 #include "mixers/catalogue.h"
 #include "models/named_blueprints.h"
+#include "models/rope.h"
 #include "ops/kernels.h"
 
 namespace headrace::cli {
@@ -71,7 +72,9 @@ Loaded open(const std::string& given, LoadOptions options) {
   const std::string path = model_path(given);
   return is_blueprint(path) ? open_blueprint(path, options) : open_model(path, options);
 }
-Loaded open(const std::string& given, const Common& common, bool pack) { return open(given, {.device = common.apply(), .pack = pack}); }
+Loaded open(const std::string& given, const Common& common, bool pack, int64_t context) {
+  return open(given, {.device = common.apply(), .context = context, .pack = pack});
+}
 
 void check_output(const std::string& out, std::initializer_list<std::string> inputs) {
   for (const std::string& in : inputs) {
@@ -89,8 +92,10 @@ void check_output(const std::string& out, std::initializer_list<std::string> inp
   check_writable(out);
 }
 void tell_beyond_context(const Loaded& m, int64_t tokens) {
-  if (m.model.context > 0 && tokens > m.model.context && !m.model.decoder.positions)   // learned positions end: an Error says so
-    fmt::print(stderr, "{}: {} tokens, made for {}: what comes after those may make no sense\n", m.name, tokens, m.model.context);
+  if (m.model.context <= 0 || tokens <= m.model.context || m.model.decoder.positions) return;   // learned positions end: an Error says so
+  const bool longer = !m.model.config.find("long_context") && for_context(m.model.config, tokens, m.path).find("long_context");
+  fmt::print(stderr, "{}: {} tokens, made for {}: what comes after those may make no sense{}\n", m.name, tokens, m.model.context,
+             longer ? fmt::format("; it has frequencies for more: --context {}", tokens) : "");
 }
 
 int usage(const Command& c, const std::string& message) {

@@ -28,7 +28,7 @@ std::vector<std::string> shipped_models();
 std::string model_path(const std::string& given);                   // throws Error that names the models that ship
 bool is_blueprint(const std::string& given);                        // or the name of one; no file's, nor of a model that ships
 Loaded open(const std::string& given, LoadOptions options);         // assets are filled in
-Loaded open(const std::string& given, const Common& common, bool pack = true);   // pack: as LoadOptions
+Loaded open(const std::string& given, const Common& common, bool pack = true, int64_t context = 0);   // as LoadOptions
 
 // Before long work: `out` can be written, and is none of the files that are read. A folder stands for a
 // model's files in it.

@@ -24,7 +24,7 @@ int act(const Options& o) {
   const TokenRows in = read_token_rows(o.tokens, "input_ids");
   if (o.naive && o.common.device != "cpu") fail("--naive: the definitions run on the cpu, not on ", o.common.device);
   check_output(o.out, {o.tokens, model_path(o.model)});
-  Loaded loaded = open(o.model, o.common, !o.naive);
+  Loaded loaded = open(o.model, o.common, !o.naive, in.length());
   std::optional<UseNaive> definitions;
   if (o.naive) definitions.emplace();
   const Decoder& d = loaded.model.decoder;

@@ -22,7 +22,7 @@ struct Options {
   Common common;
   std::string model, prompt, tokens, out, state, system;
   bool with_prompt = false, chat = false, stats = false, ignore_end = false;
-  int64_t n = -1, seed = 0, logprobs = -1;
+  int64_t n = -1, seed = 0, logprobs = -1, context = 0;
   std::vector<std::string> stop;
   SampleOptions sample;
 };
@@ -31,9 +31,9 @@ struct Options {
 int continue_rows(const Options& o) {
   const TokenRows in = read_token_rows(o.tokens, "input_ids");
   check_output(o.out, {o.tokens, model_path(o.model)});
-  Loaded loaded = open(o.model, o.common);
-  const Decoder& d = loaded.model.decoder;
   const int64_t n = o.n < 0 ? 128 : o.n, B = in.rows();
+  Loaded loaded = open(o.model, o.common, true, std::max(o.context, in.length() + n));
+  const Decoder& d = loaded.model.decoder;
   tell_beyond_context(loaded, in.length() + n);
   std::vector<State> states(static_cast<size_t>(B));
   std::vector<Sampler> samplers(static_cast<size_t>(B), Sampler(o.sample));
@@ -63,7 +63,7 @@ int continue_rows(const Options& o) {
 }
 
 int complete(const Options& o, const std::string& prompt) {
-  Loaded loaded = open(o.model, o.common);
+  Loaded loaded = open(o.model, o.common, true, o.context);
   expect(loaded.tokenizer.has_value(), loaded.path, ": no tokenizer beside the weights; give --tokens and --out instead of a text");
   catch_interrupts();
   Session session(loaded.model.decoder);
@@ -146,7 +146,7 @@ int act(const Options& given, const Command& c) {
   if (chats) {
     ChatOptions chat_options{.system = o.system, .state = o.state, .only = o.with_prompt ? std::optional(o.prompt) : std::nullopt, .sample = o.sample,
                              .generate = {.tokens = o.n, .stop = o.stop, .ignore_end = o.ignore_end}, .json = o.common.json, .stats = o.stats};
-    return chat(open(o.model, o.common), std::move(chat_options));
+    return chat(open(o.model, o.common, true, o.context), std::move(chat_options));
   }
   if (o.with_prompt) return complete(o, o.prompt);
   std::string all{std::istreambuf_iterator<char>(std::cin), {}};
@@ -162,6 +162,8 @@ void add_run(Command& root) {
   c.argument("MODEL", o->model, model_help, false);
   c.option("-p,--prompt", o->prompt, "TEXT", "continue this text; only the continuation goes to stdout");
   c.option("-n,--count", o->n, "N", "tokens at most; -1: 128 for a completion, until the model ends in a chat").range("-n", -1, 1 << 30);
+  c.option("--context", o->context, "N", "tokens that the text may grow to; Phi's longrope turns positions otherwise where they are more than it "
+           "was first trained on. 0: those").range("--context", 0, 1 << 30);
   c.option("--temp", o->sample.temperature, "X", "temperature; 0: always the likeliest token");
   c.option("--top-k", o->sample.top_k, "N", "only the N likeliest tokens; 0: all");
   c.option("--top-p", o->sample.top_p, "X", "only the likeliest tokens that together have this probability");

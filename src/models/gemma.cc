@@ -75,7 +75,7 @@ Model gemma(const Value& config, const Scope& root, const std::string& file) {
 
   Scope s = root / "model";
   Model m;
-  m.context = c.max_position_embeddings, m.post_norms = !first;
+  m.context = rope_context(config, c.max_position_embeddings, file), m.post_norms = !first;
   Decoder& d = m.decoder;
   d.vocab = c.vocab_size, d.width = D;
   d.embed = s.matrix("embed_tokens.weight", {c.vocab_size, D});

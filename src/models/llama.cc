@@ -44,7 +44,7 @@ Model llama(const Value& config, const Scope& root, const std::string& file) {
   if (c.sliding_window) check_size(file, "sliding_window", *c.sliding_window, int64_t{1} << 30);
   Scope s = root / "model";
   Model m;
-  m.context = c.max_position_embeddings;
+  m.context = rope_context(config, c.max_position_embeddings, file);
   Decoder& d = m.decoder;
   d.vocab = c.vocab_size, d.width = D;
   d.embed = s.matrix("embed_tokens.weight", {c.vocab_size, D});

@@ -41,7 +41,7 @@ Model phi3(const Value& config, const Scope& root, const std::string& file) {
 
   Scope s = root / "model";
   Model m;
-  m.context = c.max_position_embeddings;
+  m.context = rope_context(config, c.max_position_embeddings, file);
   Decoder& d = m.decoder;
   d.vocab = c.vocab_size, d.width = D;
   d.embed = s.matrix("embed_tokens.weight", {c.vocab_size, D});

@@ -44,7 +44,32 @@ struct Keys {                                          // of one object of the f
   }
 };
 
+const Value* scaling_of(const Value& config) {
+  const Value* p = config.find("rope_parameters");
+  return p ? p : config.find("rope_scaling");
+}
+bool is_longrope(const std::string& type) { return type == "longrope" || type == "su"; }   // su: its first name
+// longrope's original context; 0: the configuration scales otherwise.
+double longrope_original(const Value& config, const std::string& file) {
+  const Value* s = scaling_of(config);
+  if (!s || !s->get<Object>()) return 0;
+  const Keys scaling{*s, file}, whole{config, file};
+  if (!is_longrope(scaling.get("rope_type", scaling.get("type", std::string())))) return 0;
+  return scaling.get("original_max_position_embeddings",
+                     whole.get("original_max_position_embeddings", whole.get("max_position_embeddings", 0.0)));
+}
+
 }  // namespace
+
+Value for_context(Value config, int64_t tokens, const std::string& file) {
+  const double original = tokens > 0 ? longrope_original(config, file) : 0;
+  if (original > 0 && static_cast<double>(tokens) > original) std::get<Object>(config.v)["long_context"] = true;
+  return config;
+}
+int rope_context(const Value& config, int longest, const std::string& file) {
+  const double original = longrope_original(config, file);
+  return original <= 0 || original >= longest || Keys{config, file}.get("long_context", false) ? longest : static_cast<int>(original);
+}
 
 Rope read_rope(const Value& config, int head_dim, const std::string& file, const char* kind, float default_fraction, double default_theta) {
   const Value none{Object{}};
@@ -69,7 +94,7 @@ Rope read_rope(const Value& config, int head_dim, const std::string& file, const
   const double context = whole.get("max_position_embeddings", 0.0);
   const double original = scaling.get("original_max_position_embeddings", whole.get("original_max_position_embeddings", context));
 
-  if (type == "default" || type == "proportional") {
+  if (type == "default") {
   } else if (type == "linear") {
     const double factor = scaling.positive("factor", type);
     for (double& x : f) x /= factor;
@@ -102,10 +127,10 @@ Rope read_rope(const Value& config, int head_dim, const std::string& file, const
     double m = scaling.get("mscale", 0.0), all = scaling.get("mscale_all_dim", 0.0);
     double otherwise = m != 0 && all != 0 ? mscale(factor, m) / mscale(factor, all) : mscale(factor, 1);
     r.factor = static_cast<float>(scaling.get("attention_factor", otherwise));
-  } else if (type == "longrope" || type == "su") {   // su: longrope's first name
+  } else if (is_longrope(type)) {
     expect(original > 1 && std::isfinite(original), file, ": original_max_position_embeddings = ", original,
            ": rope_type longrope needs a context above 1");
-    const std::vector<double> divisor = scaling.divisors(context > original ? "long_factor" : "short_factor", d / 2);
+    const std::vector<double> divisor = scaling.divisors(whole.get("long_context", false) ? "long_factor" : "short_factor", d / 2);
     for (int i = 0; i < d / 2; ++i) f[i] /= divisor[i];
     if (scaling.v.find("attention_factor")) {
       r.factor = static_cast<float>(scaling.get("attention_factor", 1.0));

@@ -9,6 +9,7 @@
 #include "io/tensor_file.h"
 #include "models/blueprint.h"
 #include "models/named_blueprints.h"
+#include "models/rope.h"
 #include "nn/init.h"
 #include "ops/kernels.h"
 #include "run/gguf_vocabulary.h"
@@ -73,9 +74,10 @@ void open_gguf(Loaded& loaded, const LoadOptions& options) {
   auto gguf = std::make_shared<const GgufModel>(GgufFile(loaded.path), options.device == Device::meta);
   const GgufMetadata& metadata = gguf->file().metadata();
   loaded.file_bytes = bytes_of_tensors(gguf->file().tensors());
-  loaded.hash = fingerprint(gguf->file().tensors(), to_json(gguf->config()));
+  const Value config = for_context(gguf->config(), options.context, loaded.path);
+  loaded.hash = fingerprint(gguf->file().tensors(), to_json(config));
   loaded.source = source_of(gguf, options);
-  loaded.model = build_model(gguf->config(), loaded.source, loaded.path);
+  loaded.model = build_model(config, loaded.source, loaded.path);
   if (metadata.has("general.name")) loaded.name = metadata.string("general.name");
   if (auto vocabulary = gguf_vocabulary(metadata))
     loaded.tokenizer = naming(loaded.path, [&] { return Tokenizer::from_vocabulary(*vocabulary); });
@@ -119,7 +121,7 @@ Loaded open_model(const std::string& path, LoadOptions options) {
   } else {
     TensorFile tensors = open_tensors(path);
     loaded.file_bytes = bytes_of_tensors(tensors);
-    const Value config = read_model_config(path);
+    const Value config = for_context(read_model_config(path), options.context, path);
     loaded.hash = fingerprint(tensors, to_json(config));
     loaded.source = source_of(std::move(tensors), options);
     loaded.model = build_model(config, loaded.source, file_exists(beside(path, "config.json")) ? beside(path, "config.json") : path);

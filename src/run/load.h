@@ -14,6 +14,7 @@ namespace headrace {
 struct LoadOptions {
   Device device = Device::cpu;           // meta: a plan; shapes and bytes, nothing loaded
   Device plan_for = Device::cpu;         // whose arrangement of the weights a plan counts; the device need not be there
+  int64_t context = 0;                   // the longest sequence to come, where it is known: models/rope.h
   std::string assets = {};               // the folder of what ships: vocabularies for RWKV's bare checkpoints
   bool pack = true;                      // matrices in the device's own arrangement; off for the definitions (naive)
   uint64_t seed = 0;                     // of a blueprint's parameters

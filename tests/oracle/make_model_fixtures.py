@@ -41,6 +41,7 @@ MODELS = {  # name: (config class, arguments, what save() does besides)
  "qwen2": ("Qwen2Config", decoder(tie_word_embeddings=True), ()),
  "qwen3": ("Qwen3Config", decoder(head_dim=8), ()),
  "phi3": ("Phi3Config", decoder(sliding_window=None), ()),
+ "phi3_longrope": ("Phi3Config", decoder(sliding_window=None, max_position_embeddings=512, original_max_position_embeddings=64, rope_parameters=rope(10000.0, "longrope", short_factor=[1.0, 1.1, 1.3], long_factor=[1.2, 3.0, 8.0], original_max_position_embeddings=64)), ()),
  "gemma": ("GemmaConfig", decoder(head_dim=8, num_key_value_heads=1), ()),
  "gemma2": ("Gemma2Config", decoder(head_dim=8, query_pre_attn_scalar=12, sliding_window=12, attn_logit_softcapping=15.0, final_logit_softcapping=10.0), ()),
  "gemma3_text": ("Gemma3TextConfig", decoder(num_hidden_layers=3, head_dim=8, query_pre_attn_scalar=12, sliding_window=12, layer_types=[SLIDE, FULL, SLIDE], rope_parameters={FULL: rope(500000.0, "linear", factor=2.0), SLIDE: rope()}), ()),

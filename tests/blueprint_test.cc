@@ -183,6 +183,7 @@ class InAStack : public testing::TestWithParam<std::string> {
   std::string text() const { return "d=32 vocab=17 2*(" + GetParam() + " + mlp(hidden=32)), " + GetParam(); }
 };
 TEST_P(InAStack, HoldsTheLawsOfStreamForkAndBatch) { hold_laws(text(), 90); }
+TEST_P(InAStack, HoldsThemWhereProductsOfOneRowAndOfManyAreSummedInAnotherOrder) { hold_laws("d=64 vocab=64 " + GetParam(), 90); }
 TEST_P(InAStack, IsPlannedAsItIs) { hold_meta(text()); }
 TEST_P(InAStack, RoundTrips) {
   EXPECT_EQ("d=32 vocab=17  " + open_blueprint(text(), {.device = Device::meta}).model.decoder.layers_text(), canonical(text()));

@@ -1,5 +1,6 @@
-// For training: products of plain matrices, by OpenBLAS on each of our threads, cut along the longer side of the result, and
-// the gradient of an embedding.
+// Products of plain matrices, for training and for the definitions' inputs: by OpenBLAS on each of our threads, cut along the longer side
+// of the result; and the gradient of an embedding. How a row is summed goes with how many there are, so a model that runs packs its
+// matrices (linear.cc), where it does not.
 #include <cblas.h>
 
 #include <algorithm>

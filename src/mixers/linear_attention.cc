@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "nn/arranged.h"
 #include "ops/sequence.h"
 
 namespace headrace {
@@ -136,7 +137,7 @@ LinearAttention Gla::bind(const Scope& s, Options o) {
   const int H = f.heads, G = f.kv_heads, K = f.key;
   const Scope gate = s / "gk_proj";
   const Linear down = Linear::bind(gate / 0, f.width, o.rank);
-  const Linear up{H == G ? gate.matrix("1.weight", {G * K, o.rank}) : repeated(gate("1.weight", {G * K, o.rank}), H, G),
+  const Linear up{H == G ? gate.matrix("1.weight", {G * K, o.rank}) : arranged(s.source(), repeated(gate("1.weight", {G * K, o.rank}), H, G)),
                   repeated(gate("1.bias", {G * K}), H, G)};
   return LinearAttention::bind(s, f, [=](const Tensor& x, LinearAttention::Inputs& in, Pass) {
     const Tensor log_decay = 1.f / 16 * log_sigmoid(up(down(x)));

@@ -1,6 +1,7 @@
 #include "mixers/mla.h"
 
 #include "base/error.h"
+#include "nn/arranged.h"
 
 namespace headrace {
 
@@ -25,7 +26,16 @@ Mla Mla::bind(const Scope& s, Options o) {
   }
   m.kv_down = Linear::bind(s / "kv_a_proj_with_mqa", D, o.latent + o.rope.rotary);
   m.kv_norm = Norm::rms(s / "kv_a_layernorm", o.latent, o.norm_eps);
-  m.kv_up = (s / "kv_b_proj")("weight", {int64_t{o.heads} * (o.nope + o.value), o.latent}, Init::normal(0.02));
+  const Shape up{int64_t{o.heads} * (o.nope + o.value), o.latent};
+  if (!o.absorbed) {
+    m.kv_up = (s / "kv_b_proj").matrix("weight", up);
+  } else {
+    const Tensor rows = (s / "kv_b_proj")("weight", up);
+    for (int64_t at = 0; at < up[0]; at += o.nope + o.value) {
+      m.key_up.push_back(arranged(s.source(), transposed(rows.slice(0, at, o.nope))));
+      m.value_up.push_back(arranged(s.source(), rows.slice(0, at + o.nope, o.value)));
+    }
+  }
   m.out = Linear::bind(s / "o_proj", int64_t{o.heads} * o.value, D);
   return m;
 }
@@ -40,20 +50,19 @@ Tensor Mla::operator()(const Tensor& x, Pass p) const {
   parts.clear();
   Tensor key_turned = rope(down.slice(-1, r, e).view({N, 1, e}), o.rope, p.positions());   // [N,1,e]
   const Attention scaled{.scale = 1 / std::sqrt(static_cast<float>(n + e))};
-  auto of_head = [&](int64_t h, int64_t at, int64_t rows) { return kv_up.slice(0, h * (n + V) + at, rows); };   // [rows,r]
   if (o.absorbed) {
     for (int64_t h = 0; h < H; ++h) {
-      parts.push_back(matmul(qs.slice(1, h, 1).slice(-1, 0, n).view({N, n}), of_head(h, 0, n)));
+      parts.push_back(linear(qs.slice(1, h, 1).slice(-1, 0, n).view({N, n}), key_up[h]));
       parts.push_back(turned.slice(1, h, 1).view({N, e}));
     }
     Tensor key = concat({c, key_turned.view({N, e})}).view({N, 1, r + e});
     Tensor seen = attention(concat(parts).view({N, H, r + e}), key, c.view({N, 1, r}), scaled, p.slot("kv"));   // [N,H,r]
     parts.clear();
-    for (int64_t h = 0; h < H; ++h) parts.push_back(matmul(seen.slice(1, h, 1).view({N, r}), of_head(h, n, V), false, true));
+    for (int64_t h = 0; h < H; ++h) parts.push_back(linear(seen.slice(1, h, 1).view({N, r}), value_up[h]));
     return out(concat(parts));
   }
   std::vector<Tensor> queries;
-  Tensor kv = matmul(c, kv_up, false, true).view({N, H, n + V});
+  Tensor kv = linear(c, kv_up).view({N, H, n + V});
   for (int64_t h = 0; h < H; ++h) {
     queries.push_back(qs.slice(1, h, 1).slice(-1, 0, n).view({N, n})), queries.push_back(turned.slice(1, h, 1).view({N, e}));
     parts.push_back(kv.slice(1, h, 1).slice(-1, 0, n).view({N, n})), parts.push_back(key_turned.view({N, e}));

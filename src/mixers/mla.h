@@ -36,7 +36,8 @@ struct Mla {
   Options o;
   Linear q, q_down, kv_down, out;
   Norm q_norm, kv_norm;
-  Tensor kv_up;                          // [H (n+V), r], by head key rows, then value rows
+  Tensor kv_up;                          // naive: [H (n+V), r], by head key rows, then value rows
+  std::vector<Tensor> key_up, value_up;  // absorbed, a head each: W_uk^T [r,n], W_uv [V,r]
 
   static Mla bind(const Scope& s, Options o);
   Tensor operator()(const Tensor& x, Pass p) const;        // x [N,D]

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "nn/arranged.h"
 #include "ops/kernels.h"
 #include "tensor/blocks.h"
 
@@ -102,8 +103,7 @@ Tensor Scope::operator()(const std::string& name, const Shape& shape, const Init
   return copy_to(t, source_->device);
 }
 
-Tensor Scope::arranged(const Tensor& rows) const {
-  Source& s = *source_;
+Tensor arranged(const Source& s, const Tensor& rows) {
   const bool plan = s.device == Device::meta;
   // CUDA keeps a file's rows, and need not be here to be planned for.
   const auto pack = !s.pack || (plan && s.plan_for == Device::cuda) ? nullptr : kernels(plan ? s.plan_for : s.device).pack;
@@ -111,6 +111,7 @@ Tensor Scope::arranged(const Tensor& rows) const {
   if (pack) return pack(t);
   return plan ? t : copy_to(rows, s.device);
 }
+Tensor Scope::arranged(const Tensor& rows) const { return headrace::arranged(*source_, rows); }
 
 Tensor Scope::place(const std::string& name, const Tensor& rows) const {
   Source& s = *source_;

@@ -64,147 +64,159 @@ struct Prover {
   }
 };
 
+// What the laws share: the tokens, and what forked, rolled back and saved continue: a state after half of them.
+struct Course {
+  std::vector<int32_t> ids;
+  std::span<const int32_t> all, first, rest;
+  std::vector<int32_t> other;                      // the rest, the wrong way round
+  State half;
+  Tensor wanted;                                   // the logits of the rest after that state, in chunks of 16
+
+  Course(int vocab, int64_t tokens, uint64_t seed) {
+    Philox random{.seed = seed};
+    for (int64_t i = 0; i < tokens; ++i)
+      ids.push_back(static_cast<int32_t>(random.bits(static_cast<uint64_t>(i)) % static_cast<uint32_t>(vocab)));
+    all = ids, first = all.first(ids.size() / 2), rest = all.subspan(ids.size() / 2);
+    other.assign(rest.rbegin(), rest.rend());
+  }
+  void begin(const Prover& p) {
+    p.chunked(first, half, 64);
+    State reference = half;
+    wanted = p.chunked(rest, reference, 16);
+  }
+  Course(const Course&) = delete;                  // spans of its own tokens
+  std::span<const int32_t> of_sequence(size_t s, size_t begin, size_t count) const {
+    return all.subspan((begin + 7 * s) % (all.size() - count + 1), count);
+  }
+};
+
+// Where later tokens are seen nothing is carried on: what remains is that a batch changes nothing.
+void batched_whole(Prover& p, const Course& c) {
+  const size_t lengths[] = {1, c.all.size(), c.all.size() / 2, 5};
+  Batch batch;
+  std::vector<int32_t> joined;
+  for (const size_t n : lengths) {
+    joined.insert(joined.end(), c.all.begin(), c.all.begin() + static_cast<std::ptrdiff_t>(n));
+    batch.add(static_cast<int64_t>(n));
+  }
+  const Tensor y = p.logits(joined, batch);
+  for (size_t s = 0; s < 4; ++s)
+    p.hold("batched", text("a whole sequence of ", lengths[s], " tokens among four"), p.whole(c.all.first(lengths[s])),
+           y.slice(0, batch.offsets[s], static_cast<int64_t>(lengths[s])), false);
+}
+
+// Every chunk size against the whole sequence without state.
+void chunked(Prover& p, const Course& c, const std::vector<int64_t>& chunks) {
+  const Tensor whole = p.whole(c.all);
+  for (int64_t chunk : chunks) {
+    State s;
+    p.hold("chunked", text("chunks of ", chunk), whole, p.chunked(c.all, s, chunk), false);
+  }
+}
+
+// Sequences that run together, and each alone beside them.
+struct Four {
+  Prover& p;
+  const Course& c;
+  std::vector<State> alone = std::vector<State>(4), together = std::vector<State>(4);
+  // cuBLASLt chooses how to sum by the number of rows; the CPU's products of packed weights sum each row as if it were alone.
+  bool rows_alone = p.model.embed.device() == Device::cpu;
+
+  struct Part { size_t sequence; std::span<const int32_t> ids; std::string detail; };
+  void run(const std::vector<Part>& parts) {
+    Batch batch;
+    std::vector<int32_t> joined;
+    for (const Part& part : parts) {
+      joined.insert(joined.end(), part.ids.begin(), part.ids.end());
+      batch.add(static_cast<int64_t>(part.ids.size()), &together[part.sequence]);
+    }
+    const Tensor y = p.logits(joined, batch);
+    for (size_t i = 0; i < parts.size(); ++i) {
+      Batch b;
+      b.add(static_cast<int64_t>(parts[i].ids.size()), &alone[parts[i].sequence]);
+      p.hold("batched", parts[i].detail, p.logits(parts[i].ids, b), y.slice(0, batch.offsets[i], static_cast<int64_t>(parts[i].ids.size())),
+             rows_alone);
+    }
+  }
+};
+// Ragged prefill, then steps in which all sequences take part, and then one leaves.
+void batched(Prover& p, const Course& c) {
+  const size_t n = c.all.size(), prompts[] = {1, n / 2, 5, n / 3};
+  Four four{p, c};
+  std::vector<Four::Part> parts;
+  for (size_t s = 0; s < 4; ++s)
+    parts.push_back({s, c.of_sequence(s, 0, prompts[s]), text("prefill of ", prompts[s], " tokens among four sequences")});
+  four.run(parts);
+  for (size_t step = 0; step < std::min<size_t>(6, n / 4); ++step) {
+    parts.clear();                                 // sequence 3 leaves at step 3; 0 feeds three tokens at a time
+    for (size_t s = 0; s < (step < 3 ? 4u : 3u); ++s)
+      parts.push_back({s, c.of_sequence(s, 3 * step + 11, s == 0 ? 3 : 1), text("step ", step, " of sequence ", s)});
+    four.run(parts);
+  }
+}
+
+// A copy goes another way; the original goes on as if there had been none.
+void forked(Prover& p, const Course& c) {
+  State original = c.half, fork = original, second = fork;
+  p.chunked(c.other, fork, 16);
+  p.hold("forked", "the original after its copy went on", c.wanted, p.chunked(c.rest, original, 16), true);
+  p.hold("forked", "a copy of a copy", c.wanted, p.chunked(c.rest, second, 16), true);
+}
+
+// Forward on other tokens, back to the bookmark, and over the right ones.
+void rolled_back(Prover& p, const Course& c) {
+  State s = c.half;
+  for (size_t n : {size_t{1}, size_t{5}, c.other.size()}) {
+    const State bookmark = s;
+    p.chunked(std::span<const int32_t>(c.other).first(std::min(n, c.other.size())), s, 16);
+    s = bookmark;
+  }
+  p.hold("rolled back", "after three false starts", c.wanted, p.chunked(c.rest, s, 16), true);
+}
+
+void saved(Prover& p, const Course& c, const ModelIdentity& identity, const std::string& folder) {
+  const std::string path = text(folder, "/headrace-check-", ::getpid(), ".safetensors");
+  struct Remove { const std::string& p; ~Remove() { ::unlink(p.c_str()); } } remove{path};
+  save_state(path, c.half, identity, c.first);
+  SavedState loaded = read_state(path);
+  bind_state(loaded, identity, p.model, path);
+  p.hold("saved", "saved, loaded, continued", c.wanted, p.chunked(c.rest, loaded.state, 16), true);
+}
+
+// A session whose tokens change reuses what it kept.
+void continued(Prover& p, const Course& c) {
+  Session session(p.model);
+  session.become(c.first);
+  session.mark();
+  std::vector<int32_t> wrong(c.first.begin(), c.first.end());
+  wrong.insert(wrong.end(), c.other.begin(), c.other.end());
+  session.become(wrong);
+  const auto change = session.become(c.all);
+  State s;
+  feed(p.model, c.all, s);
+  p.hold("continued", text(change.reused, " tokens reused after an edit"), s.last_logits, Tensor::from(session.logits(), {p.model.vocab}), false);
+  const auto kept = static_cast<int64_t>(c.first.size());
+  if (change.reused < kept) p.results.back().ok = false, p.results.back().detail += text(", wanted ", kept);
+}
+
 }  // namespace
 
 std::vector<Checked> check_model(const Decoder& model, const ModelIdentity& identity, const CheckOptions& o) {
   const int64_t tokens = model.positions ? std::min(o.tokens, model.positions.dim(0)) : o.tokens;   // learned positions end
   expect(tokens >= 8, "check: wanted at least 8 tokens, found ", tokens);
   Prover p{model, {}, o.quantised ? block_tolerance : f32_tolerance};
-  Philox random{.seed = o.seed};
-  std::vector<int32_t> ids;
-  for (int64_t i = 0; i < tokens; ++i)
-    ids.push_back(static_cast<int32_t>(random.bits(static_cast<uint64_t>(i)) % static_cast<uint32_t>(model.vocab)));
-  const std::span<const int32_t> all(ids);
+  Course c(model.vocab, tokens, o.seed);
+  if (!model.sees_later.empty()) return batched_whole(p, c), p.results;
+  c.begin(p);
   const int laws = 6;
   int done = 0;
   auto next = [&] { if (o.progress) o.progress(++done, laws); };
-
-  // Where later tokens are seen nothing is carried on: what remains is that a batch changes nothing.
-  if (!model.sees_later.empty()) {
-    const size_t lengths[] = {1, all.size(), all.size() / 2, 5};
-    Batch batch;
-    std::vector<int32_t> joined;
-    for (const size_t n : lengths) {
-      joined.insert(joined.end(), ids.begin(), ids.begin() + static_cast<std::ptrdiff_t>(n));
-      batch.add(static_cast<int64_t>(n));
-    }
-    const Tensor y = p.logits(joined, batch);
-    for (size_t s = 0; s < 4; ++s)
-      p.hold("batched", text("a whole sequence of ", lengths[s], " tokens among four"), p.whole(all.first(lengths[s])),
-             y.slice(0, batch.offsets[s], static_cast<int64_t>(lengths[s])), false);
-    return p.results;
-  }
-
-  // Chunked: every chunk size against the whole sequence without state.
-  const Tensor whole = p.whole(all);
-  for (int64_t chunk : o.chunks) {
-    State s;
-    p.hold("chunked", text("chunks of ", chunk), whole, p.chunked(all, s, chunk), false);
-  }
-  next();
-
-  // Batched: ragged prefill, then steps in which all sequences take part, then one joins late and one leaves.
-  {
-    const size_t n = all.size();
-    const size_t prompts[] = {1, n / 2, 5, n / 3};
-    const size_t steps = std::min<size_t>(6, n / 4);
-    std::vector<State> alone(4), together(4);
-    auto span_of = [&](size_t s, size_t begin, size_t count) { return all.subspan((begin + 7 * s) % (n - count + 1), count); };
-    Batch batch;
-    // cuBLASLt chooses how to sum by the number of rows; the CPU's products sum each row as if it were alone.
-    const bool rows_alone = model.embed.device() == Device::cpu;
-    std::vector<int32_t> joined;
-    for (size_t s = 0; s < 4; ++s) {
-      auto ids = span_of(s, 0, prompts[s]);
-      joined.insert(joined.end(), ids.begin(), ids.end());
-      batch.add(static_cast<int64_t>(ids.size()), &together[s]);
-    }
-    Tensor y = p.logits(joined, batch);
-    for (size_t s = 0; s < 4; ++s) {
-      Batch b;
-      auto ids = span_of(s, 0, prompts[s]);
-      b.add(static_cast<int64_t>(ids.size()), &alone[s]);
-      p.hold("batched", text("prefill of ", prompts[s], " tokens among four sequences"), p.logits(ids, b),
-             y.slice(0, batch.offsets[s], static_cast<int64_t>(ids.size())), rows_alone);
-    }
-    for (size_t step = 0; step < steps; ++step) {
-      Batch mixed;                                 // sequence 3 leaves at step 3; 0 feeds three tokens at a time
-      std::vector<int32_t> in;
-      std::vector<size_t> who;
-      for (size_t s = 0; s < (step < 3 ? 4u : 3u); ++s) {
-        auto ids = span_of(s, 3 * step + 11, s == 0 ? 3 : 1);
-        in.insert(in.end(), ids.begin(), ids.end());
-        mixed.add(static_cast<int64_t>(ids.size()), &together[s]);
-        who.push_back(s);
-      }
-      Tensor z = p.logits(in, mixed);
-      for (size_t i = 0; i < who.size(); ++i) {
-        auto ids = span_of(who[i], 3 * step + 11, who[i] == 0 ? 3 : 1);
-        Batch b;
-        b.add(static_cast<int64_t>(ids.size()), &alone[who[i]]);
-        p.hold("batched", text("step ", step, " of sequence ", who[i]), p.logits(ids, b),
-               z.slice(0, mixed.offsets[i], static_cast<int64_t>(ids.size())), rows_alone);
-      }
-    }
-    next();
-  }
-
-  // Forked: a copy goes another way; the original goes on as if there had been none.
-  const size_t half = all.size() / 2;
-  State base;
-  p.chunked(all.first(half), base, 64);
-  State untouched = base;                          // continues first, as the reference
-  const auto rest = all.subspan(half);
-  std::vector<int32_t> other(rest.rbegin(), rest.rend());
-  State reference = base;
-  const Tensor wanted = p.chunked(rest, reference, 16);
-  {
-    State fork = base;
-    p.chunked(other, fork, 16);
-    p.hold("forked", "the original after its copy went on", wanted, p.chunked(rest, base, 16), true);
-    State second = untouched;
-    p.hold("forked", "a copy of a copy", wanted, p.chunked(rest, second, 16), true);
-  }
-  next();
-
-  // Rolled back: forward on other tokens, back to the bookmark, and over the right ones.
-  {
-    State s = untouched;
-    for (size_t n : {size_t{1}, size_t{5}, other.size()}) {
-      const State bookmark = s;
-      p.chunked(std::span<const int32_t>(other).first(std::min(n, other.size())), s, 16);
-      s = bookmark;
-    }
-    p.hold("rolled back", "after three false starts", wanted, p.chunked(rest, s, 16), true);
-  }
-  next();
-
-  // Saved and loaded.
-  {
-    const std::string path = text(o.folder, "/headrace-check-", ::getpid(), ".safetensors");
-    struct Remove { const std::string& p; ~Remove() { ::unlink(p.c_str()); } } remove{path};
-    save_state(path, untouched, identity, all.first(half));
-    SavedState loaded = read_state(path);
-    bind_state(loaded, identity, model, path);
-    p.hold("saved", "saved, loaded, continued", wanted, p.chunked(rest, loaded.state, 16), true);
-  }
-  next();
-
-  // Continued: a session whose tokens change reuses what it kept.
-  {
-    Session session(model);
-    session.become(all.first(half));
-    session.mark();
-    std::vector<int32_t> wrong(ids.begin(), ids.begin() + static_cast<std::ptrdiff_t>(half));
-    wrong.insert(wrong.end(), other.begin(), other.end());
-    session.become(wrong);
-    const auto change = session.become(all);
-    State s;
-    feed(model, all, s);
-    p.hold("continued", text(change.reused, " tokens reused after an edit"), s.last_logits, Tensor::from(session.logits(), {model.vocab}), false);
-    if (change.reused < static_cast<int64_t>(half)) p.results.back().ok = false, p.results.back().detail += text(", wanted ", half);
-  }
-  next();
+  chunked(p, c, o.chunks), next();
+  batched(p, c), next();
+  forked(p, c), next();
+  rolled_back(p, c), next();
+  saved(p, c, identity, o.folder), next();
+  continued(p, c), next();
   return p.results;
 }
 

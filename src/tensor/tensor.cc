@@ -393,13 +393,14 @@ void transpose(const std::byte* from, std::byte* to, int64_t rows, int64_t cols)
 
 Tensor Tensor::transposed_copy() const {
   const size_t size = bytes_of(dtype_, 1);
-  expect(rank() >= 2 && !is_block(dtype_) && device() == Device::cpu && (size == 1 || size == 2 || size == 4 || size == 8), "transpose: ", dtype_,
+  expect(rank() >= 2 && !is_block(dtype_) && device() != Device::cuda && (size == 1 || size == 2 || size == 4 || size == 8), "transpose: ", dtype_,
       " ", shape_);
   const Tensor x = contiguous_or_copy();
   const int64_t rows = shape_[-2], cols = shape_[-1], whole = rows * cols;
   Shape s = shape_;
   s[-2] = cols, s[-1] = rows;
-  Tensor y = empty(s, dtype_);
+  Tensor y = empty(s, dtype_, device());
+  if (device() == Device::meta) return y;
   auto* f = size == 1 ? transpose<uint8_t> : size == 2 ? transpose<uint16_t> : size == 4 ? transpose<uint32_t> : transpose<uint64_t>;
   for (int64_t i = 0; i < count(); i += whole) f(x.data<std::byte>() + i * size, y.data<std::byte>() + i * size, rows, cols);
   return y;

@@ -9,7 +9,7 @@ namespace headrace::cli {
 namespace {
 
 // For single quotes in a shell; zsh's specifications also take : [ ] as their own.
-std::string quoted(const std::string& s, bool zsh = false) {
+std::string shell_quoted(const std::string& s, bool zsh = false) {
   std::string out;
   for (char c : s) {
     if (c == '\'') out += zsh ? "'\\''" : "'\\''";
@@ -45,14 +45,14 @@ void bash(const VerbInfo& v, const std::string& path, std::string& out) {
   out += fmt::format("    '{}')\n      case \"$before\" in\n", path);
   for (const auto& o : v.options) {
     if (o.value.empty()) continue;
-    const std::string reply = !o.choices.empty() ? fmt::format("COMPREPLY=($(compgen -W '{}' -- \"$word\"))", quoted(joined(o.choices)))
+    const std::string reply = !o.choices.empty() ? fmt::format("COMPREPLY=($(compgen -W '{}' -- \"$word\"))", shell_quoted(joined(o.choices)))
                               : is_file(o)       ? "compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -f -- \"$word\"))"
                                                  : "COMPREPLY=()";
     out += fmt::format("        {}) {}; return ;;\n", joined(o.names, "|"), reply);
   }
   bool files = false;
   for (const auto& a : v.arguments) files = files || is_file(a) || a.value == "MODEL" || a.value == "IN" || a.value == "INPUT" || a.value == "OUTPUT";
-  out += fmt::format("      esac\n      COMPREPLY=($(compgen -W '{}' -- \"$word\"){}) ;;\n", quoted(joined(words_of(v))), files
+  out += fmt::format("      esac\n      COMPREPLY=($(compgen -W '{}' -- \"$word\"){}) ;;\n", shell_quoted(joined(words_of(v))), files
       ? " $(compgen -f -- \"$word\")" : "");
   for (const auto& child : v.verbs) bash(child, path.empty() ? child.name : path + " " + child.name, out);
 }
@@ -79,12 +79,12 @@ std::string zsh_specs(const VerbInfo& v) {
   std::string out;
   for (const auto& o : v.options) {
     std::string action;
-    if (!o.value.empty()) action = fmt::format(":{}:{}", quoted(o.value, true), !o.choices.empty() ? "(" + joined(o.choices) + ")" : is_file(o)
+    if (!o.value.empty()) action = fmt::format(":{}:{}", shell_quoted(o.value, true), !o.choices.empty() ? "(" + joined(o.choices) + ")" : is_file(o)
         ? "_files" : "");
-    for (const auto& n : o.names) out += fmt::format(" \\\n        '*{}[{}]{}'", n, quoted(o.help, true), action);
+    for (const auto& n : o.names) out += fmt::format(" \\\n        '*{}[{}]{}'", n, shell_quoted(o.help, true), action);
   }
   for (const auto& a : v.arguments)
-    out += fmt::format(" \\\n        ':{}:{}'", quoted(a.value, true),
+    out += fmt::format(" \\\n        ':{}:{}'", shell_quoted(a.value, true),
                        !a.choices.empty() ? "(" + joined(a.choices) + ")" : a.value == "MODEL" ? "{ _files; compadd " + joined(shipped_models())
                        + " }" : "_files");
   return out;
@@ -97,7 +97,7 @@ void zsh(const VerbInfo& v, const std::string& function, std::string& out) {
     return;
   }
   out += "  local -a verbs; local line state\n  verbs=(\n";
-  for (const auto& child : v.verbs) out += fmt::format("    '{}:{}'\n", child.name, quoted(child.summary, true));
+  for (const auto& child : v.verbs) out += fmt::format("    '{}:{}'\n", child.name, shell_quoted(child.summary, true));
   out += fmt::format("  )\n  _arguments -C{} \\\n        '1: :->verb' '*::argument:->argument'\n", zsh_specs({.options = v.options}));
   out += "  case $state in\n    verb) _describe verb verbs ;;\n    argument)\n      case $line[1] in\n";
   for (const auto& child : v.verbs) out += fmt::format("        {0}) {1}_{0} ;;\n", child.name, function);

@@ -19,17 +19,12 @@ namespace {
 
 // ---- values ----
 
-Tensor as_f32(const Tensor& t) {
-  Tensor from = t.contiguous_or_copy(), y = Tensor::empty(t.shape());
-  dequantise_row(from.dtype(), from.raw(), y.f32(), from.count());
-  return y;
-}
 TensorSource as_it_is(std::string name, const Tensor& t, const Shape& shape) {
   return {std::move(name), t.dtype(), shape, [t, shape] { return t.contiguous_or_copy().view(shape); }};
 }
 TensorSource changed(std::string name, const Tensor& t, const Shape& shape, float (*f)(float)) {
   return {std::move(name), DType::f32, shape, [t, shape, f] {
-    Tensor y = as_f32(t);
+    Tensor y = dequantised(t);
     std::transform(y.f32(), y.f32() + y.count(), y.f32(), f);
     return y.view(shape);
   }};
@@ -52,7 +47,7 @@ TensorSource transposed(std::string name, const Tensor& t) {
   Shape s = t.shape();
   std::swap(s[-1], s[-2]);
   return {std::move(name), DType::f32, s, [t, s] {
-    const Tensor x = as_f32(t);
+    const Tensor x = dequantised(t);
     Tensor y = Tensor::empty(s);
     const int64_t rows = s[-2], cols = s[-1];
     for (int64_t i = 0; i < y.count(); ++i) y.f32()[i] = x.f32()[i / (rows * cols) * rows * cols + i % cols * rows + i / cols % rows];
@@ -303,7 +298,7 @@ void rwkv(Writer& w, const Config& c, RwkvWriter writer, const std::function<Ten
     const int64_t n = parts[0].count();
     return {std::move(name), DType::f32, {static_cast<int64_t>(parts.size()), 1, 1, n}, [parts, n] {
       Tensor y = Tensor::empty({static_cast<int64_t>(parts.size()), 1, 1, n});
-      for (size_t i = 0; i < parts.size(); ++i) std::memcpy(y.f32() + static_cast<int64_t>(i) * n, as_f32(parts[i]).f32(),
+      for (size_t i = 0; i < parts.size(); ++i) std::memcpy(y.f32() + static_cast<int64_t>(i) * n, dequantised(parts[i]).f32(),
           static_cast<size_t>(n) * 4);
       return y;
     }};

@@ -8,9 +8,7 @@
 namespace headrace {
 
 std::string shown(std::string_view name) {
-  std::string s = "'";
-  for (char c : name.substr(0, 96)) s += static_cast<unsigned char>(c) < 32 || c == 127 ? '?' : c;
-  return s + (name.size() > 96 ? "...'" : "'");
+  return "'" + quoted(name.substr(0, 96)) + (name.size() > 96 ? "...'" : "'");
 }
 
 std::vector<std::string> TensorFile::names() const {

@@ -14,12 +14,7 @@
 namespace headrace {
 namespace {
 
-Tensor plain(const Tensor& t) {
-  if (!is_block(t.dtype())) return t.contiguous_or_copy();
-  Tensor y = Tensor::empty(t.shape());
-  dequantise_row(t.dtype(), t.raw(), y.f32(), t.count());
-  return y;
-}
+Tensor plain(const Tensor& t) { return is_block(t.dtype()) ? dequantised(t) : t.contiguous_or_copy(); }
 // An element of the result for each index of its shape: that element of t. Shapes that do not fit are left to the model,
 // which names what it wanted.
 template <class F>

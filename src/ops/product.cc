@@ -17,10 +17,7 @@ void product(const Tensor& a, bool a_transposed, const Tensor& b, bool b_transpo
 Tensor plain(const Tensor& w) {
   if (w.dtype() == DType::f32 && w.layout() == Layout::rows) return w;
   expect(w.layout() == Layout::rows && w.device() == Device::cpu, "linear: gradients need weights as they lie in the file, not packed ones");
-  Tensor p = Tensor::empty(w.shape());
-  for (int64_t i = 0; i < w.dim(0); ++i)
-    dequantise_row(w.dtype(), w.data<std::byte>() + bytes_of(w.dtype(), i * w.dim(1)), p.f32() + i * w.dim(1), w.dim(1));
-  return p;
+  return dequantised(w);
 }
 }  // namespace
 

@@ -27,11 +27,7 @@ const std::vector<const op::Entry*>& entries() {
 
 Tensor as_f32(const std::string& op, const std::string& key, const Tensor& t) {
   expect(is_float(t.dtype()) && t.device() == Device::cpu, "op ", op, ": ", key, " is ", t.dtype(), ", wanted f32");
-  Tensor whole = t.contiguous_copy();
-  if (t.dtype() == DType::f32) return whole;
-  Tensor y = Tensor::empty(t.shape());
-  dequantise_row(t.dtype(), whole.raw(), y.f32(), t.count());
-  return y;
+  return dequantised(t);
 }
 
 // The gradients of every input, given those of some outputs.

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "tensor/block_formats.h"
+#include "tensor/tensor.h"
 
 namespace headrace {
 
@@ -53,6 +54,13 @@ void dequantise_row(DType t, const void* from, float* to, int64_t n) {
     case DType::iq4_xs: return blocks<iq4_xs>(t, from, to, n);
     default: fail("dequantise: ", t, " is not a float type");
   }
+}
+
+Tensor dequantised(const Tensor& t) {
+  const Tensor from = t.contiguous_or_copy();
+  Tensor y = Tensor::empty(t.shape());
+  dequantise_row(from.dtype(), from.raw(), y.f32(), from.count());
+  return y;
 }
 
 }  // namespace headrace

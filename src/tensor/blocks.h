@@ -13,11 +13,16 @@
 
 namespace headrace {
 
+class Tensor;
+
 // True where dequantise_row reads it (f32 f16 bf16 f64 and every block format) and quantise_row writes it.
 inline bool has_values(DType t) { return is_float(t) || is_block(t); }
 
 // n values, whole blocks. Every multiply and add is rounded alone, so the bits are the same on all machines.
 void dequantise_row(DType t, const void* from, float* to, int64_t n);
+
+// The values as f32, in memory of their own (cpu).
+Tensor dequantised(const Tensor& t);
 
 // Scales are searched for the least squared error, weighted by importance[i] >= 0 where it is given (one number for
 // each of the n values). A value that is not finite throws Error in block formats.

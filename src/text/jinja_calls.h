@@ -8,12 +8,16 @@
 
 namespace headrace::jinja {
 
+using Bound = std::vector<std::optional<Value>>;   // the arguments of a call; empty where one was not given
 struct Arguments {
   Values positional;
   std::vector<std::pair<std::string, Value>> named;
   // The arguments in the order of a signature; throws for one too many or a name that is not in it.
-  std::vector<std::optional<Value>> bind(std::string_view who, std::initializer_list<std::string_view> names) const;
+  Bound bind(std::string_view who, std::initializer_list<std::string_view> names) const;
 };
+
+inline bool flag(const std::optional<Value>& v, bool otherwise) { return v ? truth(*v) : otherwise; }
+inline int64_t number(const std::optional<Value>& v, int64_t otherwise, std::string_view what) { return v ? as_int(*v, what) : otherwise; }
 
 // The method's name with static lifetime; empty when the value has no such method.
 std::string_view method_name(const Value& self, std::string_view name);

@@ -10,13 +10,6 @@ namespace headrace::jinja {
 
 namespace {
 
-using Bound = std::vector<std::optional<Value>>;
-
-bool flag(const std::optional<Value>& v, bool otherwise) { return v ? truth(*v) : otherwise; }
-int64_t number(const std::optional<Value>& v, int64_t otherwise, std::string_view what) {
-  return v ? as_int(*v, what) : otherwise;
-}
-
 Value default_(const Value& value, const Arguments& arguments, Budget& budget) {
   const Bound a = arguments.bind("default", {"default_value", "boolean"});
   const bool missing = value.undefined() || (flag(a[1], false) && !truth(value));

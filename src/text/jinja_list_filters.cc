@@ -7,13 +7,6 @@
 namespace headrace::jinja {
 namespace {
 
-using Bound = std::vector<std::optional<Value>>;
-
-bool flag(const std::optional<Value>& v, bool otherwise) { return v ? truth(*v) : otherwise; }
-int64_t number(const std::optional<Value>& v, int64_t otherwise, std::string_view what) {
-  return v ? as_int(*v, what) : otherwise;
-}
-
 // "a.b.0": what selectattr, map and sort look at.
 Value by_path(Value value, const Value& path, Budget& budget) {
   const std::string* text = path.text();

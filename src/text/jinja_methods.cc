@@ -25,8 +25,6 @@ std::string_view among(std::span<const std::string_view> names, std::string_view
   return at == names.end() ? std::string_view() : *at;
 }
 
-using Bound = std::vector<std::optional<Value>>;
-
 // The pieces of a text; `limit` cuts at most, from the right with `from_right`.
 Value split(const std::string& text, const std::optional<Value>& separator, int64_t limit, bool from_right,
             Budget& budget) {

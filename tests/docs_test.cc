@@ -70,6 +70,13 @@ TEST(Docs, LinksLeadSomewhere) {
   }
 }
 
+TEST(Docs, WhatIsSaidToBeAMixersGateIsTheCode) {
+  const std::string page = read_text((root / "docs/add-a-mixer.md").string()), code = read_text((root / "src/mixers/linear_attention.cc").string());
+  const size_t begin = page.find("LinearAttention Gla::bind"), end = page.find("```", begin);
+  ASSERT_NE(begin, std::string::npos);
+  EXPECT_NE(code.find(page.substr(begin, end - begin)), std::string::npos) << "docs/add-a-mixer.md: GLA's gate is no longer what the code has";
+}
+
 TEST(Docs, TheIndexNamesEveryPage) {
   const std::string index = read_text((math / "README.md").string());
   for (const Page& p : pages(math)) {

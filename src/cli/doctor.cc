@@ -55,8 +55,7 @@ int act(const Common& common) {
   std::vector<std::string> advice;
   const auto features = cpu_features();
   auto has = [&](const char* f) { return std::find(features.begin(), features.end(), f) != features.end(); };
-  if (!has("avx2")) advice.push_back("this CPU has no AVX2: products run by the definitions, slowly");
-  else if (!has("avx512vnni")) advice.push_back("no AVX-512 VNNI: products of 4- and 8-bit blocks take the AVX2 path");
+  if (!has("avx512vnni")) advice.push_back("no AVX-512 VNNI: products of 4- and 8-bit blocks take the AVX2 path");
   if (const char* e = std::getenv("HEADRACE_INSTRUCTIONS"); e && *e) advice.push_back(fmt::format("HEADRACE_INSTRUCTIONS={} chose the kernels", e));
   if (thread_count() > cores) advice.push_back(fmt::format("{} threads on {} cores: give --threads {}", thread_count(), cores, cores));
   double load[1] = {0};

@@ -26,7 +26,7 @@ const DotTable& named(std::string_view name) {
 }
 const DotTable& best() {
   if (const char* e = std::getenv("HEADRACE_INSTRUCTIONS"); e && *e) return named(e);
-  expect(has_avx2(), "cpu: this machine has neither AVX-512 VNNI nor AVX2");
+  expect(has_avx2(), "cpu: this machine has no AVX2; x86-64 with AVX2 and FMA is needed");
   return !has_avx512() ? dot_avx2 : has_amx() ? dot_amx() : dot_avx512;
 }
 void choose_vectors(const DotTable& table) {

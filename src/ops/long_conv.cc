@@ -2,13 +2,15 @@
 // algorithm (van der Hoeven 2002; Oncescu et al. 2024, 2410.12982): where t tokens have been seen and U is the lowest set bit of t, the
 // last U inputs give all that they will give to the U outputs from t on, which waits there as a partial sum. Every pair of an
 // input and a later output is met once, and what waits after t tokens is the same whether they came one by one or in blocks. Beyond
-// the filter's length nothing reaches, so rings of the next power of two hold both, and U is at most that.
+// the filter's length nothing reaches, so rings of the next power of two hold both, and U is at most that. A filter of modes is a
+// recurrence in every form (ops/modal_scan.h).
 #include "ops/sequence.h"
 
 #include <bit>
 
 #include "ops/kernels/long_conv.h"
 #include "ops/ops.h"
+#include "ops/modal_scan.h"
 #include "ops/run.h"
 
 namespace headrace {
@@ -126,6 +128,12 @@ void check_filter(const Tensor& u, const Tensor& filter, const char* what) {
 
 Tensor long_conv(const Tensor& u, const LongConv& o, const Slot& slot) {
   check_rows("long_conv", u, slot);
+  if (o.modes.pole) {
+    expect(!o.filter && !o.ahead, "long_conv: modes beside a filter");
+    const Tensor y = modal_scan(u, o.modes, slot);
+    expect(!o.skip || o.skip.count() == u.dim(1), "long_conv: u ", u.shape(), " skip ", o.skip ? o.skip.shape() : Shape{});
+    return o.skip ? y + u * o.skip.view({u.dim(1)}) : y;
+  }
   expect(u.rank() == 2 && (o.filter || slot.values.empty()), "long_conv: u ", u.shape(), ": wanted a matrix, and a filter where a state is kept");
   if (o.filter) check_filter(u, o.filter, "filter");
   if (o.ahead) check_filter(u, o.ahead, "ahead");

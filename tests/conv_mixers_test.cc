@@ -11,7 +11,7 @@ namespace {
 
 using Tensors = std::vector<Tensor>;
 struct Case { const char *name, *option; };
-const Case cases[] = {{"s4", "length=32"}, {"s4d", ""}, {"h3", ""}, {"hyena", "length=40"}, {"lfm2_conv", ""}};
+const Case cases[] = {{"s4", "length=32"}, {"s4d", ""}, {"h3", ""}, {"hyena", "length=40"}, {"hyena", "modes=5"}, {"lfm2_conv", ""}};
 
 Sublayer bound(const Case& c, const std::shared_ptr<Source>& source) {
   std::vector<Setting> given;

@@ -14,6 +14,9 @@ BENCHES = $(notdir $(patsubst bench/%.cc,bench_%,$(wildcard bench/*.cc)))
 NINJA = cmake --build $(BUILD) --parallel $(JOBS)
 CTEST = ctest --test-dir $(BUILD) --parallel $(JOBS) --output-on-failure
 
+ifeq ($(PRESET),release)
+PACKAGES += gfortran   # its library: OpenBLAS' LAPACK wants it where it is linked statically
+endif
 .PHONY: help setup configure run test build bench cuda test-cuda asan tsan fuzz release install format lint docs size models clean
 help:       ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "make %-10s %s\n", $$1, $$2}'

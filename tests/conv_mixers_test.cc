@@ -10,12 +10,12 @@ namespace headrace {
 namespace {
 
 using Tensors = std::vector<Tensor>;
-struct Case { const char *name, *length; };
-const Case cases[] = {{"s4", "length=32"}, {"s4d", "length=40"}, {"h3", "length=40"}, {"hyena", "length=40"}, {"lfm2_conv", ""}};
+struct Case { const char *name, *option; };
+const Case cases[] = {{"s4", "length=32"}, {"s4d", ""}, {"h3", ""}, {"hyena", "length=40"}, {"hyena", "modes=5"}, {"lfm2_conv", ""}};
 
 Sublayer bound(const Case& c, const std::shared_ptr<Source>& source) {
   std::vector<Setting> given;
-  if (*c.length) given.push_back({"length", c.length + 7});
+  if (const std::string o = c.option; !o.empty()) given.push_back({.name = o.substr(0, o.find('=')), .value = o.substr(o.find('=') + 1)});
   return find_mixer(c.name)->bind(Scope(source), {.width = 12}, given);
 }
 Tensor run(const Sublayer& f, const Tensor& x, const std::vector<int64_t>& lengths, std::vector<State>* states = nullptr) {

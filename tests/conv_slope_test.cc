@@ -69,6 +69,19 @@ TEST(ConvSlope, LongConvForEveryInputAndState) {
       }, x, 6);
     }
 }
+TEST(ConvSlope, LongConvOfModesForEveryInputAndState) {
+  for (const auto& lengths : packs)
+    for (int64_t M : {1, 5}) {
+      Random r(3);
+      auto f = [=](const Tensors& x, const Slot& slot) { return long_conv(x[0], {.filter = {}, .skip = x[3], .modes = {x[1], x[2]}}, slot); };
+      const Tensor pole = map(r.whole({2 * M, 19}), [](float v) { return 0.6f * std::tanh(v); });
+      Tensors x{r.rows({tokens(lengths), 19}), pole, r.whole({2 * M, 19}), r.whole({19})};
+      const double step = 1.0 / 256, of_all = 1.0 / 512;                              // a pole acts up to 40 times over
+      expect_slope(whole(lengths, f), x, 5, 1e-3, step, of_all);
+      for (size_t s = 0; s < lengths.size(); ++s) x.push_back(r.whole({2 * M, 19}));
+      expect_slope(with_states(lengths, f), x, 6, 1e-3, step, of_all);
+    }
+}
 TEST(ConvSlope, LongConvOfBothDirections) {
   Random r(8);
   expect_slope(whole({9, 33}, [](const Tensors& x, const Slot& slot) { return long_conv(x[0], {.filter = x[1], .ahead = x[2]}, slot); }),

@@ -20,7 +20,8 @@ inline std::map<std::string, bool> kernel_entries(const Kernels& k) {
           {"linear_scan_backward", has(k.linear_scan_backward)}, {"running_max", has(k.running_max)}, {"normalise", has(k.normalise)},
           {"normalise_backward", has(k.normalise_backward)}, {"diag_scan", has(k.diag_scan)}, {"diag_scan_backward", has(k.diag_scan_backward)},
           {"cell_scan", has(k.cell_scan)}, {"cell_scan_backward", has(k.cell_scan_backward)}, {"short_conv", has(k.short_conv)},
-          {"short_conv_backward", has(k.short_conv_backward)}, {"long_conv", has(k.long_conv)}, {"complex_unary", has(k.complex_unary)},
+          {"short_conv_backward", has(k.short_conv_backward)}, {"long_conv", has(k.long_conv)}, {"modal_scan", has(k.modal_scan)},
+          {"modal_scan_backward", has(k.modal_scan_backward)}, {"complex_unary", has(k.complex_unary)},
           {"modal_filter", has(k.modal_filter)}, {"cauchy", has(k.cauchy)}, {"inverse_fourier", has(k.inverse_fourier)},
           {"pack", has(k.pack)}, {"synchronize", has(k.synchronize)}, {"peak", has(k.peak)}, {"instructions", has(k.instructions)}};
 }

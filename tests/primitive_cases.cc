@@ -295,6 +295,17 @@ PrimitiveCase long_convolve(std::string name, int64_t channels, int64_t taps, bo
           .fixed = [=](Random& r) { return Tensors{r.whole({channels, taps}), skip ? r.whole({channels}) : Tensor{}}; },
           .run = [=](const Tensors& x, const Tensors& w, const Slot& slot) { return long_conv(x[0], {.filter = w[0], .skip = w[1]}, slot); }};
 }
+PrimitiveCase modal(std::string name, int64_t channels, int64_t modes, float size = 0.7f) {
+  return {.name = "LongConv" + name, .kernel = "modal_scan",
+          .timed = [=](Random& r, int64_t n) { return Tensors{r.rows({n, channels})}; },
+          .fixed = [=](Random& r) {
+            const Tensor pole = map(r.whole({2 * modes, channels}), [=](float v) { return size * std::tanh(v); });
+            return Tensors{pole, r.whole({2 * modes, channels}), r.whole({channels})};
+          },
+          .run = [](const Tensors& x, const Tensors& w, const Slot& slot) {
+            return long_conv(x[0], {.filter = {}, .skip = w[2], .modes = {w[0], w[1]}}, slot);
+          }};
+}
 
 }  // namespace
 
@@ -317,7 +328,8 @@ const std::vector<PrimitiveCase>& primitive_cases() {
              cell("SlstmOddHeads", 4, 57, 3, false, slstm_scan)})
       c.push_back(std::move(p));
     for (PrimitiveCase& p : std::vector<PrimitiveCase>{long_convolve("", 37, 300), long_convolve("ShortFilter", 70, 20),
-                                                       long_convolve("OneTap", 5, 1, false)})
+                                                       long_convolve("OneTap", 5, 1, false), modal("Modes", 37, 6), modal("OneMode", 70, 1),
+                                                       modal("ModesThatForgetAll", 5, 3, 0)})
       c.push_back(std::move(p));
     c.push_back({.name = "LongConvBothWays", .kernel = "long_conv",
                  .timed = [](Random& r, int64_t n) { return Tensors{r.rows({n, 37})}; },

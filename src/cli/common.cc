@@ -120,9 +120,9 @@ std::string bytes_text(double bytes) {
   return u == 0 ? fmt::format("{:.0f} bytes", bytes) : fmt::format("{:.{}f} {}", bytes, bytes < 10 ? 2 : 1, units[u]);
 }
 std::string count_text(double n) {
-  const char* units[] = {"", " K", " M", " G"};
+  const char* units[] = {"", " K", " M", " G", " T", " P"};
   int u = 0;
-  while (n >= 1000 && u < 3) n /= 1000, ++u;
+  while (n >= 1000 && u < 5) n /= 1000, ++u;
   return u == 0 ? fmt::format("{:.0f}", n) : fmt::format("{:.{}f}{}", n, n < 10 ? 2 : 1, units[u]);
 }
 size_t peak_rss_bytes() {

@@ -8,7 +8,7 @@
 #include "base/file.h"
 #include "cli/common.h"
 #include "cli/verbs.h"
-#include "mixers/catalogue.h"
+#include "mixers/cost.h"
 #include "models/blueprint.h"
 #include "models/named_blueprints.h"
 #include "run/plan.h"
@@ -58,6 +58,9 @@ std::string options_of(const MixerInfo& m) {
   return all;
 }
 
+constexpr int64_t cost_tokens = 4096;
+MixerCost cost_at_default(const MixerInfo& m) { return cost_of(m, {}, {}, cost_tokens); }
+
 void show(const MixerInfo& info) {
   const MixerDoc& m = *info.doc;
   fmt::print("{}  {}\n", bold(m.name), m.title);
@@ -67,8 +70,13 @@ void show(const MixerInfo& info) {
     rest.remove_prefix(std::min(end + 1, rest.size()));
   }
   if (const std::string o = options_of(info); !o.empty()) fmt::print("  options     {}\n", o);
-  fmt::print("  parameters  {}\n  state       {}\n  cost        {}\n  paper       {}\n  source      src/{}\n", m.parameters, m.state,
-             std::string(m.decode) + " a token, " + m.sequence + " a sequence", m.paper, m.source);
+  fmt::print("  parameters  {}\n  state       {}\n  cost        {}\n", m.parameters, m.state,
+             std::string(m.decode) + " a token, " + m.sequence + " a sequence");
+  const MixerCost c = cost_at_default(info);
+  fmt::print("  at d={}     {} parameters; {} tokens: {}flop to train, {}flop to prefill, then {}flop a token with a state of {}\n", Place{}.width,
+             count_text(static_cast<double>(c.parameters)), cost_tokens, count_text(c.training), count_text(c.prefill), count_text(c.decode),
+             bytes_text(static_cast<double>(c.state_bytes)));
+  fmt::print("  paper       {}\n  source      src/{}\n", m.paper, m.source);
 }
 
 // Not a layer's name: a model, where there is one, or what can only be meant as one.
@@ -98,9 +106,13 @@ int act(const Options& o) {
     Array list, stretches;
     for (const MixerInfo* info : found) {
       const MixerDoc* m = info->doc;
+      const MixerCost c = cost_at_default(*info);
       list.push_back(Object{{"name", m->name}, {"family", m->family}, {"title", m->title}, {"paper", m->paper}, {"equations", m->equations},
                             {"options", options_of(*info)}, {"parameters", m->parameters}, {"state", m->state}, {"decode", m->decode},
-                            {"sequence", m->sequence}, {"source", m->source}});
+                            {"sequence", m->sequence}, {"source", m->source},
+                            {"cost", Object{{"width", Place{}.width}, {"tokens", cost_tokens}, {"parameters", c.parameters},
+                                            {"training_flops", c.training}, {"prefill_flops", c.prefill}, {"decode_flops", c.decode},
+                                            {"state_bytes", static_cast<int64_t>(c.state_bytes)}}}});
     }
     for (const Run& r : runs)
       stretches.push_back(Object{{"first", r.first}, {"last", r.last}, {"text", r.text}, {"parameters", r.parameters}});
@@ -109,7 +121,8 @@ int act(const Options& o) {
     if (plan)
       j["plan"] = Object{{"parameters", plan->parameters}, {"weight_bytes", static_cast<int64_t>(plan->weights)}, {"context", plan->context},
                          {"state_bytes", static_cast<int64_t>(plan->state)}, {"state_bytes_fixed", static_cast<int64_t>(plan->state_fixed)},
-                         {"state_bytes_per_token", plan->state_per_token}};
+                         {"state_bytes_per_token", plan->state_per_token}, {"prefill_flops", plan->prefill_flops},
+                         {"decode_flops", plan->decode_flops}};
     print_json(j);
     return 0;
   }
@@ -123,9 +136,11 @@ int act(const Options& o) {
                  count_text(static_cast<double>(r.parameters)), r.text);
     }
     fmt::print("{:17}  {:>10} parameters  embedding, norm, head\n\n", "around them", count_text(static_cast<double>(plan->parameters - inside)));
-    fmt::print("{} parameters, {}; state {} and {} a token; a decoded token reads {}\n\n", count_text(static_cast<double>(plan->parameters)),
+    fmt::print("{} parameters, {}; state {} and {} a token; a decoded token reads {} and takes {}flop; all of them {}flop\n\n",
+               count_text(static_cast<double>(plan->parameters)),
                bytes_text(static_cast<double>(plan->weights)), bytes_text(static_cast<double>(plan->state_fixed)), bytes_text(plan->state_per_token),
-               bytes_text(static_cast<double>(plan->weights + plan->state)) + fmt::format(" after {} tokens", plan->context));
+               bytes_text(static_cast<double>(plan->weights + plan->state)) + fmt::format(" after {} tokens", plan->context),
+               count_text(plan->decode_flops), count_text(plan->prefill_flops));
   }
   for (size_t i = 0; i < found.size(); ++i) {
     if (i) fmt::print("\n");

@@ -31,6 +31,7 @@ int act(const Options& o) {
     print_json(Object{{"model", m.name}, {"family", m.model.family}, {"context", context}, {"chunk", o.chunk}, {"parameters", p.parameters},
                       {"file_bytes", n(p.file_bytes)}, {"weight_bytes", n(p.weights)}, {"weight_bytes_by_dtype", dtypes}, {"state_bytes", n(p.state)},
                       {"state_bytes_fixed", n(p.state_fixed)}, {"state_bytes_per_token", p.state_per_token}, {"activation_bytes", n(p.activations)},
+                      {"prefill_flops", p.prefill_flops}, {"decode_flops", p.decode_flops},
                       {"program_bytes", n(p.program)}, {"product_bytes", n(p.products)}, {"total_bytes", n(p.total)},
                       {"device", o.common.device}, {"estimate", p.estimate}, {"slots", slots}});
     return 0;
@@ -50,6 +51,8 @@ int act(const Options& o) {
   if (cuda) line("products", p.products, "the largest matrix as f32 while it is multiplied, and cuBLASLt's workspace");
   else line("program", p.program, "with its tokenizer");
   line("total", p.total, cuda ? "an estimate of the GPU's memory; the driver's own comes on top" : "at the most");
+  fmt::print("{:14}{:>12}   to prefill them all; {} for the last as a decoded token\n", "operations", count_text(p.prefill_flops),
+             count_text(p.decode_flops));
   if (o.slots)
     for (const auto& s : p.slots) fmt::print("layer {:3} {:12} {:24} {:>12}\n", s.layer, s.name, s.shape, bytes_text(static_cast<double>(s.bytes)));
   return 0;

@@ -40,6 +40,8 @@ void diag_scan(const DiagScanArgs& args);                                       
 void short_conv(const ShortConvArgs& args);
 void short_conv_backward(const ShortConvBackward& args);                                  // short_conv_backward.cc
 void long_conv(const LongConvArgs& args);                                                 // long_conv.cc
+void modal_scan(const ModalScanArgs& args);                                               // modal_scan.cc
+void modal_scan_backward(const ModalScanBackwardArgs& args);
 void complex_unary(ComplexUnary f, bool slope, ComplexRows z, ComplexRows y);             // filters.cc
 void modal_filter(const ModalFilterArgs& args);
 void cauchy(const CauchyArgs& args);

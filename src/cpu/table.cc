@@ -20,6 +20,7 @@ const Kernels& kernels() {
       .running_max = running_max, .normalise = normalise, .normalise_backward = normalise_backward, .diag_scan = diag_scan,
       .diag_scan_backward = diag_scan_backward, .cell_scan = cell_scan, .cell_scan_backward = cell_scan_backward, .short_conv = short_conv,
       .short_conv_backward = short_conv_backward, .long_conv = long_conv,
+      .modal_scan = modal_scan, .modal_scan_backward = modal_scan_backward,
       .complex_unary = complex_unary, .modal_filter = modal_filter, .cauchy = cauchy, .inverse_fourier = inverse_fourier,
       .pack = pack, .synchronize = nullptr,
       .peak = peak, .instructions = instructions};

@@ -40,6 +40,7 @@ void short_conv(const ShortConvArgs& args);
 void running_max(Rows decay, Rows x, const Sequences& sequences, float* const* states, Rows y, Rows fell);
 void cell_scan(const CellScanArgs& args);                                                 // cell_scan.cu
 void long_conv(const LongConvArgs& args);                                                 // long_conv.cu
+void modal_scan(const ModalScanArgs& args);                                               // modal_scan.cu
 
 void complex_unary(ComplexUnary f, bool slope, ComplexRows z, ComplexRows y);             // filters.cu
 void modal_filter(const ModalFilterArgs& args);

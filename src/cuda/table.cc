@@ -12,7 +12,8 @@ const Kernels& kernels() {
         .embedding = embedding, .linear = linear, .product = product, .block_linear = block_linear, .head_dot = head_dot,
         .scale_heads = scale_heads, .rope = rope, .append_keys = append_keys, .append_gates = append_gates, .attention = attention,
         .linear_scan = linear_scan, .running_max = running_max, .normalise = normalise, .diag_scan = diag_scan, .cell_scan = cell_scan,
-        .short_conv = short_conv, .long_conv = long_conv, .complex_unary = complex_unary, .modal_filter = modal_filter, .cauchy = cauchy,
+        .short_conv = short_conv, .long_conv = long_conv, .modal_scan = modal_scan,
+        .complex_unary = complex_unary, .modal_filter = modal_filter, .cauchy = cauchy,
         .inverse_fourier = inverse_fourier, .pack = nullptr, .synchronize = synchronize, .peak = nullptr, .instructions = instructions};
   }();
   return table;

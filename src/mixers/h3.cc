@@ -1,7 +1,6 @@
 #include "mixers/h3.h"
 
 #include "mixers/hippo.h"
-#include "ops/sequence.h"
 
 namespace headrace {
 
@@ -9,7 +8,7 @@ const MixerDoc H3::doc{
     "h3", "state space", "hungry hungry hippos: a shift and a diagonal system, gated", "Fu et al. 2023 (2212.14052)",
     "k' = shift(W_k u) + D_k (W_k u),  s = diag(k' v) + D k' v\nout = W_o (q s)",
     "W_q, W_k, W_v, W_o [d, d], shift: B, C [d, N], D_k [d], diag: B, C [d, N/2] complex, inv_A_real, A_imag [d, N/2], log_dt, D [d]",
-    "4 N d + 2 length d", "O(d log^2 length + d^2)", "O(d N length + T d log T + T d^2)", "mixers/h3.h"};
+    "5 N d", "O(d log^2 N + N d + d^2)", "O(T (N d + d^2))", "mixers/h3.h"};
 
 H3 H3::bind(const Scope& s, const Options& o) {
   const int64_t D = o.width, N = o.state, n = N / 2;
@@ -27,14 +26,14 @@ H3 H3::bind(const Scope& s, const Options& o) {
   return {.q = project("q_proj"), .k = project("k_proj"), .v = project("v_proj"), .out = project("output_linear"),
           .shift = shift_filter(shift("B", {D, N}, slow(first)), shift("C", {D, N}, Init::fan_in().no_decay())),
           .shift_skip = s("ssm_k_D", {D}, Init::normal(1)),
-          .diag = modal_filter(unary(ComplexUnary::bilinear_log, z), residue, o.length),
-          .skip = s("D", {D}, Init::normal(1))};
+          .skip = s("D", {D}, Init::normal(1)),
+          .diag = modes_of(exp(unary(ComplexUnary::bilinear_log, z)), residue)};
 }
 
 Tensor H3::operator()(const Tensor& u, Pass p) const {
   const auto qkv = linear(u, {{q.weight, q.bias}, {k.weight, k.bias}, {v.weight, v.bias}});
   const Tensor shifted = long_conv(qkv[1], {.filter = shift, .skip = shift_skip}, p.slot("shift"));
-  return out(long_conv(shifted * qkv[2], {.filter = diag, .skip = skip}, p.slot("conv")) * qkv[0]);
+  return out(long_conv(shifted * qkv[2], {.filter = {}, .skip = skip, .modes = diag}, p.slot("conv")) * qkv[0]);
 }
 
 }  // namespace headrace

@@ -1,16 +1,15 @@
 #include "mixers/s4d.h"
 
 #include "mixers/hippo.h"
-#include "ops/sequence.h"
 
 namespace headrace {
 
 const MixerDoc S4d::doc{
-    "s4d", "state space", "diagonal state-space model as a long convolution", "Gu et al. 2022 (2206.11893)",
+    "s4d", "state space", "diagonal state-space model", "Gu et al. 2022 (2206.11893)",
     "lambda = -exp(log_A_real) + i A_imag,  p = e^(dt lambda),  b = (p - 1) / lambda\n"
     "k_l = 2 Re sum_n C_n b_n p_n^l,  y = k * u + D u\nout = glu(W gelu(y))",
-    "C [d, N/2] complex, log_A_real, A_imag [d, N/2], log_dt, D [d], W [2 d, d]", "2 length d", "O(d log^2 length + d^2)",
-    "O(d N length + T d log T + T d^2)", "mixers/s4d.h"};
+    "C [d, N/2] complex, log_A_real, A_imag [d, N/2], log_dt, D [d], W [2 d, d]", "N d", "O(N d + d^2)",
+    "O(T (N d + d^2))", "mixers/s4d.h"};
 
 S4d S4d::bind(const Scope& s, const Options& o) {
   const int64_t D = o.width, n = o.state / 2;
@@ -29,14 +28,14 @@ S4d S4d::bind(const Scope& s, const Options& o) {
   const Complex z = Complex{-1.f * rate, k("A_imag", {D, n}, slow(imaginary()))} * dt;
   const bool zoh = o.hold == "zoh";
   const Complex gain = unary(zoh ? ComplexUnary::zero_order_hold : ComplexUnary::bilinear_gain, z) * dt;
-  return {.filter = modal_filter(zoh ? z : unary(ComplexUnary::bilinear_log, z), 2.f * (C * gain), o.length),
+  return {.modes = modes_of(exp(zoh ? z : unary(ComplexUnary::bilinear_log, z)), 2.f * (C * gain)),
           .skip = s("D", {D}, Init::normal(1)),
           .out = Linear::bind(s / "output_linear" / 0, D, 2 * D, true, Init::fan_in(), Init::uniform(-1 / std::sqrt(D), 1 / std::sqrt(D)))};
 }
 
 Tensor S4d::operator()(const Tensor& u, Pass p) const {
   const int64_t D = u.dim(1);
-  const Tensor both = out(gelu_erf(long_conv(u, {.filter = filter, .skip = skip}, p.slot("conv"))));
+  const Tensor both = out(gelu_erf(long_conv(u, {.filter = {}, .skip = skip, .modes = modes}, p.slot("conv"))));
   return binary(Binary::sigmoid_multiply, both.slice(1, D, D), both.slice(1, 0, D));
 }
 

@@ -9,7 +9,7 @@ const MixerDoc SparseTransformer::doc{
     "y = W_o softmax(q k^T / sqrt(K)) v                 over j <= i with\n"
     "merged: i - j < l or (i - j) mod l = 0;  alternating: one of the two in turn\n"
     "fixed: j in the block of l with i, or among the last c of its block",
-    "W_q, W_k, W_v [H K, d], W_o [d, H K]", "keys and values, 2 H K a token", "O((l + T/l) H K)", "O(T (l + T/l) H K)",
+    "W_q, W_k, W_v [H K, d], W_o [d, H K]", "keys and values, 2 H K a token", "O((stride + T/stride) H K)", "O(T (stride + T/stride) H K)",
     "mixers/sparse_transformer.h"};
 
 SparseTransformer SparseTransformer::bind(const Scope& s, Options o) {

@@ -4,6 +4,7 @@
 
 #include "ops/kernels/filters.h"
 #include "ops/run.h"
+#include "ops/sequence.h"
 
 namespace headrace {
 namespace {
@@ -51,6 +52,12 @@ Tensor modal_filter(const Complex& p, const Complex& r, int64_t taps) {
       return {dp.re, dp.im, dr.re, dr.im};
     });
   return k;
+}
+
+Modes modes_of(const Complex& p, const Complex& r) {
+  check("modes_of", p), check("modes_of", r);
+  expect(p.re.shape() == r.re.shape(), "modes_of: poles ", p.re.shape(), " residues ", r.re.shape());
+  return {transposed(concat({p.re, p.im})), transposed(concat({r.re, r.im}))};
 }
 
 Complex cauchy(const Complex& w, const Complex& z, int64_t length) {

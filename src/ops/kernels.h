@@ -23,6 +23,8 @@ struct CellScanBackwardArgs;
 struct ShortConvArgs;                              // ops/kernels/short_conv.h
 struct ShortConvBackward;
 struct LongConvArgs;                               // ops/kernels/long_conv.h
+struct ModalScanArgs;                              // ops/kernels/modal_scan.h
+struct ModalScanBackwardArgs;
 struct ComplexRows;                                // ops/kernels/filters.h
 struct ModalFilterArgs;
 struct CauchyArgs;
@@ -118,6 +120,8 @@ struct Kernels {
   void (*short_conv)(const ShortConvArgs& args);
   void (*short_conv_backward)(const ShortConvBackward& args);
   void (*long_conv)(const LongConvArgs& args);     // and its gradients
+  void (*modal_scan)(const ModalScanArgs& args);
+  void (*modal_scan_backward)(const ModalScanBackwardArgs& args);
   void (*complex_unary)(ComplexUnary f, bool slope, ComplexRows z, ComplexRows y);   // f, or its derivative
   void (*modal_filter)(const ModalFilterArgs& args);   // and its gradients
   void (*cauchy)(const CauchyArgs& args);              // and its gradients

@@ -30,9 +30,10 @@ void record_backward(Tape& tape, const Tensors& inputs, const LinearScanArgs& ar
     const auto fresh = [&](bool wanted, const Shape& shape) { return wanted ? Tensor::empty(shape, DType::f32, device) : Tensor{}; };
     const Tensor dy0 = dy[0] ? dy[0].contiguous_or_copy() : Tensor::zeros({N, H, V}, DType::f32, device);
     const bool by_key = args.decay_per_key;
+    const auto has = [&](size_t i) { return static_cast<bool>(inputs[i]); };
     const Tensor dq = fresh(true, {N, H, K}), dk = fresh(true, {N, H, K}), dv = fresh(true, {N, H, V}),
-                 dg = fresh(args.log_decay, by_key ? Shape{N, H, K} : Shape{N, H}), da = fresh(args.a, {N, H, K}), db = fresh(args.a, {N, H, K}),
-                 d_beta = fresh(args.beta, {N, H}), d_bonus = fresh(args.bonus, {static_cast<int64_t>(offsets.size()) - 1, H, K});
+                 dg = fresh(has(3), by_key ? Shape{N, H, K} : Shape{N, H}), da = fresh(has(4), {N, H, K}), db = fresh(has(4), {N, H, K}),
+                 d_beta = fresh(has(6), {N, H}), d_bonus = fresh(has(7), {static_cast<int64_t>(offsets.size()) - 1, H, K});
     const size_t fixed = 8, states = inputs.size() - fixed;
     std::vector<const float*> first;
     std::vector<float*> d_states;

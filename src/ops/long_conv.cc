@@ -2,13 +2,15 @@
 // algorithm (van der Hoeven 2002; Oncescu et al. 2024, 2410.12982): where t tokens have been seen and U is the lowest set bit of t, the
 // last U inputs give all that they will give to the U outputs from t on, which waits there as a partial sum. Every pair of an
 // input and a later output is met once, and what waits after t tokens is the same whether they came one by one or in blocks. Beyond
-// the filter's length nothing reaches, so rings of the next power of two hold both, and U is at most that.
+// the filter's length nothing reaches, so rings of the next power of two hold both, and U is at most that. A filter of modes is a
+// recurrence in every form (ops/modal_scan.h).
 #include "ops/sequence.h"
 
 #include <bit>
 
 #include "ops/kernels/long_conv.h"
 #include "ops/ops.h"
+#include "ops/modal_scan.h"
 #include "ops/run.h"
 
 namespace headrace {
@@ -70,6 +72,14 @@ void stream(const Tensor& u, const Tensor& filter, Tensor& y, const Slot& slot) 
   for (size_t s = 0; s < waiting.size(); ++s) waiting[s].save(slot.values[s]->value);
 }
 
+// On average over all places that tokens may have: a block of 2^k inputs is met by each 2^(k+1)-th token, those of P by each P-th.
+double stream_flops(const Tensor& u, int64_t P) {
+  double token = 2;
+  for (double U = 1; U <= static_cast<double>(P); U *= 2)
+    token += long_conv_flops(U, U, 2 * U - 1) / (U < static_cast<double>(P) ? 2 * U : U);
+  return static_cast<double>(u.count()) * token;
+}
+
 // One sequence backwards. dx, dfilter are added to; returns the gradient of the state before.
 Tensor stream_backward(const Tensor& u, const Tensor& filter, const Tensor& before, const Tensor& dy, const Tensor& d_after, Tensor du,
                        const Tensor& dfilter) {
@@ -126,6 +136,12 @@ void check_filter(const Tensor& u, const Tensor& filter, const char* what) {
 
 Tensor long_conv(const Tensor& u, const LongConv& o, const Slot& slot) {
   check_rows("long_conv", u, slot);
+  if (o.modes.pole) {
+    expect(!o.filter && !o.ahead, "long_conv: modes beside a filter");
+    const Tensor y = modal_scan(u, o.modes, slot);
+    expect(!o.skip || o.skip.count() == u.dim(1), "long_conv: u ", u.shape(), " skip ", o.skip ? o.skip.shape() : Shape{});
+    return o.skip ? y + u * o.skip.view({u.dim(1)}) : y;
+  }
   expect(u.rank() == 2 && (o.filter || slot.values.empty()), "long_conv: u ", u.shape(), ": wanted a matrix, and a filter where a state is kept");
   if (o.filter) check_filter(u, o.filter, "filter");
   if (o.ahead) check_filter(u, o.ahead, "ahead");
@@ -137,12 +153,11 @@ Tensor long_conv(const Tensor& u, const LongConv& o, const Slot& slot) {
   {
     PauseTape pause;
     y = o.skip ? u * o.skip.view({u.dim(1)}) : zeros(u);
-    if (u.device() != Device::meta) {
-      // What later tokens give is the transposed convolution, as for a gradient: u takes the place of y.
-      if (o.ahead) convolve(Of::u, o.ahead, wholes(y, u, slot.sequences.offsets, -1));
-      if (o.filter && slot.values.empty()) convolve(Of::y, o.filter, wholes(u, y, slot.sequences.offsets, 0));
-      if (!slot.values.empty()) stream(u, o.filter, y, slot);
-    }
+    // What later tokens give is the transposed convolution, as for a gradient: u takes the place of y.
+    if (o.ahead) convolve(Of::u, o.ahead, wholes(y, u, slot.sequences.offsets, -1));
+    if (o.filter && slot.values.empty()) convolve(Of::y, o.filter, wholes(u, y, slot.sequences.offsets, 0));
+    if (!slot.values.empty() && u.device() != Device::meta) stream(u, o.filter, y, slot);
+    else if (!slot.values.empty() && Meter::current()) Meter::current()->add("long_conv", stream_flops(u, P));
   }
   if (!Tape::current()) return y;
   const Tensors inputs = joined({u, o.filter, o.skip, o.ahead}, s.before);
@@ -157,14 +172,13 @@ Tensor long_conv(const Tensor& u, const LongConv& o, const Slot& slot) {
       if (wants_filter) g[1] = zeros(filter);
       if (wants_skip) g[2] = sum_rows(dy * u).view(skip.shape());
       if (wants_ahead) g[3] = zeros(ahead);
-      if (u.device() == Device::meta) return g;
       if (wants_ahead) convolve(Of::filter, g[3], wholes(dy, u, offsets, -1));
       if (ahead) convolve(Of::y, ahead, wholes(dy, g[0], offsets, -1));
       if (filter && d.size() == 1) {
         if (wants_filter) convolve(Of::filter, g[1], wholes(u, dy, offsets, 0));
         convolve(Of::u, filter, wholes(g[0], dy, offsets, 0));
       }
-      for (size_t i = 1; i < d.size(); ++i) {
+      for (size_t i = 1; i < d.size() && u.device() != Device::meta; ++i) {
         const int64_t from = offsets[i - 1], n = offsets[i] - from;
         const Tensor none = Tensor::zeros(shape, DType::f32, u.device());
         g[3 + i] = stream_backward(u.slice(0, from, n), filter, inputs[3 + i] ? inputs[3 + i] : none, dy.slice(0, from, n), d[i] ? d[i] : none,

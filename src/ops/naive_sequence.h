@@ -21,6 +21,8 @@ void cell_scan_backward(const CellScanBackwardArgs& args);
 void short_conv(const ShortConvArgs& args);
 void short_conv_backward(const ShortConvBackward& args);
 void long_conv(const LongConvArgs& args);
+void modal_scan(const ModalScanArgs& args);
+void modal_scan_backward(const ModalScanBackwardArgs& args);
 void complex_unary(ComplexUnary f, bool slope, ComplexRows z, ComplexRows y);
 void modal_filter(const ModalFilterArgs& args);
 void cauchy(const CauchyArgs& args);

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "ops/kernels.h"
+#include "ops/meter.h"
 #include "ops/ops.h"
 #include "ops/tape.h"
 
@@ -18,9 +19,10 @@ void launch(F* kernel, const char* name, const char* device, Args&&... args) {
   if (kernel == nullptr) missing_kernel(device, name);
   kernel(std::forward<Args>(args)...);
 }
-// Runs the kernel `member` of the device; on the meta device there is nothing to run.
+// Runs the kernel `member` of the device; on the meta device there is nothing to run. A meter counts it on any.
 template <auto member, class... Args>
 void run(const char* kernel, Device device, Args&&... args) {
+  if (Meter::current()) launch(meter_kernels().*member, kernel, meter_kernels().device, args...);
   if (device == Device::meta) return;
   const Kernels& table = kernels(device);
   launch(table.*member, kernel, table.device, std::forward<Args>(args)...);

@@ -86,13 +86,16 @@ Tensor slstm_scan(const Tensor& x, const Tensor& recurrent, const Tensor& bias, 
 Tensor short_conv(const Tensor& x, const Tensor& weight, const Tensor& bias, bool silu, const Slot& slot);
 Tensor token_shift(const Tensor& x, const Slot& slot);          // the token before, zero at the start; state [1,C]
 
+// A filter without end as a sum of modes by channel: filter_j = Re sum_n residue_n pole_n^j. [2M,C]: real parts, then imaginary ones.
+struct Modes { Tensor pole, residue; };
 // y_t = sum_j filter_j u_{t-j} + skip u_t by channel: causal convolutions as long as the sequence (S4, H3, Hyena). u [N,C] -> [N,C].
 // State [1+2P,C], P the power of two from the taps on: past inputs and the sums that wait for later outputs; a token then costs
-// O(log^2 P) on average, never O(P).
+// O(log^2 P) on average, never O(P). With modes in place of a filter (S4D, H3; Massaroli et al. 2023) state [2M,C] and O(M) a token.
 struct LongConv {
-  const Tensor& filter;                  // [C,taps], tap j meets the token j before; may be empty where later tokens are seen
+  const Tensor& filter;                  // [C,taps], tap j meets the token j before; empty: modes, or later tokens alone
   Tensor skip = {};                      // [C]
   Tensor ahead = {};                     // [C,taps]: tap j meets the token j + 1 after, which needs a slot without state
+  Modes modes = {};
 };
 Tensor long_conv(const Tensor& u, const LongConv& options, const Slot& slot);
 

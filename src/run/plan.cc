@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/parallel.h"
+#include "ops/meter.h"
 #include "run/session.h"
 
 namespace headrace {
@@ -38,15 +39,15 @@ Plan plan_memory(const Loaded& model, int64_t context, int64_t chunk) {
     p.parameters += w.shape.count();
   }
   const Decoder& d = model.model.decoder;
-  auto grown = [&](int64_t tokens) {
-    State s;
+  const std::vector<int32_t> ids(static_cast<size_t>(d.sees_later.empty() ? chunk : context), 0);
+  auto grow = [&](State& s, int64_t tokens) {            // returns what it takes
+    Meter meter;
     if (!d.sees_later.empty()) {                       // the whole sequence at once, and nothing is kept of it
       Batch whole;
       whole.add(tokens);
-      (void)d.logits(d.hidden(std::vector<int32_t>(static_cast<size_t>(tokens), 0), whole).slice(0, tokens - 1, 1));
-      return s;
+      (void)d.logits(d.hidden(std::span(ids).first(static_cast<size_t>(tokens)), whole).slice(0, tokens - 1, 1));
+      return meter.flops();
     }
-    const std::vector<int32_t> ids(static_cast<size_t>(chunk), 0);
     for (int64_t t = 0; t < tokens;) {
       const int64_t n = std::min(chunk, tokens - t);
       Batch b;
@@ -55,10 +56,11 @@ Plan plan_memory(const Loaded& model, int64_t context, int64_t chunk) {
       t += n;
       if (t == tokens) s.last_logits = d.logits(h.slice(0, n - 1, 1));
     }
-    return s;
+    return meter.flops();
   };
   begin_memory_plan();
-  const State full = grown(context);
+  State full;
+  p.prefill_flops = grow(full, context);
   const size_t dynamic = planned_bytes();
   p.state = full.bytes();
   p.activations = dynamic > p.state ? dynamic - p.state : 0;
@@ -72,6 +74,11 @@ Plan plan_memory(const Loaded& model, int64_t context, int64_t chunk) {
           : text(kept, " pages of ", page_tokens, " tokens"), v.bytes()});
       if (v.value) p.state_fixed += v.bytes();
     }
+  if (d.sees_later.empty()) {
+    State before_last;
+    grow(before_last, context - 1);
+    p.decode_flops = grow(before_last, 1);
+  }
   p.state_per_token = static_cast<double>(p.state - p.state_fixed) / static_cast<double>(context);
   p.products += largest;
   p.total = cuda ? p.weights + dynamic + p.products : p.program + std::max(p.load_peak, p.weights + dynamic);

@@ -23,6 +23,7 @@ struct Plan {
   int64_t context = 0, chunk = 0, parameters = 0;
   size_t state_fixed = 0;                // of one token's state: what does not grow
   double state_per_token = 0;            // at this context
+  double prefill_flops = 0, decode_flops = 0;   // of the context, in chunks; of its last token as a decoded one
   std::map<std::string, size_t> weights_by_dtype;
   std::vector<PlannedSlot> slots;        // of the state at this context
 };

@@ -1,0 +1,10 @@
+// The recurrent form of long_conv with modes. The state alone costs two thirds of the whole scan, so transforms beside it would save nothing:
+// whole sequences run it too.
+#pragma once
+#include "ops/sequence.h"
+
+namespace headrace {
+
+Tensor modal_scan(const Tensor& u, const Modes& modes, const Slot& slot);   // u [N,C]
+
+}  // namespace headrace

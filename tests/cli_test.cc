@@ -1,76 +1,29 @@
 // The program from outside: what other programs rely on.
-#include <gtest/gtest.h>
+#include "cli.h"
+
 #include <sched.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
-#include <cmath>
 #include <filesystem>
 #include <fstream>
 #include <functional>
+#include <sstream>
 #include <thread>
 
 #include "base/error.h"
 #include "base/file.h"
 #include "io/safetensors.h"
 #include "mixers/catalogue.h"
-#include "mixers/catalogue.h"
 #include "models/named_blueprints.h"
-#include "nn/value.h"
 
 using namespace headrace;
 
 namespace {
 
-const std::string fixtures = HEADRACE_ROOT "/tests/fixtures/";
-
-struct Ran {
-  int code;
-  std::string out, err;
-};
-// Each test has a folder of its own, which goes with it.
-class Cli : public testing::Test {
- protected:
-  void SetUp() override {
-    folder_ = testing::TempDir() + "headrace-cli-" + std::to_string(::getpid()) + "-" + testing::UnitTest::GetInstance()->current_test_info()->name();
-    std::filesystem::create_directories(folder_);
-  }
-  void TearDown() override { std::filesystem::remove_all(folder_); }
-  std::string at(const std::string& name) const { return folder_ + "/" + name; }
-  Ran run(const std::string& arguments, const std::string& in = "") const {
-    std::ofstream(at("stdin")) << in;
-    const std::string command = "cd '" + folder_ + "' && TMPDIR='" + folder_ + "' '" HEADRACE_BINARY "' " + arguments + " <stdin >stdout 2>stderr";
-    const int status = std::system(command.c_str());
-    return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), read_text(at("stdout")), read_text(at("stderr"))};
-  }
-  Value json(const std::string& arguments, const std::string& in = "") const {
-    const Ran r = run(arguments, in);
-    EXPECT_EQ(r.code, 0) << arguments << "\n" << r.err;
-    return r.code == 0 ? parse_json(r.out, arguments) : Value(Object{});
-  }
-  void tokens(const std::string& name, std::vector<int64_t> ids, int64_t rows = 1) const {
-    const Tensor t = Tensor::from(std::span<const int64_t>(ids), {rows, static_cast<int64_t>(ids.size()) / rows});
-    write_safetensors(at(name), std::vector<NamedTensor>{{"input_ids", t}});
-  }
-  void one_line(const Ran& r, int code, const std::string& what) const {
-    EXPECT_EQ(r.code, code) << what << "\n" << r.out << r.err;
-    EXPECT_EQ(std::count(r.err.begin(), r.err.end(), '\n'), 1) << what << "\n" << r.err;
-    EXPECT_EQ(r.out, "") << what;
-  }
-  std::string folder_;
-};
-double number(const Value& v, const char* key) {
-  const Value* x = v.find(key);
-  if (!x) return NAN;
-  if (const double* d = x->get<double>()) return *d;
-  return x->get<int64_t>() ? static_cast<double>(*x->get<int64_t>()) : NAN;
-}
-std::string string(const Value& v, const char* key) {
-  const Value* x = v.find(key);
-  return x && x->get<std::string>() ? *x->get<std::string>() : "";
-}
 // The verbs that --help lists, nested ones as "state save".
 std::vector<std::string> verbs_of(const std::string& help) {
   std::vector<std::string> found;

@@ -13,6 +13,7 @@
 #include "ops/kernels.h"
 #include "run/gguf_vocabulary.h"
 #include "run/open_tokenizer.h"
+#include "text/unicode.h"
 
 namespace headrace {
 namespace {
@@ -84,7 +85,7 @@ void open_gguf(Loaded& loaded, const LoadOptions& options) {
 
 }  // namespace
 
-ModelIdentity identity(const Loaded& m) { return {m.name, m.model.family, m.hash, blueprint(m.model)}; }
+ModelIdentity identity(const Loaded& m) { return {replace_broken(m.name), m.model.family, m.hash, blueprint(m.model)}; }
 bool is_quantised(const Loaded& m) {
   for (const Parameter& p : m.source->parameters)
     if (is_block(p.dtype)) return true;

@@ -35,6 +35,7 @@ int continue_rows(const Options& o) {
   const Decoder& d = loaded.model.decoder;
   const int64_t n = o.n < 0 ? 128 : o.n, B = in.rows();
   tell_beyond_context(loaded, in.length() + n);
+  check_positions(loaded, in.length(), n);
   std::vector<State> states(static_cast<size_t>(B));
   std::vector<Sampler> samplers(static_cast<size_t>(B), Sampler(o.sample));
   std::vector<std::vector<int32_t>> said(static_cast<size_t>(B));
@@ -62,6 +63,17 @@ int continue_rows(const Options& o) {
   return 0;
 }
 
+// A state that is continued is read before it is replaced, so it may lie in the model's own folder; no other file there is written over.
+void check_state_output(const std::string& state, const std::string& model) {
+  bool saved = false;
+  if (file_exists(state)) try {
+    const SafetensorsFile::Metadata m = SafetensorsFile(state).metadata();
+    saved = m.contains("format") && m.at("format").starts_with("headrace-state");
+  } catch (const Error&) {}
+  if (saved) check_writable(state);
+  else check_output(state, {model});
+}
+
 int complete(const Options& o, const std::string& prompt) {
   Loaded loaded = open(o.model, o.common);
   expect(loaded.tokenizer.has_value(), loaded.path, ": no tokenizer beside the weights; give --tokens and --out instead of a text");
@@ -83,15 +95,17 @@ int complete(const Options& o, const std::string& prompt) {
   Clock clock;
   {
     Progress progress("reading the prompt", static_cast<double>(ids.size()), "tokens");
-    session.become(ids, [&](int64_t done) {
+    const Session::Change read = session.become(ids, [&](int64_t done) {
       progress.at(static_cast<double>(done));
       return !interrupted();
     });
+    expect(read.complete, "interrupted", o.state.empty() ? "" : "; the state is not saved: it has not read all of the prompt");
   }
   const double prefill = clock.seconds();
   Sampler sampler(o.sample);
-  GenerateOptions g{.tokens = o.n < 0 ? 128 : o.n, .stop = o.stop, .ignore_end = o.ignore_end, .score = o.logprobs >= 0,
-                    .top = static_cast<size_t>(std::max<int64_t>(o.logprobs, 0)), .interrupted = interrupted};
+  const Tensor& learned = loaded.model.decoder.positions;
+  GenerateOptions g{.tokens = o.n < 0 ? 128 : o.n, .stop = o.stop, .ignore_end = o.ignore_end, .context = learned ? learned.dim(0) : 0,
+                    .score = o.logprobs >= 0, .top = static_cast<size_t>(std::max<int64_t>(o.logprobs, 0)), .interrupted = interrupted};
   if (!o.common.json)
     g.show = [](const std::string& s) {
       fmt::print("{}", s);
@@ -116,12 +130,13 @@ int complete(const Options& o, const std::string& prompt) {
     fmt::print("\n");
   }
   if (prompt_tokens <= loaded.model.context) tell_beyond_context(loaded, static_cast<int64_t>(session.tokens().size()));
+  if (a.reason == "context") fmt::print(stderr, "{}: ended by the last of its {} learned positions\n", loaded.name, learned.dim(0));
   if (o.stats)
     fmt::print(stderr, "{} prompt tokens in {:.2f} s ({:.1f}/s), {} tokens in {:.2f} s ({:.1f}/s), ended by {}\n", ids.size(), prefill,
                static_cast<double>(ids.size()) / prefill, a.tokens.size(), a.seconds, static_cast<double>(a.tokens.size()) / a.seconds, a.reason);
   if (!o.state.empty()) {
-    // The last token was shown but not yet read; the state that is saved has seen all of the text.
-    if (a.reason == "length" && !a.tokens.empty()) session.push(a.tokens.back());
+    // The last token was said but not yet read; the state that is saved has seen all of the text.
+    if ((a.reason == "length" || a.reason == "stop") && !a.tokens.empty()) session.push(a.tokens.back());
     save_state(o.state, session.state(), identity(loaded), session.tokens());
   }
   expect(a.reason != "interrupted", "interrupted");
@@ -141,7 +156,7 @@ int act(const Options& given, const Command& c) {
   if (!o.tokens.empty() && (o.with_prompt || o.chat || !o.state.empty())) return usage(c, "--tokens stands in place of --prompt, --chat and --state");
   const bool chats = o.chat || (o.tokens.empty() && !o.with_prompt && on_terminal(stdin) && on_terminal(stdout));
   if (o.logprobs >= 0 && (!o.common.json || chats || !o.tokens.empty())) return usage(c, "--logprobs is for a completion with --json");
-  if (!o.state.empty()) check_output(o.state, {model_path(o.model)});
+  if (!o.state.empty()) check_state_output(o.state, model_path(o.model));
   if (!o.tokens.empty()) return continue_rows(o);
   if (chats) {
     ChatOptions chat_options{.system = o.system, .state = o.state, .only = o.with_prompt ? std::optional(o.prompt) : std::nullopt, .sample = o.sample,

@@ -107,6 +107,13 @@ TEST(GgufExport, WhatHasNoFormInGgufIsRefusedByName) {
       std::string::npos);
 }
 
+TEST(GgufExport, ANumberThatAKeyCannotHoldIsNamed) {
+  Object config = *read_model_config(fixture("models/llama")).get<Object>();
+  config["max_position_embeddings"] = int64_t{5'000'000'000};
+  EXPECT_EQ(message([&] { to_gguf(config, open_tensors(fixture("models/llama")), "n", "f"); }),
+      "n: context_length: wanted 0 to 4294967295, found 5000000000");
+}
+
 // Families that llama.cpp does not have, in an architecture of our own.
 class GgufOwn : public testing::TestWithParam<const char*> {};
 TEST_P(GgufOwn, GivesTheReferencesLogitsAndStaysCloseInBlocks) {

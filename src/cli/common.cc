@@ -18,8 +18,9 @@
 
 namespace headrace::cli {
 
+void Common::add_json(Command& c) { c.flag("--json", json, "print one JSON object"); }
 void Common::add(Command& c) {
-  c.flag("--json", json, "print one JSON object");
+  add_json(c);
   c.option("--threads", threads, "N", "threads to compute with; 0: one for each core that it may use").range("--threads", 0, 64);
   c.choice("--device", device, {"cpu", "cuda"}, "where to compute");
 }

@@ -18,6 +18,7 @@ struct Common {
   int64_t threads = 0;                   // 0: one per core
   std::string device = "cpu";
   void add(Command& c);                  // --json --threads --device
+  void add_json(Command& c);             // of a verb that computes nothing
   Device apply() const;                  // sets the threads; throws Error for a device that is not there
 };
 

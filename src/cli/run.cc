@@ -39,9 +39,11 @@ int continue_rows(const Options& o) {
   std::vector<State> states(static_cast<size_t>(B));
   std::vector<Sampler> samplers(static_cast<size_t>(B), Sampler(o.sample));
   std::vector<std::vector<int32_t>> said(static_cast<size_t>(B));
+  Progress progress("continue", static_cast<double>(B * (in.length() + n)), "tokens");
+  auto told = [&](int64_t done) { return progress.at(static_cast<double>(done)), true; };
+  for (int64_t b = 0; b < B; ++b) check_tokens(in.row(b), d.vocab);
   for (int64_t b = 0; b < B; ++b) {
-    check_tokens(in.row(b), d.vocab);
-    feed(d, in.row(b), states[b]);
+    feed(d, in.row(b), states[b], prefill_chunk, [&](int64_t done) { return told(b * in.length() + done); });
     said[b].assign(in.row(b).begin(), in.row(b).end());
   }
   std::vector<int64_t> generated(static_cast<size_t>(B * n));
@@ -54,6 +56,7 @@ int continue_rows(const Options& o) {
       generated[b * n + i] = next.back();
       batch.add(1, &states[b]);
     }
+    told(B * (in.length() + i + 1));
     if (i + 1 == n) break;
     Tensor y = copy_to(d.logits(d.hidden(next, batch)), Device::cpu);
     for (int64_t b = 0; b < B; ++b) states[b].last_logits = y[b];
@@ -154,6 +157,8 @@ int act(const Options& given, const Command& c) {
   }
   if (o.tokens.empty() != o.out.empty()) return usage(c, "--tokens and --out go together");
   if (!o.tokens.empty() && (o.with_prompt || o.chat || !o.state.empty())) return usage(c, "--tokens stands in place of --prompt, --chat and --state");
+  if (!o.tokens.empty() && (!o.stop.empty() || o.ignore_end || o.stats || c.given("--system")))
+    return usage(c, "--stop, --ignore-end, --stats and --system are for texts, not for --tokens");
   const bool chats = o.chat || (o.tokens.empty() && !o.with_prompt && on_terminal(stdin) && on_terminal(stdout));
   if (o.logprobs >= 0 && (!o.common.json || chats || !o.tokens.empty())) return usage(c, "--logprobs is for a completion with --json");
   if (!o.state.empty()) check_state_output(o.state, model_path(o.model));

@@ -123,7 +123,13 @@ Loaded open_model(const std::string& path, LoadOptions options) {
     const Value config = read_model_config(path);
     loaded.hash = fingerprint(tensors, to_json(config));
     loaded.source = source_of(std::move(tensors), options);
-    loaded.model = build_model(config, loaded.source, file_exists(beside(path, "config.json")) ? beside(path, "config.json") : path);
+    const std::string parent = std::filesystem::path(path).parent_path().string(), folder = parent.empty() ? "." : parent;
+    try {
+      loaded.model = build_model(config, loaded.source, file_exists(beside(path, "config.json")) ? beside(path, "config.json") : path);
+    } catch (const Error&) {
+      if (is_folder(path) || !file_exists(beside(folder, "config.json"))) throw;
+      fail(path, ": one file of a model whose config.json lies beside it; give the folder: ", folder);
+    }
     if (is_folder(path)) read_tokenizer(path, loaded);
     if (!loaded.tokenizer && loaded.model.family.starts_with("rwkv"))
       loaded.tokenizer = tokenizer_of_rwkv(loaded.model.decoder.vocab, options.assets);

@@ -1,76 +1,29 @@
 // The program from outside: what other programs rely on.
-#include <gtest/gtest.h>
+#include "cli.h"
+
 #include <sched.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
-#include <cmath>
 #include <filesystem>
 #include <fstream>
 #include <functional>
+#include <sstream>
 #include <thread>
 
 #include "base/error.h"
 #include "base/file.h"
 #include "io/safetensors.h"
 #include "mixers/catalogue.h"
-#include "mixers/catalogue.h"
 #include "models/named_blueprints.h"
-#include "nn/value.h"
 
 using namespace headrace;
 
 namespace {
 
-const std::string fixtures = HEADRACE_ROOT "/tests/fixtures/";
-
-struct Ran {
-  int code;
-  std::string out, err;
-};
-// Each test has a folder of its own, which goes with it.
-class Cli : public testing::Test {
- protected:
-  void SetUp() override {
-    folder_ = testing::TempDir() + "headrace-cli-" + std::to_string(::getpid()) + "-" + testing::UnitTest::GetInstance()->current_test_info()->name();
-    std::filesystem::create_directories(folder_);
-  }
-  void TearDown() override { std::filesystem::remove_all(folder_); }
-  std::string at(const std::string& name) const { return folder_ + "/" + name; }
-  Ran run(const std::string& arguments, const std::string& in = "") const {
-    std::ofstream(at("stdin")) << in;
-    const std::string command = "cd '" + folder_ + "' && TMPDIR='" + folder_ + "' '" HEADRACE_BINARY "' " + arguments + " <stdin >stdout 2>stderr";
-    const int status = std::system(command.c_str());
-    return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), read_text(at("stdout")), read_text(at("stderr"))};
-  }
-  Value json(const std::string& arguments, const std::string& in = "") const {
-    const Ran r = run(arguments, in);
-    EXPECT_EQ(r.code, 0) << arguments << "\n" << r.err;
-    return r.code == 0 ? parse_json(r.out, arguments) : Value(Object{});
-  }
-  void tokens(const std::string& name, std::vector<int64_t> ids, int64_t rows = 1) const {
-    const Tensor t = Tensor::from(std::span<const int64_t>(ids), {rows, static_cast<int64_t>(ids.size()) / rows});
-    write_safetensors(at(name), std::vector<NamedTensor>{{"input_ids", t}});
-  }
-  void one_line(const Ran& r, int code, const std::string& what) const {
-    EXPECT_EQ(r.code, code) << what << "\n" << r.out << r.err;
-    EXPECT_EQ(std::count(r.err.begin(), r.err.end(), '\n'), 1) << what << "\n" << r.err;
-    EXPECT_EQ(r.out, "") << what;
-  }
-  std::string folder_;
-};
-double number(const Value& v, const char* key) {
-  const Value* x = v.find(key);
-  if (!x) return NAN;
-  if (const double* d = x->get<double>()) return *d;
-  return x->get<int64_t>() ? static_cast<double>(*x->get<int64_t>()) : NAN;
-}
-std::string string(const Value& v, const char* key) {
-  const Value* x = v.find(key);
-  return x && x->get<std::string>() ? *x->get<std::string>() : "";
-}
 // The verbs that --help lists, nested ones as "state save".
 std::vector<std::string> verbs_of(const std::string& help) {
   std::vector<std::string> found;
@@ -117,7 +70,9 @@ TEST_F(Cli, UsageErrorsAreOneLineAndCodeTwo) {
       "run -p x --temp -1", "run -p x --temp nan", "run -p x --top-k -1", "run -p x --top-p 0", "run -p x --top-p 1.5", "run -p x --min-p -0.1",
       "run -p x --repeat-penalty 0", "run -p x --presence-penalty inf", "run -p x --penalty-window -1", "run -p x -n -2", "run -p x --logprobs 2",
       "run --chat --json --logprobs 2", "run -p x --tokens t --out o", "run --tokens t", "run -p x --out o", "run --tokens t --out o --state s",
-      "plan --context -1", "check --tokens 7"})
+      "plan --context -1", "check --tokens 7", "run -p x --seed 99999999999999999999", "run -p x --top-k -99999999999999999999",
+      "info --device cpu", "explain mamba2 --threads 1", "mixers --device cpu", "state info s --threads 1", "state fork s t --device cpu",
+      "state diff s t --threads 1", "run --tokens t --out o --stop x", "run --tokens t --out o --ignore-end", "run --tokens t --out o --stats"})
     one_line(run(wrong), 2, wrong);
   EXPECT_EQ(run("").code, 2);
 }
@@ -200,27 +155,38 @@ TEST_F(Cli, BeyondTheTrainedContextAWordIsSaidOnStderr) {
 
 // Short work is silent (every test above holds stderr to that); long work tells, and stdout stays what it is.
 TEST_F(Cli, LongWorkTellsItsProgressInPlainLinesOnStderr) {
-  int ends[2];
-  ASSERT_EQ(::pipe(ends), 0);
-  const pid_t child = ::fork();
-  if (child == 0) {
-    ::dup2(ends[1], 2);
-    if (!std::freopen(at("stdout").c_str(), "w", stdout)) ::_exit(3);
-    ::execl(HEADRACE_BINARY, "headrace", "bench", "stories260K", "--reps", "10000", "--threads", "1", nullptr);
-    ::_exit(3);
+  tokens("long", std::vector<int64_t>(200000, 5)), tokens("short", {1, 2});
+  using Words = std::vector<std::string>;
+  for (Words words : {Words{"bench", "stories260K", "--reps", "10000"},
+                      {"logits", "mamba-tiny", "--tokens", at("long"), "--out", at("o"), "--form", "step"},
+                      {"run", "mamba-tiny", "--tokens", at("short"), "--out", at("o"), "-n", "1000000"}}) {
+    int ends[2];
+    ASSERT_EQ(::pipe(ends), 0);
+    const pid_t child = ::fork();
+    if (child == 0) {
+      ::dup2(ends[1], 2);
+      if (!std::freopen(at("stdout").c_str(), "w", stdout)) ::_exit(3);
+      std::vector<char*> argv{const_cast<char*>("headrace")};
+      for (auto& w : words) argv.push_back(w.data());
+      for (const char* w : {"--threads", "1"}) argv.push_back(const_cast<char*>(w));
+      argv.push_back(nullptr);
+      ::execv(HEADRACE_BINARY, argv.data());
+      ::_exit(3);
+    }
+    ::close(ends[1]);
+    const auto begin = std::chrono::steady_clock::now();
+    std::string line;
+    for (char c = 0; c != '\n' && ::read(ends[0], &c, 1) == 1;) line += c;
+    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    ::kill(child, SIGKILL);
+    ::waitpid(child, nullptr, 0);
+    ::close(ends[0]);
+    EXPECT_GT(seconds, 1.5) << words[0];
+    const std::string what = words[0] == "run" ? "continue: " : words[0] + ": ";
+    EXPECT_TRUE(line.starts_with(what) && line.ends_with(" s left\n")) << line;
+    EXPECT_EQ(line.find_first_of("\r\033"), std::string::npos) << line;
+    EXPECT_EQ(read_text(at("stdout")), "");
   }
-  ::close(ends[1]);
-  const auto begin = std::chrono::steady_clock::now();
-  std::string line;
-  for (char c = 0; c != '\n' && ::read(ends[0], &c, 1) == 1;) line += c;
-  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-  ::kill(child, SIGKILL);
-  ::waitpid(child, nullptr, 0);
-  ::close(ends[0]);
-  EXPECT_GT(seconds, 1.5);
-  EXPECT_TRUE(line.starts_with("bench: ") && line.ends_with(" s left\n")) << line;
-  EXPECT_EQ(line.find_first_of("\r\033"), std::string::npos) << line;
-  EXPECT_EQ(read_text(at("stdout")), "");
 }
 
 TEST_F(Cli, ThreadsAreAsManyAsTheCoresThatTheProcessMayUse) {
@@ -325,19 +291,19 @@ TEST_F(Cli, StateContinuesForksAndDiffers) {
   EXPECT_NE(other.err.find("belongs to 'stories260K'"), std::string::npos) << other.err;
 }
 
-TEST_F(Cli, ChatInAPipeReusesWhatWasSaid) {
-  const Ran r = run("run --chat --temp 0 -n 10 --json", "Once upon a time\nThe end\n/undo\nThe end\n/save talk\n");
+TEST_F(Cli, ChatInAPipeReusesWhatWasSaidAndEveryLineIsATurn) {
+  const Ran r = run("run --chat --temp 0 -n 10 --json --state talk", "Once upon a time\nThe end\n/usr is a folder\n/quit\n");
   ASSERT_EQ(r.code, 0) << r.err;
   std::vector<Value> turns;
   std::istringstream lines(r.out);
   for (std::string line; std::getline(lines, line);) turns.push_back(parse_json(line, "turn"));
-  ASSERT_EQ(turns.size(), 3u);
+  ASSERT_EQ(turns.size(), 4u);
   EXPECT_EQ(number(turns[0], "reused_tokens"), 0);
   EXPECT_EQ(number(turns[1], "reused_tokens"), 15);
-  EXPECT_EQ(number(turns[2], "reused_tokens"), 15);
-  EXPECT_EQ(string(turns[1], "text"), string(turns[2], "text"));
-  EXPECT_EQ(run("run --chat --temp 0 -n 5", "/load talk\nMore\n").code, 0);
-  one_line(run("run --chat", "/nonsense\n"), 1, "an unknown command");
+  EXPECT_GT(number(turns[2], "reused_tokens"), 15);
+  const Ran more = run("run --chat --temp 0 -n 5 --json --state talk", "More\n");
+  EXPECT_EQ(more.code, 0);
+  EXPECT_GT(number(parse_json(more.out, "more"), "reused_tokens"), number(turns[3], "reused_tokens"));
 }
 
 TEST_F(Cli, QuantizeSaysWhenOnlyHeadraceOpensTheFile) {

@@ -50,8 +50,8 @@ TEST_P(GgufExported, GivesTheReferencesLogits) {
   EXPECT_LT(off(out.path, fixture(text("models/", GetParam(), "/expected.safetensors"))), 1e-5);
 }
 INSTANTIATE_TEST_SUITE_P(All, GgufExported,
-    testing::Values("llama", "llama_rope3", "llama_yarn", "llama_linear", "llama_bias", "llama_tied_sharded", "mistral", "qwen2",
-                                                            "qwen3", "phi3", "phi3_longrope", "gemma", "gpt2", "mamba", "falcon_mamba", "mamba2", "rwkv6", "rwkv7"));
+    testing::Values("llama", "llama_rope3", "llama_yarn", "llama_linear", "llama_bias", "llama_tied_sharded", "mistral", "qwen2", "qwen3", "phi3",
+                    "phi3_longrope", "gemma", "gpt2", "mamba", "falcon_mamba", "mamba2", "rwkv6", "rwkv7"));
 
 // Names, shapes and metadata are those of llama.cpp's converter, as far as the fixtures made with the gguf package go.
 TEST(GgufExport, HasTheTensorsAndKeysOfLlamaCppsConverter) {
@@ -115,7 +115,8 @@ TEST(GgufExport, WhatHasNoFormInGgufIsRefusedByName) {
 TEST(GgufExport, WhatWouldBeReadBackAsAnotherModelIsRefused) {
   struct Case { const char* model; const char* key; Value value; const char* named; };
   auto yarn = [](bool truncate) {
-    return Object{{"rope_type", "yarn"}, {"rope_theta", 10000.0}, {"factor", 4.0}, {"original_max_position_embeddings", 4096}, {"truncate", truncate}};
+    return Object{{"rope_type", "yarn"}, {"rope_theta", 10000.0}, {"factor", 4.0}, {"original_max_position_embeddings", 4096},
+                  {"truncate", truncate}};
   };
   const Case cases[] = {
       {"llama", "hidden_act", "gelu", "geglu(hidden=40, act=erf)"},
@@ -125,8 +126,8 @@ TEST(GgufExport, WhatWouldBeReadBackAsAnotherModelIsRefused) {
       {"llama_yarn", "rope_parameters", yarn(false), "rope_parameters"},
       {"falcon_mamba", "mixer_rms_eps", 0.1, "norm_eps=0.1"},
       {"mamba2", "time_step_limit", Array{0.1, 0.2}, "dt_least=0.1, dt_most=0.2"},
-      {"gemma2", "attn_logit_softcapping", nullptr, "cap=50"},
-      {"gemma2", "final_logit_softcapping", nullptr, "cap=30"},
+      {"gemma2", "attn_logit_softcapping", Value{}, "cap=50"},
+      {"gemma2", "final_logit_softcapping", Value{}, "cap=30"},
   };
   Scratch out;
   for (const Case& c : cases) {
@@ -165,6 +166,12 @@ TEST(GgufExport, TensorsThatTheArchitectureDoesNotReadAreRefused) {
   EXPECT_NE(error.find("spare tensors: model.layers.0.self_attn.k_proj.bias"), std::string::npos) << error;
   EXPECT_FALSE(std::filesystem::exists(out.path));
   std::filesystem::remove_all(folder.path);
+}
+TEST(GgufExport, ANumberThatAKeyCannotHoldIsNamed) {
+  Object config = *read_model_config(fixture("models/llama")).get<Object>();
+  config["max_position_embeddings"] = int64_t{5'000'000'000};
+  EXPECT_EQ(message([&] { to_gguf(config, open_tensors(fixture("models/llama")), "n", "f"); }),
+      "n: context_length: wanted 0 to 4294967295, found 5000000000");
 }
 
 // Families that llama.cpp does not have, in an architecture of our own.

@@ -55,6 +55,22 @@ TEST(Safetensors, RoundTripKeepsNamesShapesValuesAndMetadata) {
   std::remove(path.c_str());
 }
 
+TEST(Safetensors, NamesAndMetadataThatAreNoTextAreRefusedByName) {
+  const std::string path = scratch("broken.safetensors");
+  const std::vector<NamedTensor> good{{"a", Tensor::zeros({1})}}, bad{{"a\xff", Tensor::zeros({1})}};
+  auto refused = [&](std::span<const NamedTensor> tensors, const SafetensorsFile::Metadata& metadata) -> std::string {
+    try {
+      write_safetensors(path, tensors, metadata);
+    } catch (const Error& e) {
+      return e.what();
+    }
+    return "";
+  };
+  EXPECT_EQ(refused(good, {{"k", "v\xe9"}}), path + ": wanted UTF-8 in names and metadata, found v\xe9");
+  EXPECT_EQ(refused(bad, {}), path + ": wanted UTF-8 in names and metadata, found a\xff");
+  EXPECT_FALSE(file_exists(path));
+}
+
 TEST(Safetensors, TheSameTensorsInAnyOrderGiveTheSameBytes) {
   const std::string one = scratch("1"), two = scratch("2");
   NamedTensor a = {"a", Tensor::from({1.f})}, b = {"b", Tensor::zeros({2}, DType::f64)};

@@ -156,6 +156,35 @@ TEST(Attention, RefusesAStateThatLacksKeysItsWindowSees) {
   EXPECT_THROW(feed(m.model.decoder, {&id, 1}, s), Error);
 }
 
+TEST(StateFile, ThatLacksKeysIsRefusedWhenItIsBoundAndByItsName) {
+  for (const char* name : {"llama", "mistral"}) {
+    Loaded m = fixture(name);
+    for (const bool last : {false, true}) {
+      SavedState s = read(saved_bytes(m, 200));
+      for (auto& l : s.state.layers)
+        for (auto& v : l.values)
+          if (!v.pages.empty()) (last ? v.pages.back() : v.pages.front()) = {};
+      const std::string message = message_of([&] { bind_state(s, identity(m), m.model.decoder, "x.state"); });
+      if (last || name == std::string("llama")) EXPECT_TRUE(message.starts_with("x.state: ")) << name << " " << message;
+      else EXPECT_EQ(message, "");                 // a window has let its early keys go
+    }
+  }
+}
+
+TEST(StateFile, OfALongConvolutionMustSayATimeInItsRing) {
+  Loaded m = open_blueprint("d=8 vocab=64 hyena(length=5, filter=4)");
+  for (const float lie : {NAN, 1e30f, -1e30f, 1.f, -0.5f}) {
+    SavedState s = read(saved_bytes(m, 20));
+    int told = 0;
+    for (auto& l : s.state.layers)
+      for (int i = 0; i < State::slots_per_layer; ++i)
+        if (l.names[i] && std::string(l.names[i]).starts_with("conv")) l.values[i].value.f32()[0] = lie, ++told;
+    EXPECT_GT(told, 0);
+    const std::string message = message_of([&] { bind_state(s, identity(m), m.model.decoder, "x.state"); });
+    EXPECT_TRUE(message.starts_with("x.state: long_conv: state ")) << lie << " " << message;
+  }
+}
+
 TEST(Session, ReusesTheLongestPrefixAndAnswersAsIfNew) {
   for (const char* name : {"llama", "mistral", "rwkv7"}) {
     Loaded m = fixture(name);

@@ -161,6 +161,18 @@ TEST(StreamDecoder, GivesWhatDecodeGivesForEveryReferenceText) {
     }
 }
 
+TEST(Tokenizer, AnIdFarBeyondTheTokensThatAreListedIsRefused) {
+  auto json = [](int id) {
+    return text(R"({"added_tokens": [{"id": )", id, R"(, "content": "<far>", "special": true}], "model": {"type": "WordLevel", "vocab": {"a": 0}}})");
+  };
+  EXPECT_EQ(Tokenizer::from_tokenizer_json(json(65537), "file").size(), 65538);
+  for (int id : {65538, 16'700'000}) EXPECT_THROW(Tokenizer::from_tokenizer_json(json(id), "file"), Error) << id;
+  EXPECT_EQ(Tokenizer::from_rwkv_world("65537 'a' 1\n", "file").size(), 65538);
+  EXPECT_THROW(Tokenizer::from_rwkv_world("65538 'a' 1\n", "file"), Error);
+  EXPECT_EQ(Tokenizer::from_gpt2_files(R"({"a": 65536})", "").size(), 65537);
+  EXPECT_THROW(Tokenizer::from_gpt2_files(R"({"a": 65537})", ""), Error);
+}
+
 TEST(RwkvWorld, NamesTheLineThatIsWrong) {
   const auto message = [](std::string_view vocab) -> std::string {
     try {

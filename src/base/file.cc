@@ -1,12 +1,15 @@
 #include "base/file.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <cstring>
+#include <iterator>
 
 #include "base/error.h"
 
@@ -23,7 +26,7 @@ struct Descriptor {
 }  // namespace
 
 MappedFile::MappedFile(const std::string& path) : path_(path) {
-  Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
+  Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};   // a FIFO would wait for its writer
   expect(file.fd >= 0, path, ": cannot open: ", std::strerror(errno));
   struct stat st;
   expect(::fstat(file.fd, &st) == 0 && S_ISREG(st.st_mode), path, ": not a regular file");
@@ -68,43 +71,104 @@ bool same_file(const std::string& a, const std::string& b) {
 }
 
 namespace {
-// The temporary file beside `path`, open; its name in `temporary`.
-int open_beside(const std::string& path, std::string& temporary) {
-  expect(!is_folder(path), path, ": cannot write: it is a folder");
-  temporary = path + ".tmp-XXXXXX";
-  const int fd = ::mkstemp(temporary.data());
-  expect(fd >= 0, path, ": cannot write: ", std::strerror(errno));
-  return fd;
+
+// Where `path` leads: a link stays, and what it names is written.
+std::string resolved(std::string path) {
+  const std::string given = path;
+  for (int links = 0; links < 40; ++links) {
+    char target[4096];
+    const ssize_t n = ::readlink(path.c_str(), target, sizeof target);
+    if (n < 0) return path;
+    const std::string to(target, static_cast<size_t>(n));
+    path = to.starts_with('/') ? to : path.substr(0, path.rfind('/') + 1) + to;
+  }
+  fail(given, ": cannot write: ", std::strerror(ELOOP));
 }
+
+// The temporary file beside the one to be written, open. Its own mode is that of the file that it will replace, else what
+// the umask leaves. It goes with the writer unless it was renamed, also when a signal ends the program.
+class Temporary {
+ public:
+  explicit Temporary(const std::string& path) : path_(path) {
+    struct stat st;
+    const bool there = ::stat(path.c_str(), &st) == 0;
+    expect(!there || !S_ISDIR(st.st_mode), path, ": cannot write: it is a folder");
+    expect(!there || S_ISREG(st.st_mode), path, ": cannot write: not a regular file");
+    target_ = resolved(path);
+    static std::atomic<unsigned> number{0};
+    for (int tries = 0; file_.fd < 0 && tries < 1000; ++tries) {
+      name_ = text(target_, ".tmp-", ::getpid(), "-", number++);
+      file_.fd = ::open(name_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, there ? 0600 : 0666);
+      if (file_.fd < 0 && errno != EEXIST) break;
+    }
+    expect(file_.fd >= 0, path, ": cannot write: ", std::strerror(errno));
+    const char* none = nullptr;
+    guarded_ = left_behind.compare_exchange_strong(none, name_.c_str());
+    if (guarded_)
+      for (size_t i = 0; i < std::size(deadly); ++i) {
+        ::sigaction(deadly[i], nullptr, &before_[i]);
+        if (before_[i].sa_handler != SIG_DFL) continue;      // the program asks for it itself
+        struct sigaction a = {};
+        a.sa_handler = leave;
+        ::sigaction(deadly[i], &a, nullptr);
+      }
+    if (there) ::fchmod(file_.fd, st.st_mode & 07777);
+  }
+  ~Temporary() {
+    if (!renamed_) ::unlink(name_.c_str());
+    if (!guarded_) return;
+    for (size_t i = 0; i < std::size(deadly); ++i)
+      if (before_[i].sa_handler == SIG_DFL) ::sigaction(deadly[i], &before_[i], nullptr);
+    left_behind = nullptr;
+  }
+  Temporary(const Temporary&) = delete;
+  Temporary& operator=(const Temporary&) = delete;
+
+  void write(const void* data, size_t bytes) {
+    const char* p = static_cast<const char*>(data);
+    while (bytes > 0) {
+      ssize_t n = ::write(file_.fd, p, bytes);
+      if (n < 0 && errno == EINTR) continue;
+      expect(n > 0, path_, ": cannot write: ", std::strerror(errno));
+      p += n;
+      bytes -= static_cast<size_t>(n);
+    }
+  }
+  // On the disk under its own name: the file first, then the folder that names it.
+  void keep() {
+    expect(::fsync(file_.fd) == 0, path_, ": fsync: ", std::strerror(errno));
+    expect(::rename(name_.c_str(), target_.c_str()) == 0, path_, ": rename: ", std::strerror(errno));
+    renamed_ = true;
+    const size_t slash = target_.rfind('/');
+    const std::string folder = slash == std::string::npos ? "." : target_.substr(0, slash + 1);
+    const Descriptor f{::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+    if (f.fd >= 0) ::fsync(f.fd);                  // some file systems cannot; the file itself is safe
+  }
+
+ private:
+  static constexpr int deadly[] = {SIGINT, SIGTERM, SIGHUP};
+  static inline std::atomic<const char*> left_behind{nullptr};   // of one writer at a time; a second one goes unguarded
+  static void leave(int signal) {
+    if (const char* name = left_behind) ::unlink(name);
+    struct sigaction a = {};
+    a.sa_handler = SIG_DFL;
+    ::sigaction(signal, &a, nullptr);
+    ::raise(signal);                               // delivered on return, as if it had not been caught
+  }
+
+  std::string path_, target_, name_;
+  Descriptor file_;
+  struct sigaction before_[std::size(deadly)] = {};
+  bool guarded_ = false, renamed_ = false;
+};
 }  // namespace
 
-void check_writable(const std::string& path) {
-  std::string temporary;
-  const Descriptor file{open_beside(path, temporary)};
-  ::unlink(temporary.c_str());
-}
+void check_writable(const std::string& path) { const Temporary file(path); }
 
 void write_atomic(const std::string& path, const std::function<void(const Sink&)>& write) {
-  std::string temporary;
-  Descriptor file{open_beside(path, temporary)};
-  ::fchmod(file.fd, 0644);
-  try {
-    write([&](const void* data, size_t bytes) {
-      const char* p = static_cast<const char*>(data);
-      while (bytes > 0) {
-        ssize_t n = ::write(file.fd, p, bytes);
-        if (n < 0 && errno == EINTR) continue;
-        expect(n > 0, path, ": cannot write: ", std::strerror(errno));
-        p += n;
-        bytes -= static_cast<size_t>(n);
-      }
-    });
-    expect(::fsync(file.fd) == 0, path, ": fsync: ", std::strerror(errno));
-    expect(::rename(temporary.c_str(), path.c_str()) == 0, path, ": rename: ", std::strerror(errno));
-  } catch (...) {
-    ::unlink(temporary.c_str());
-    throw;
-  }
+  Temporary file(path);
+  write([&](const void* data, size_t bytes) { file.write(data, bytes); });
+  file.keep();
 }
 
 }  // namespace headrace

@@ -31,7 +31,8 @@ bool file_exists(const std::string& path);
 bool is_folder(const std::string& path);
 std::string read_text(const std::string& path, size_t limit = size_t{1} << 30);   // throws Error over the limit
 
-// Writes through a temporary file beside `path`, fsync, rename: a killed process never leaves half an output.
+// Writes through a temporary file beside `path`, fsync, rename: a killed process never leaves half an output. The mode of a
+// file that is replaced stays, a link is followed, and what is no regular file (a folder, a pipe, a device) is refused.
 // `write` is called with a sink that takes bytes in order.
 using Sink = std::function<void(const void* data, size_t bytes)>;
 void write_atomic(const std::string& path, const std::function<void(const Sink&)>& write);

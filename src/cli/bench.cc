@@ -23,11 +23,16 @@ double median(std::vector<double> v) {
 }
 Array list(const std::vector<double>& v) { return {v.begin(), v.end()}; }
 
-int act(const Options& o) {
+int act(const Options& given) {
+  Options o = given;
   Clock load;
   Loaded loaded = open(o.model, o.common);
   const double load_ms = 1e3 * load.seconds();
   const Decoder& d = loaded.model.decoder;
+  if (const int64_t all = o.prompt + o.gen, most = d.positions ? d.positions.dim(0) : all; all > most) {   // both, in proportion
+    o.prompt = o.prompt * most / all, o.gen = most - o.prompt;
+    fmt::print(stderr, "{}: {} learned positions: measured with --prompt {} --gen {}\n", loaded.name, most, o.prompt, o.gen);
+  }
   std::vector<int32_t> ids;
   for (int64_t i = 0; i < std::max<int64_t>(o.prompt, 1); ++i) ids.push_back(static_cast<int32_t>((i * 7919 + 104729) % d.vocab));
   {

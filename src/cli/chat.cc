@@ -19,7 +19,7 @@ constexpr const char* help_text =
     "/undo        take back the last turn and its answer\n"
     "/save FILE   save the conversation and the model's state\n"
     "/load FILE   go on with a saved one\n"
-    "/quit        leave (as Ctrl-D, or Ctrl-C at an empty prompt; Ctrl-C stops an answer)\n"
+    "/quit        leave (as Ctrl-D, or Ctrl-C twice at an empty prompt; Ctrl-C stops an answer)\n"
     "A line that ends in \\ goes on in the next.\n";
 
 class Chat {
@@ -62,8 +62,13 @@ class Chat {
       all.back() = '\n';
     }
   }
-  // A command or a turn; false: leave. On a terminal an error is shown and the chat goes on.
+  // A command or a turn; false: leave. On a terminal an error is shown and the chat goes on. In a pipe every line is a turn:
+  // whose text it is may not know that / begins a command.
   bool act(const std::string& line) {
+    if (!terminal_) {
+      if (!line.empty()) answer(line);
+      return true;
+    }
     const size_t space = line.find(' ');
     const std::string command = line.substr(0, space), rest = space == std::string::npos ? "" : line.substr(space + 1);
     try {
@@ -77,7 +82,6 @@ class Chat {
         fail(command, " is no command; /help lists them");
       else if (!line.empty()) answer(line);
     } catch (const Error& e) {
-      if (!terminal_) throw;
       fmt::print(stderr, "{}\n", e.what());
     }
     return true;

@@ -3,6 +3,9 @@
 #include <CLI/CLI.hpp>
 #include <fmt/core.h>
 
+#include <cerrno>
+#include <cstdlib>
+
 namespace headrace::cli {
 
 struct Node {
@@ -85,7 +88,11 @@ Command& Command::option(const std::string& names, std::string& v, const std::st
   return *this;
 }
 Command& Command::option(const std::string& names, int64_t& v, const std::string& value, const std::string& help) {
-  documented(tree_->nodes[at_].app->add_option(names, v, help), value);
+  documented(tree_->nodes[at_].app->add_option(names, v, help), value)->check(CLI::Validator([](std::string& s) {
+    errno = 0;                                     // CLI11 takes the nearest number there is
+    (void)std::strtoll(s.c_str(), nullptr, 0);
+    return errno == ERANGE ? "wanted a number of 64 bits, found " + s : std::string();
+  }, "", ""));
   return *this;
 }
 Command& Command::option(const std::string& names, double& v, const std::string& value, const std::string& help) {

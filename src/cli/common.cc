@@ -19,8 +19,9 @@
 
 namespace headrace::cli {
 
+void Common::add_json(Command& c) { c.flag("--json", json, "print one JSON object"); }
 void Common::add(Command& c) {
-  c.flag("--json", json, "print one JSON object");
+  add_json(c);
   c.option("--threads", threads, "N", "threads to compute with; 0: one for each core that it may use").range("--threads", 0, 64);
   c.choice("--device", device, {"cpu", "cuda"}, "where to compute");
 }
@@ -76,20 +77,46 @@ Loaded open(const std::string& given, const Common& common, bool pack, int64_t c
   return open(given, {.device = common.apply(), .context = context, .pack = pack});
 }
 
-void check_output(const std::string& out, std::initializer_list<std::string> inputs) {
-  for (const std::string& in : inputs) {
-    bool same = same_file(in, out);
-    std::error_code none;
-    if (is_folder(in))
-      for (const auto& e : std::filesystem::directory_iterator(in, none)) {
-        const std::string name = e.path().filename().string(), kind = e.path().extension().string();
-        const bool read = kind == ".json" || kind == ".model" || kind == ".bin" || kind == ".pth" ||
-                          (kind == ".safetensors" && name.starts_with("model"));
-        same = same || (read && same_file(e.path().string(), out));
-      }
-    expect(!same, out, ": is read as ", in, " too; give the output another name");
+namespace {
+namespace fs = std::filesystem;
+bool lies_in(const std::string& file, const std::string& folder) {
+  std::error_code none;
+  const fs::path inner = fs::canonical(file, none), outer = fs::canonical(folder, none);
+  return !inner.empty() && !outer.empty() && std::mismatch(outer.begin(), outer.end(), inner.begin(), inner.end()).first == outer.end();
+}
+// name-00001-of-00003.gguf stands for its siblings too.
+bool same_split(const std::string& a, const std::string& b) {
+  constexpr size_t ending = 20, tail = 14;         // "-00001-of-00003.gguf", "-of-00003.gguf" after it
+  return a.size() == b.size() && a.size() > ending && a.ends_with(".gguf") && a.substr(a.size() - tail, 4) == "-of-"
+         && a.substr(a.size() - tail) == b.substr(b.size() - tail) && a.substr(0, a.size() - ending + 1) == b.substr(0, b.size() - ending + 1);
+}
+bool is_read(const std::string& out, const std::string& in) {
+  if (same_file(in, out)) return true;
+  std::error_code none;
+  if (is_folder(in)) {
+    if (lies_in(out, in)) return true;
+    for (const auto& e : fs::directory_iterator(in, none))       // by another name too: a link
+      if (same_file(e.path().string(), out)) return true;
+    return false;
   }
+  const fs::path file = in, folder = file.has_parent_path() ? file.parent_path() : fs::path(".");
+  if (file.extension() == ".gguf")
+    for (const auto& e : fs::directory_iterator(folder, none))
+      if (same_split(file.filename().string(), e.path().filename().string()) && same_file(e.path().string(), out)) return true;
+  return false;
+}
+}  // namespace
+
+void check_output(const std::string& out, std::initializer_list<std::string> inputs) {
+  if (file_exists(out) && !is_folder(out))
+    for (const std::string& in : inputs) expect(!is_read(out, in), out, ": is read as ", in, " too; give the output another name");
   check_writable(out);
+}
+void check_positions(const Loaded& m, int64_t tokens, int64_t more) {
+  if (!m.model.decoder.positions) return;
+  const int64_t positions = m.model.decoder.positions.dim(0);
+  expect(tokens + std::max<int64_t>(more, 1) - 1 <= positions, m.path, ": ", tokens, " tokens and ", more, " more: the model has ", positions,
+      " learned positions");             // the last token is not read
 }
 void tell_beyond_context(const Loaded& m, int64_t tokens) {
   if (m.model.context <= 0 || tokens <= m.model.context || m.model.decoder.positions) return;   // learned positions end: an Error says so

@@ -18,6 +18,7 @@ struct Common {
   int64_t threads = 0;                   // 0: one per core
   std::string device = "cpu";
   void add(Command& c);                  // --json --threads --device
+  void add_json(Command& c);             // of a verb that computes nothing
   Device apply() const;                  // sets the threads; throws Error for a device that is not there
 };
 
@@ -30,11 +31,13 @@ bool is_blueprint(const std::string& given);                        // or the na
 Loaded open(const std::string& given, LoadOptions options);         // assets are filled in
 Loaded open(const std::string& given, const Common& common, bool pack = true, int64_t context = 0);   // as LoadOptions
 
-// Before long work: `out` can be written, and is none of the files that are read. A folder stands for a
-// model's files in it.
+// Before long work: `out` can be written, and is none of the files that are read. A folder stands for all that is in it,
+// the first part of a split GGUF for all parts.
 void check_output(const std::string& out, std::initializer_list<std::string> inputs);
 // One line on stderr where a sequence is longer than the model was made for; recurrent ones have no such bound.
 void tell_beyond_context(const Loaded& model, int64_t tokens);
+// Throws Error where learned positions (GPT-2) end before all `more` tokens after `tokens` are said.
+void check_positions(const Loaded& model, int64_t tokens, int64_t more);
 
 int usage(const Command& c, const std::string& message);            // one line on stderr; gives exit code 2
 void print_json(const Value& v);                                    // one line on stdout

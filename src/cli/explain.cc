@@ -166,7 +166,7 @@ void add_explain(Command& root) {
   Command c = root.verb("explain", "tell what a layer, a blueprint or a model computes");
   c.about("Equations, parameters, state, cost and source of each layer.");
   c.argument("WHAT", o->what, "a layer (" + mixer_names() + "), a blueprint, or a model");
-  o->common.add(c);
+  o->common.add_json(c);
   c.example("headrace explain mamba2", "one layer").example("headrace explain '8*(rg_lru + geglu, attn(window=1024, kv=1) + geglu)'",
       "each layer of a stack")
       .example("headrace explain griffin-small", "a named one (headrace mixers --blueprints)");

@@ -75,7 +75,7 @@ void add_info(Command& root) {
   c.argument("MODEL", o->model, model_help, false);
   c.flag("--tensors", o->tensors, "list every parameter");
   c.flag("--config", o->config, "print the configuration");
-  o->common.add(c);
+  o->common.add_json(c);
   c.example("headrace info MODEL", "family, blueprint, sizes").example("headrace info MODEL --json", "with the whole configuration");
   c.action([o] { return act(*o); });
 }

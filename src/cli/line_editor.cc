@@ -19,7 +19,7 @@ struct LineEditor::Parts {
   EditLine* edit = nullptr;
   History* history = nullptr;
   std::string prompt, file;
-  bool cleared = false, leave = false;
+  bool cleared = false, leave = false, asked = false;      // asked: the last key was a first ^C at an empty prompt
 };
 
 namespace {
@@ -43,16 +43,14 @@ char* prompt_of(EditLine* e) {
 int read_character(EditLine*, wchar_t* c) {
   std::mbstate_t state{};
   for (;;) {
+    if (interrupted()) {
+      clear_interrupt();
+      *c = L'\003';
+      return 1;
+    }
     char byte;
     const ssize_t n = ::read(STDIN_FILENO, &byte, 1);
-    if (n < 0 && errno == EINTR) {
-      if (interrupted()) {
-        clear_interrupt();
-        *c = L'\003';
-        return 1;
-      }
-      continue;
-    }
+    if (n < 0 && errno == EINTR) continue;
     if (n <= 0) return static_cast<int>(n);
     const size_t used = std::mbrtowc(c, &byte, 1, &state);
     if (used == static_cast<size_t>(-2)) continue;         // more bytes of this character follow
@@ -65,8 +63,11 @@ unsigned char on_interrupt(EditLine* e, wint_t) {
   el_get(e, EL_CLIENTDATA, &data);
   auto& p = *static_cast<LineEditor::Parts*>(data);
   const LineInfo* line = el_line(e);
-  (line->lastchar == line->buffer ? p.leave : p.cleared) = true;
-  std::fputs("^C\r\n", stdout);
+  const bool empty = line->lastchar == line->buffer;
+  p.leave = empty && p.asked;
+  p.cleared = !p.leave;
+  p.asked = empty;
+  std::fputs(empty && !p.leave ? "^C (once more to leave; Ctrl-D does too)\r\n" : "^C\r\n", stdout);
   std::fflush(stdout);
   return CC_NEWLINE;
 }
@@ -89,7 +90,7 @@ LineEditor::LineEditor(std::string prompt) : parts_(std::make_unique<Parts>()) {
   el_set(p.edit, EL_EDITOR, "emacs");
   el_set(p.edit, EL_HIST, history, p.history);
   el_set(p.edit, EL_GETCFN, read_character);
-  el_set(p.edit, EL_ADDFN, "leave-line", "clear the line, or leave an empty one", on_interrupt);
+  el_set(p.edit, EL_ADDFN, "leave-line", "clear the line; at an empty one, twice leaves", on_interrupt);
   el_set(p.edit, EL_BIND, "^C", "leave-line", nullptr);
   el_set(p.edit, EL_BIND, "^R", "em-inc-search-prev", nullptr);
 }
@@ -114,6 +115,7 @@ std::optional<std::string> LineEditor::line() {
     const char* s = el_gets(p.edit, &n);
     if (p.leave || ((!s || n <= 0) && !p.cleared)) return std::nullopt;
     if (p.cleared) continue;
+    p.asked = false;
     std::string line(s, static_cast<size_t>(n));
     while (!line.empty() && (line.back() == '\n' || line.back() == '\r')) line.pop_back();
     HistEvent event;

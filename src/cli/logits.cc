@@ -32,6 +32,7 @@ int act(const Options& o) {
   tell_beyond_context(loaded, T);
   Tensor logits = Tensor::empty({B, T, d.vocab});
   Clock clock;
+  Progress progress("logits", static_cast<double>(B * T), "tokens");
   for (int64_t b = 0; b < B; ++b) {
     const auto ids = in.row(b);
     check_tokens(ids, d.vocab);
@@ -45,6 +46,7 @@ int act(const Options& o) {
       for (int64_t r = 0; r < n; r += prefill_chunk) {       // a vocabulary is wide: its rows are made in parts
         Tensor y = copy_to(d.logits(h.slice(0, r, std::min(prefill_chunk, n - r))), Device::cpu);
         std::memcpy(logits.f32() + (b * T + t + r) * d.vocab, y.f32(), y.bytes());
+        progress.at(static_cast<double>(b * T + t + r + y.dim(0)));
       }
     }
   }
@@ -61,7 +63,7 @@ void add_logits(Command& root) {
   auto o = std::make_shared<Options>();
   Command c = root.verb("logits", "score tokens: the model's logits after each");
   c.about("Reads int64 `input_ids` [T] or [B,T] and writes f32 `logits` [B,T,vocab]. Each row is a sequence of its own.");
-  c.argument("MODEL", o->model, model_help);
+  c.argument("MODEL", o->model, model_help, false);
   c.option("--tokens", o->tokens, "FILE", "safetensors with input_ids").required("--tokens");
   c.option("--out", o->out, "FILE", "safetensors to write").required("--out");
   c.choice("--form", o->form, {"whole", "chunk", "step"}, "all at once without state, in chunks with it, or token by token");

@@ -43,7 +43,7 @@ std::string page(const VerbInfo& root) {
       root.name, roff(root.summary));
   out += fmt::format(".SH SYNOPSIS\n.B {}\n\\fIVERB\\fR [\\fIMODEL\\fR] [\\fIoptions\\fR]\n.SH DESCRIPTION\n"
                      "MODEL is a folder (Hugging Face layout), a .gguf, a .pth or .safetensors of RWKV, or the name of a model that ships; "
-                     "without one, {}.\n"
+                     "{} stands in where a verb lets it be left out.\n"
                      ".SH OPTIONS\n", root.name, default_model);
   options(root.options, out);
   out += ".SH VERBS\n";

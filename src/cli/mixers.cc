@@ -104,7 +104,7 @@ void add_mixers(Command& root) {
           "prefill a sequence of 4096 tokens, and of one token after them. `headrace explain NAME` tells more of one.");
   c.option("--width", o->width, "D", "the width to give states for").range("--width", 1, 1 << 16);
   c.flag("--blueprints", o->blueprints, "list the named blueprints in place of the mixers");
-  o->common.add(c);
+  o->common.add_json(c);
   c.example("headrace mixers", "the table").example("headrace mixers --blueprints", "models of the literature at three sizes");
   c.action([o] { return act(*o); });
 }

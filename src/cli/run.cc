@@ -35,12 +35,15 @@ int continue_rows(const Options& o) {
   Loaded loaded = open(o.model, o.common, true, std::max(o.context, in.length() + n));
   const Decoder& d = loaded.model.decoder;
   tell_beyond_context(loaded, in.length() + n);
+  check_positions(loaded, in.length(), n);
   std::vector<State> states(static_cast<size_t>(B));
   std::vector<Sampler> samplers(static_cast<size_t>(B), Sampler(o.sample));
   std::vector<std::vector<int32_t>> said(static_cast<size_t>(B));
+  Progress progress("continue", static_cast<double>(B * (in.length() + n)), "tokens");
+  auto told = [&](int64_t done) { return progress.at(static_cast<double>(done)), true; };
+  for (int64_t b = 0; b < B; ++b) check_tokens(in.row(b), d.vocab);
   for (int64_t b = 0; b < B; ++b) {
-    check_tokens(in.row(b), d.vocab);
-    feed(d, in.row(b), states[b]);
+    feed(d, in.row(b), states[b], prefill_chunk, [&](int64_t done) { return told(b * in.length() + done); });
     said[b].assign(in.row(b).begin(), in.row(b).end());
   }
   std::vector<int64_t> generated(static_cast<size_t>(B * n));
@@ -53,6 +56,7 @@ int continue_rows(const Options& o) {
       generated[b * n + i] = next.back();
       batch.add(1, &states[b]);
     }
+    told(B * (in.length() + i + 1));
     if (i + 1 == n) break;
     Tensor y = copy_to(d.logits(d.hidden(next, batch)), Device::cpu);
     for (int64_t b = 0; b < B; ++b) states[b].last_logits = y[b];
@@ -60,6 +64,17 @@ int continue_rows(const Options& o) {
   write_safetensors(o.out, std::vector<NamedTensor>{{"generated", Tensor::from(std::span<const int64_t>(generated), {B, n})}});
   if (o.common.json) print_json(Object{{"out", o.out}, {"shape", Array{B, n}}});
   return 0;
+}
+
+// A state that is continued is read before it is replaced, so it may lie in the model's own folder; no other file there is written over.
+void check_state_output(const std::string& state, const std::string& model) {
+  bool saved = false;
+  if (file_exists(state)) try {
+    const SafetensorsFile::Metadata m = SafetensorsFile(state).metadata();
+    saved = m.contains("format") && m.at("format").starts_with("headrace-state");
+  } catch (const Error&) {}
+  if (saved) check_writable(state);
+  else check_output(state, {model});
 }
 
 int complete(const Options& o, const std::string& prompt) {
@@ -83,15 +98,17 @@ int complete(const Options& o, const std::string& prompt) {
   Clock clock;
   {
     Progress progress("reading the prompt", static_cast<double>(ids.size()), "tokens");
-    session.become(ids, [&](int64_t done) {
+    const Session::Change read = session.become(ids, [&](int64_t done) {
       progress.at(static_cast<double>(done));
       return !interrupted();
     });
+    expect(read.complete, "interrupted", o.state.empty() ? "" : "; the state is not saved: it has not read all of the prompt");
   }
   const double prefill = clock.seconds();
   Sampler sampler(o.sample);
-  GenerateOptions g{.tokens = o.n < 0 ? 128 : o.n, .stop = o.stop, .ignore_end = o.ignore_end, .score = o.logprobs >= 0,
-                    .top = static_cast<size_t>(std::max<int64_t>(o.logprobs, 0)), .interrupted = interrupted};
+  const Tensor& learned = loaded.model.decoder.positions;
+  GenerateOptions g{.tokens = o.n < 0 ? 128 : o.n, .stop = o.stop, .ignore_end = o.ignore_end, .context = learned ? learned.dim(0) : 0,
+                    .score = o.logprobs >= 0, .top = static_cast<size_t>(std::max<int64_t>(o.logprobs, 0)), .interrupted = interrupted};
   if (!o.common.json)
     g.show = [](const std::string& s) {
       fmt::print("{}", s);
@@ -116,12 +133,13 @@ int complete(const Options& o, const std::string& prompt) {
     fmt::print("\n");
   }
   if (prompt_tokens <= loaded.model.context) tell_beyond_context(loaded, static_cast<int64_t>(session.tokens().size()));
+  if (a.reason == "context") fmt::print(stderr, "{}: ended by the last of its {} learned positions\n", loaded.name, learned.dim(0));
   if (o.stats)
     fmt::print(stderr, "{} prompt tokens in {:.2f} s ({:.1f}/s), {} tokens in {:.2f} s ({:.1f}/s), ended by {}\n", ids.size(), prefill,
                static_cast<double>(ids.size()) / prefill, a.tokens.size(), a.seconds, static_cast<double>(a.tokens.size()) / a.seconds, a.reason);
   if (!o.state.empty()) {
-    // The last token was shown but not yet read; the state that is saved has seen all of the text.
-    if (a.reason == "length" && !a.tokens.empty()) session.push(a.tokens.back());
+    // The last token was said but not yet read; the state that is saved has seen all of the text.
+    if ((a.reason == "length" || a.reason == "stop") && !a.tokens.empty()) session.push(a.tokens.back());
     save_state(o.state, session.state(), identity(loaded), session.tokens());
   }
   expect(a.reason != "interrupted", "interrupted");
@@ -139,9 +157,11 @@ int act(const Options& given, const Command& c) {
   }
   if (o.tokens.empty() != o.out.empty()) return usage(c, "--tokens and --out go together");
   if (!o.tokens.empty() && (o.with_prompt || o.chat || !o.state.empty())) return usage(c, "--tokens stands in place of --prompt, --chat and --state");
+  if (!o.tokens.empty() && (!o.stop.empty() || o.ignore_end || o.stats || c.given("--system")))
+    return usage(c, "--stop, --ignore-end, --stats and --system are for texts, not for --tokens");
   const bool chats = o.chat || (o.tokens.empty() && !o.with_prompt && on_terminal(stdin) && on_terminal(stdout));
   if (o.logprobs >= 0 && (!o.common.json || chats || !o.tokens.empty())) return usage(c, "--logprobs is for a completion with --json");
-  if (!o.state.empty()) check_output(o.state, {model_path(o.model)});
+  if (!o.state.empty()) check_state_output(o.state, model_path(o.model));
   if (!o.tokens.empty()) return continue_rows(o);
   if (chats) {
     ChatOptions chat_options{.system = o.system, .state = o.state, .only = o.with_prompt ? std::optional(o.prompt) : std::nullopt, .sample = o.sample,

@@ -117,7 +117,7 @@ void add_state(Command& root) {
   s.about("A state is all that a model carries of a sequence: a file of it continues a text without reading it again.");
 
   Command c = s.verb("save", "read a prompt and save the state after it");
-  c.argument("MODEL", o->model, model_help);
+  c.argument("MODEL", o->model, model_help, false);
   c.option("-p,--prompt", o->prompt, "TEXT", "the text to read");
   c.option("--tokens", o->tokens, "FILE", "safetensors with int64 input_ids [T] instead of a text");
   c.option("--out", o->out, "FILE", "safetensors to write").required("--out");
@@ -135,12 +135,12 @@ void add_state(Command& root) {
 
   Command f = s.verb("fork", "copy a state, checked");
   f.argument("FILE", o->file, "a saved state").argument("OUT", o->other, "the copy to write");
-  o->common.add(f);
+  o->common.add_json(f);
   f.example("headrace state fork story.state other.state", "two ways to go on").action([o] { return fork(*o); });
 
   Command i = s.verb("info", "describe a saved state");
   i.argument("FILE", o->file, "a saved state");
-  o->common.add(i);
+  o->common.add_json(i);
   i.example("headrace state info story.state", "model, tokens, bytes").action([o] {
     show(read_state(o->file), o->file, o->common);
     return 0;
@@ -148,7 +148,7 @@ void add_state(Command& root) {
 
   Command d = s.verb("diff", "compare two saved states; exit code 1 where they differ");
   d.argument("FILE", o->file, "a saved state").argument("OTHER", o->other, "another");
-  o->common.add(d);
+  o->common.add_json(d);
   d.example("headrace state diff a.state b.state", "slots that differ, layer by layer").action([o] { return diff(*o); });
 }
 

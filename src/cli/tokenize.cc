@@ -78,7 +78,7 @@ void add_tokenize(Command& root) {
   auto o = std::make_shared<Options>();
   Command c = root.verb("tokenize", "turn text into tokens, or tokens into text");
   c.about("Prints the token ids of the text, which is read from stdin unless -p gives it. Weights are not read.");
-  c.argument("MODEL", o->model, "a model, or a tokenizer's own file: tokenizer.json, .model, RWKV's .txt, llama2.c's .bin");
+  c.argument("MODEL", o->model, "a model, or a tokenizer's own file: tokenizer.json, .model, RWKV's .txt, llama2.c's .bin", false);
   c.option("-p,--prompt", o->prompt, "TEXT", "the text");
   c.choice("--each", o->each, {"all", "line", "null"}, "what one text is: all of the input, a line, or what ends in a zero byte");
   c.flag("--decode", o->decode, "read ids, print their text");

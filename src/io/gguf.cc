@@ -3,7 +3,7 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <fstream>
+#include <cstring>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -190,8 +190,9 @@ GgufFile::GgufFile(std::span<const std::byte> bytes, const std::string& name, st
 }
 
 bool is_gguf(const std::string& path) {
-  char magic[4] = {};
-  return !is_folder(path) && std::ifstream(path, std::ios::binary).read(magic, 4) && std::string_view(magic, 4) == "GGUF";
+  if (!file_exists(path) || is_folder(path)) return false;
+  const MappedFile file(path);
+  return file.bytes().size() >= 4 && std::memcmp(file.bytes().data(), "GGUF", 4) == 0;
 }
 
 GgufFile::GgufFile(const std::string& path) {

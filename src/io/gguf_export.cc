@@ -77,7 +77,10 @@ class Writer {
     metadata.add("general.name", name);
   }
   const std::string& architecture() const { return architecture_; }
-  void whole(const char* key, int64_t v) { metadata.add(architecture_ + "." + key, static_cast<uint32_t>(v)); }
+  void whole(const char* key, int64_t v) {
+    expect(v >= 0 && v <= UINT32_MAX, metadata.path(), ": ", key, ": wanted 0 to ", UINT32_MAX, ", found ", v);
+    metadata.add(architecture_ + "." + key, static_cast<uint32_t>(v));
+  }
   void number(const char* key, double v) { metadata.add(architecture_ + "." + key, static_cast<float>(v)); }
   void flag(const char* key, bool v) { metadata.add(architecture_ + "." + key, v); }
   void string(const char* key, const char* v) { metadata.add(architecture_ + "." + key, v); }

@@ -32,7 +32,9 @@ std::vector<std::string> words(const std::string& blueprint) {
   for (char c : blueprint)
     if (c == ' ' || c == ',' || c == '(' || c == ')') all.emplace_back();
     else all.back() += c;
-  std::erase_if(all, [](const std::string& w) { return w.empty() || w == "interleaved=on" || w.starts_with("key_eps=") || w.starts_with("key_clamp="); });
+  std::erase_if(all, [](const std::string& w) {
+    return w.empty() || w == "interleaved=on" || w.starts_with("key_eps=") || w.starts_with("key_clamp=");
+  });
   return all;
 }
 bool same_number(double a, double b) { return a == b || std::abs(a - b) <= 1e-6 * std::abs(a); }   // GGUF's are f32

@@ -201,10 +201,18 @@ void write_safetensors(const std::string& path, std::vector<TensorSource> tensor
     return rank(a.dtype) != rank(b.dtype) ? rank(a.dtype) < rank(b.dtype) : a.name < b.name;
   });
   std::string header = "{";
-  auto field = [&](const std::string& key) { header += (header.size() > 1 ? "," : "") + json(key).dump() + ":"; };
+  auto quoted_name = [&](const std::string& s) {
+    try {
+      return json(s).dump();
+    } catch (const json::exception&) {             // of bytes that are no UTF-8
+      fail(path, ": wanted UTF-8 in names and metadata, found ", headrace::quoted(s));
+    }
+  };
+  auto field = [&](const std::string& key) { header += (header.size() > 1 ? "," : "") + quoted_name(key) + ":"; };
   if (!metadata.empty()) {
     field("__metadata__");
-    header += json(metadata).dump();
+    for (const auto& [key, value] : metadata) header += (header.back() == ':' ? "{" : ",") + quoted_name(key) + ":" + quoted_name(value);
+    header += '}';
   }
   size_t at = 0;
   for (size_t i = 0; i < tensors.size(); ++i) {

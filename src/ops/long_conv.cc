@@ -28,12 +28,13 @@ Rows piece(const Tensor& x, int64_t begin, int64_t rows) { return rows_of(x.slic
 struct Waiting {
   Tensor inputs, sums;                             // [P,C] each
   int64_t P, t;
-  explicit Waiting(const Tensor& state) : P((state.dim(0) - 1) / 2) {
-    inputs = state.slice(0, 1, P), sums = state.slice(0, 1 + P, P);
-    float part = 0;
+  explicit Waiting(const Tensor& state) : Waiting(state, 0) {
+    float part = 0;                                // a saved state may say anything
     copy_bytes(&part, Device::cpu, state.raw(), state.device(), sizeof part);
+    expect(part >= 0 && part < 1, "long_conv: state ", state.shape(), ": wanted a first number from 0 to 1, found ", part);
     t = static_cast<int64_t>(part * static_cast<float>(2 * P));
   }
+  Waiting(const Tensor& state, int64_t at) : P((state.dim(0) - 1) / 2), t(at) { inputs = state.slice(0, 1, P), sums = state.slice(0, 1 + P, P); }
   void save(const Tensor& state) const {
     const float part = static_cast<float>(t) / static_cast<float>(2 * P);
     copy_bytes(state.raw(), state.device(), &part, Device::cpu, sizeof part);
@@ -83,7 +84,7 @@ double stream_flops(const Tensor& u, int64_t P) {
 // One sequence backwards. dx, dfilter are added to; returns the gradient of the state before.
 Tensor stream_backward(const Tensor& u, const Tensor& filter, const Tensor& before, const Tensor& dy, const Tensor& d_after, Tensor du,
                        const Tensor& dfilter) {
-  Waiting w(before), d(d_after);
+  Waiting w(before), d(d_after, 0);                // a gradient's first number is no time
   const int64_t P = w.P, n = u.dim(0), start = w.t, end = (start + n) % (2 * P);
   Tensor seen = Tensor::empty({P + n, u.dim(1)}, DType::f32, u.device()), dseen = zeros(seen), dsums = 1.f * d.sums;
   auto rows = [&](const Tensor& x, int64_t begin, int64_t count) { return x.slice(0, begin, count); };

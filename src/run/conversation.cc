@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "text/chat.h"
+#include "text/unicode.h"
 
 namespace headrace {
 
@@ -21,7 +22,7 @@ Render template_of(const Loaded& model) {
 }
 
 Conversation::Conversation(const Loaded& model, Render render, std::string system)
-    : model_(&model), render_(std::move(render)), system_(std::move(system)), session_(model.model.decoder) {
+    : model_(&model), render_(std::move(render)), system_(replace_broken(system)), session_(model.model.decoder) {
   expect(model.tokenizer.has_value(), model.path, ": no tokenizer beside the weights, so it cannot chat");
   if (!render_)
     render_ = [](const std::vector<Turn>& turns) {
@@ -60,8 +61,8 @@ Generated Conversation::say(const std::string& content, Sampler& sampler, Genera
   std::vector<int32_t> ids;
   std::string prompt;
   try {
-    turns_.push_back({"user", content});
-    prompt = render_(turns_);
+    turns_.push_back({"user", replace_broken(content)});       // what is kept of a turn must be text: templates and files need it
+    prompt = replace_broken(render_(turns_));
     ids = tokens_of(prompt);
     if (o.context > 0)
       expect(static_cast<int64_t>(ids.size()) < o.context, "the conversation has ", ids.size(), " tokens, the model was made for ", o.context,

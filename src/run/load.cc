@@ -14,6 +14,7 @@
 #include "ops/kernels.h"
 #include "run/gguf_vocabulary.h"
 #include "run/open_tokenizer.h"
+#include "text/unicode.h"
 
 namespace headrace {
 namespace {
@@ -86,7 +87,7 @@ void open_gguf(Loaded& loaded, const LoadOptions& options) {
 
 }  // namespace
 
-ModelIdentity identity(const Loaded& m) { return {m.name, m.model.family, m.hash, blueprint(m.model)}; }
+ModelIdentity identity(const Loaded& m) { return {replace_broken(m.name), m.model.family, m.hash, blueprint(m.model)}; }
 bool is_quantised(const Loaded& m) {
   for (const Parameter& p : m.source->parameters)
     if (is_block(p.dtype)) return true;
@@ -124,7 +125,13 @@ Loaded open_model(const std::string& path, LoadOptions options) {
     const Value config = for_context(read_model_config(path), options.context, path);
     loaded.hash = fingerprint(tensors, to_json(config));
     loaded.source = source_of(std::move(tensors), options);
-    loaded.model = build_model(config, loaded.source, file_exists(beside(path, "config.json")) ? beside(path, "config.json") : path);
+    const std::string parent = std::filesystem::path(path).parent_path().string(), folder = parent.empty() ? "." : parent;
+    try {
+      loaded.model = build_model(config, loaded.source, file_exists(beside(path, "config.json")) ? beside(path, "config.json") : path);
+    } catch (const Error&) {
+      if (is_folder(path) || !file_exists(beside(folder, "config.json"))) throw;
+      fail(path, ": one file of a model whose config.json lies beside it; give the folder: ", folder);
+    }
     if (is_folder(path)) read_tokenizer(path, loaded);
     if (!loaded.tokenizer && loaded.model.family.starts_with("rwkv"))
       loaded.tokenizer = tokenizer_of_rwkv(loaded.model.decoder.vocab, options.assets);

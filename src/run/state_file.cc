@@ -258,6 +258,9 @@ void bind_state(SavedState& saved, const ModelIdentity& model, const Decoder& de
     }
     s.layers[l] = std::move(ordered);
   }
+  if (decoder.positions && s.tokens >= decoder.positions.dim(0)) return;   // nothing can follow
+  State next = s;                                  // keys that a window sees, a time inside its ring: one more token asks for them all
+  naming(file, [&] { return feed(decoder, {&token, 1}, next); });
 }
 
 namespace {

@@ -31,8 +31,8 @@ void save_state(const std::string& path, const State& state, const ModelIdentity
 SavedState read_state(const std::string& path);                          // throws Error; belongs to no model yet
 // From memory. Without the checksum's protection (tests), every other check must do.
 SavedState read_state(std::span<const std::byte> bytes, const std::string& name, bool verify = true);
-// Throws an Error that names both models where they differ, or the slot that does not fit; moves the state to the
-// model's device.
+// Throws an Error that names both models where they differ, the slot that does not fit, or what one more token misses; moves
+// the state to the model's device.
 void bind_state(SavedState& saved, const ModelIdentity& model, const Decoder& decoder, const std::string& file);
 
 std::string hash_text(uint64_t hash);    // 16 hexadecimal digits

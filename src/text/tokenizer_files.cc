@@ -1,5 +1,6 @@
 // Vocabularies with a file format of their own: RWKV world, GPT-2's pair of files, llama2.c, SentencePiece, plain
 // bytes.
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <nlohmann/json.hpp>
@@ -122,6 +123,7 @@ namespace {
 std::vector<std::pair<int, std::string>> rwkv_tokens(std::string_view vocab_text, std::string_view name) {
   std::vector<std::pair<int, std::string>> tokens;
   std::vector<bool> seen;
+  const int64_t end = std::min<int64_t>(max_token_id, std::count(vocab_text.begin(), vocab_text.end(), '\n') + 1 + spare_ids);
   for (int n = 1; !vocab_text.empty(); ++n) {
     const std::string_view line = next_line(vocab_text);
     if (line.empty() && vocab_text.empty()) break;
@@ -133,7 +135,7 @@ std::vector<std::pair<int, std::string>> rwkv_tokens(std::string_view vocab_text
     const int length = number(line.substr(last + 1), where);
     expect(static_cast<size_t>(length) == bytes.size(), where, ": the literal has ", bytes.size(),
            " bytes, the line says ", length);
-    expect(id > 0 && id < max_token_id, where, ": id ", id);
+    expect(id > 0 && id < end, where, ": id ", id, ": wanted 1 to ", end - 1);
     expect(!bytes.empty(), where, ": an empty token");
     if (static_cast<size_t>(id) >= seen.size()) seen.resize(static_cast<size_t>(id) + 1);
     expect(!seen[id], where, ": id ", id, " comes twice");
@@ -164,8 +166,9 @@ Tokenizer Tokenizer::from_gpt2_files(std::string_view encoder_json, std::string_
   nlohmann::json encoder = nlohmann::json::parse(encoder_json, nullptr, false);
   expect(encoder.is_object() && !encoder.empty(), "vocab.json: expected an object of token: id");
   p->vocab.reserve(encoder.size(), encoder_json.size());
+  const int64_t end = std::min<int64_t>(max_token_id, static_cast<int64_t>(encoder.size()) + spare_ids);
   for (const auto& [token, id] : encoder.items()) {
-    expect(id.is_number_integer() && id.get<int64_t>() >= 0 && id.get<int64_t>() < max_token_id, "vocab.json: id of ",
+    expect(id.is_number_integer() && id.get<int64_t>() >= 0 && id.get<int64_t>() < end, "vocab.json: id of ",
            token);
     std::string bytes;
     if (!from_byte_letters(token, bytes)) bytes = token;

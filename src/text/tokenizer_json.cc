@@ -15,6 +15,7 @@ using Parts = Tokenizer::Parts;
 struct Reader {
   std::string file;
   Parts& p;
+  int64_t ids_end = max_token_id;        // ids lie below
 
   template <class T>
   T get(const json& j, const char* key, T otherwise) const {
@@ -40,7 +41,8 @@ struct Reader {
     return it == j.end() ? none : *it;
   }
   int id_of(const json& j, std::string_view what) const {
-    expect(j.is_number_integer() && j.get<int64_t>() >= 0 && j.get<int64_t>() < max_token_id, file, ": id of ", what);
+    expect(j.is_number_integer() && j.get<int64_t>() >= 0 && j.get<int64_t>() < ids_end, file, ": id of ", what, ": wanted 0 to ",
+           ids_end - 1, ", found ", j.is_number_integer() ? j.get<int64_t>() : -1);
     return j.get<int>();
   }
 
@@ -184,6 +186,7 @@ struct Reader {
     expect(j.is_object(), file, ": no model");
     std::string type = get<std::string>(j, "type", "");
     const json& vocab = part(j, "vocab");
+    ids_end = std::min<int64_t>(max_token_id, static_cast<int64_t>(vocab.size() + added.size()) + spare_ids);
     if (type.empty()) type = vocab.is_array() ? "Unigram" : j.contains("merges") ? "BPE" : "WordLevel";
     const std::string unknown = type == "Unigram" ? "" : get<std::string>(j, "unk_token", "");
     if (type == "Unigram") {

@@ -59,5 +59,8 @@ void find_byte_tokens(const Vocab& vocab, Unknown& unknown);
 
 inline constexpr std::string_view visible_space = "\xE2\x96\x81";  // U+2581
 inline constexpr int max_token_id = 1 << 24;
+// Ids may have gaps, but a few bytes must not claim much memory: an id is below the number of tokens that the file lists
+// plus this.
+inline constexpr int spare_ids = 1 << 16;
 
 }  // namespace headrace

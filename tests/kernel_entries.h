@@ -19,7 +19,8 @@ inline std::map<std::string, bool> kernel_entries(const Kernels& k) {
           {"attention", has(k.attention)}, {"attention_backward", has(k.attention_backward)}, {"linear_scan", has(k.linear_scan)},
           {"linear_scan_backward", has(k.linear_scan_backward)}, {"running_max", has(k.running_max)}, {"normalise", has(k.normalise)},
           {"normalise_backward", has(k.normalise_backward)}, {"diag_scan", has(k.diag_scan)}, {"diag_scan_backward", has(k.diag_scan_backward)},
-          {"cell_scan", has(k.cell_scan)}, {"cell_scan_backward", has(k.cell_scan_backward)}, {"short_conv", has(k.short_conv)},
+          {"cell_scan", has(k.cell_scan)}, {"cell_scan_backward", has(k.cell_scan_backward)}, {"memory_scan", has(k.memory_scan)},
+          {"memory_scan_backward", has(k.memory_scan_backward)}, {"short_conv", has(k.short_conv)},
           {"short_conv_backward", has(k.short_conv_backward)}, {"long_conv", has(k.long_conv)}, {"complex_unary", has(k.complex_unary)},
           {"modal_filter", has(k.modal_filter)}, {"cauchy", has(k.cauchy)}, {"inverse_fourier", has(k.inverse_fourier)},
           {"pack", has(k.pack)}, {"synchronize", has(k.synchronize)}, {"peak", has(k.peak)}, {"instructions", has(k.instructions)}};

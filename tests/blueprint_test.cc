@@ -178,6 +178,27 @@ void hold_laws(const std::string& text, int64_t tokens) {
     EXPECT_TRUE(r.ok) << r.law << ": worst " << r.worst << " (" << r.detail << ")";
 }
 
+TEST(Blueprint, MetaTokensEnterOnceAndStayInSightOfEveryWindow) {
+  const std::string text = "d=32 vocab=17 meta=3 attn(heads=2, window=9) + mlp(hidden=32), hymba(heads=2, window=5)";
+  hold_laws(text, 300);                                // windows that have left pages behind, saved and loaded
+  hold_meta(text);
+  const Loaded m = open_blueprint("d=32 vocab=17 meta=3 attn(heads=2, window=4)", {.jitter = 0.05});
+  const std::vector<int32_t> ids(200, 1);
+  const auto last = [&] {
+    State s;
+    Batch b;
+    b.add(200, &s);
+    const Tensor y = m.model.decoder.logits(m.model.decoder.hidden(ids, b));
+    EXPECT_EQ(y.dim(0), 200);
+    EXPECT_EQ(s.layers[0].values[0].length, 203);
+    return concat({y.slice(0, 199, 1)});
+  };
+  const Tensor before = last();
+  for (Parameter& p : m.source->parameters)
+    if (p.name == "meta_tokens") p.value.f32()[0] += 1;
+  EXPECT_GT(relative_error(last(), before), 1e-6);
+}
+
 class InAStack : public testing::TestWithParam<std::string> {
  protected:
   std::string text() const { return "d=32 vocab=17 2*(" + GetParam() + " + mlp(hidden=32)), " + GetParam(); }

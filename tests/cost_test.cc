@@ -40,9 +40,11 @@ TEST_P(Costs, GrowAsTheMixerSays) {
     auto at = [&](int64_t tokens) { return letters["T"] = static_cast<double>(tokens), order_at(order, letters); };
     return std::log2(at(T) / at(T / 2));
   };
-  EXPECT_NEAR(std::log2(whole.prefill / half.prefill), said(m.doc->sequence), 0.1) << m.doc->sequence << " at " << T;
-  EXPECT_NEAR(std::log2(whole.training / half.training), said(m.doc->sequence), 0.1) << m.doc->sequence << " at " << T;
-  EXPECT_NEAR(std::log2(whole.decode / half.decode), said(m.doc->decode), 0.1) << m.doc->decode << " at " << T;
+  // Words have no constants: a term of lower order, or a logarithm that a mixer takes at its most, may show by this much, a power of T cannot.
+  constexpr double apart = 0.15;
+  EXPECT_NEAR(std::log2(whole.prefill / half.prefill), said(m.doc->sequence), apart) << m.doc->sequence << " at " << T;
+  EXPECT_NEAR(std::log2(whole.training / half.training), said(m.doc->sequence), apart) << m.doc->sequence << " at " << T;
+  EXPECT_NEAR(std::log2(whole.decode / half.decode), said(m.doc->decode), apart) << m.doc->decode << " at " << T;
   EXPECT_GT(whole.training, 2 * whole.prefill);
 }
 

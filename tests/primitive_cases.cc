@@ -157,6 +157,10 @@ std::vector<PrimitiveCase> attentions() {
       attend_by("Merged", {4, 2, 16, 20}, with_pattern({.kind = Kind::merged, .block = 24})),
       attend_by("MergedBothWays", {2, 2, 7, 13}, with_pattern({.kind = Kind::merged, .block = 9}), false, false),
       attend_by("Chunks", {4, 2, 16, 20}, with_pattern({.kind = Kind::chunks, .block = 24, .extra = 1}, 48)),
+      attend_by("WindowAndFirstKeys", {4, 2, 16, 20}, with_pattern({.kind = Kind::first, .extra = 5}, 9)),
+      attend_by("WindowAndManyFirstKeys", {2, 2, 16, 16}, with_pattern({.kind = Kind::first, .extra = 70}, 3)),
+      attend_by("BehindTheWindow", {4, 2, 16, 20}, with_pattern({.kind = Kind::behind, .block = 8}, 16)),
+      attend_by("FarBehind", {2, 1, 16, 16}, with_pattern({.kind = Kind::behind, .block = 64}, 100)),
       attend_by("LongformerBothWays", {4, 2, 16, 20}, longformer, false, false),
       attend_by("LongformerCausal", {2, 2, 16, 20}, longformer, true, false),
       attend_by("BigBird", {4, 2, 16, 20}, bigbird, false, false),
@@ -214,6 +218,49 @@ std::vector<PrimitiveCase> linear_scans() {
            [](LinearScan& s, const Tensors& x, const Tensors&) { s.log_decay = x[3], s.beta = x[4]; }),
       scan("ExtremeLowRank", small, low_rank(gates_at_ends, extreme_decays), none, take_low_rank),
   };
+}
+
+// q, k, v, rate, momentum, forget, and the memory at the beginning.
+struct Learner { int64_t heads, key, value; int depth, hidden; bool norm, logits; int64_t chunk, batch; bool momentum = true; };
+PrimitiveCase learn(std::string name, Learner l, Tensor (*gates)(Tensor) = [](Tensor x) { return sigmoids(x); }) {
+  return {.name = "MemoryScan" + name, .kernel = "memory_scan",
+          .timed = [=](Random& r, int64_t n) {
+            Tensors x{r.rows({n, l.heads, l.key}), unit_heads(r.rows({n, l.heads, l.key})), r.rows({n, l.heads, l.value}),
+                      l.norm ? r.rows({n, l.heads}) : sigmoids(r.rows({n, l.heads}), l.depth == 1 ? 1.f : 0.05f)};
+            if (l.momentum) x.push_back(l.logits ? r.rows({n, l.heads}) : gates(r.rows({n, l.heads})));
+            // A net that forgets much comes near 0, where its norm makes of every difference a large one.
+            const float kept = l.depth > 1 || l.norm ? 5 : 0;
+            const Tensor forget = map(r.rows({n, l.heads}), [=](float v) { return v - kept; });
+            x.push_back(l.logits ? forget : gates(forget));
+            return x;
+          },
+          .fixed = [=](Random& r) {
+            int64_t P = l.norm ? l.value : 0;
+            for (int i = 0; i < l.depth; ++i) P += (i == 0 ? l.key : l.hidden) * (i + 1 == l.depth ? l.value : l.hidden);
+            const float size = l.norm ? 1.f : 0.3f;
+            return Tensors{map(r.whole({l.heads, P}), [=](float v) { return size * v; })};
+          },
+          .run = [=](const Tensors& x, const Tensors& w, const Slot& slot) {
+            const Tensor rate = l.norm ? 0.05f * sigmoid(x[3]) : x[3];
+            return memory_scan({.q = x[0], .k = x[1], .v = x[2], .rate = rate, .momentum = l.momentum ? x[4] : Tensor{}, .forget = x.back(),
+                                .logits = l.logits},
+                               {.value = static_cast<int>(l.value), .initial = w[0], .depth = l.depth, .hidden = static_cast<int>(l.hidden),
+                                .norm = l.norm, .momentum = l.momentum, .eps = 0.1f, .chunk = l.chunk, .batch = l.batch}, slot);
+          }};
+}
+std::vector<PrimitiveCase> learners() {
+  return {learn("Linear", {2, 16, 20, 1, 0, false, false, 1, 1}),
+          learn("LinearGatesAtTheirEnds", {2, 16, 20, 1, 0, false, false, 1, 1}, gates_at_ends),
+          learn("LinearNoMomentum", {2, 7, 13, 1, 0, false, false, 1, 1, false}),
+          learn("LinearBatches", {2, 16, 20, 1, 0, false, false, 1, 16}),
+          learn("LinearLongBatches", {1, 16, 20, 1, 0, false, false, 1, 100}),
+          learn("LinearChunks", {2, 16, 20, 1, 0, false, true, 5, 15}),
+          learn("LinearNorm", {2, 12, 12, 1, 0, true, false, 1, 1}),
+          learn("TwoLayers", {2, 8, 12, 2, 16, false, false, 1, 16}),
+          learn("TwoLayersByToken", {1, 8, 8, 2, 16, true, false, 1, 1}),
+          learn("TwoLayersInOneBatch", {2, 8, 8, 2, 32, true, true, 1, 0}),
+          learn("TwoLayersChunks", {2, 8, 8, 2, 20, true, true, 4, 4}),
+          learn("ThreeLayersChunksInBatches", {1, 7, 7, 3, 11, true, true, 3, 12, false})};
 }
 
 PrimitiveCase diagonal(std::string name, int64_t channels, Tensor (*decay)(Tensor)) {
@@ -313,6 +360,7 @@ const std::vector<PrimitiveCase>& primitive_cases() {
   static const std::vector<PrimitiveCase> all = [] {
     std::vector<PrimitiveCase> c = attentions();
     for (auto& p : linear_scans()) c.push_back(std::move(p));
+    for (auto& p : learners()) c.push_back(std::move(p));
     auto small_steps = [](Tensor x) { return map(x, [](float v) { return std::log1p(std::exp(v - 2)); }); };
     auto extreme_steps = [](Tensor x) { return map(x, [](float v) { return v > 1 ? 1e4f : v > 0 ? 0.f : 0.1f; }); };
     for (PrimitiveCase& p : std::vector<PrimitiveCase>{

@@ -39,6 +39,8 @@ void normalise_backward(Rows x, Rows floor, float eps, int heads, Rows dy, Rows 
 void diag_scan(const DiagScanArgs& args);                                                 // channel_scan.cc
 void short_conv(const ShortConvArgs& args);
 void short_conv_backward(const ShortConvBackward& args);                                  // short_conv_backward.cc
+void memory_scan(const MemoryScanArgs& args);                                             // memory_scan.cc
+void memory_scan_backward(const MemoryScanBackwardArgs& args);                            // memory_scan_backward.cc
 void long_conv(const LongConvArgs& args);                                                 // long_conv.cc
 void modal_scan(const ModalScanArgs& args);                                               // modal_scan.cc
 void modal_scan_backward(const ModalScanBackwardArgs& args);

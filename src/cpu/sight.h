@@ -43,6 +43,8 @@ class PageSight {
         for (int64_t b = first / B; b * B < end; ++b) w |= bits(page, (b + 1) * B - p_.extra, (b + 1) * B);
         w &= seen;
         break;
+      case Kind::first: w = seen | bits(page, 0, std::min(p_.extra, limit(i))); break;
+      case Kind::behind: w = bits(page, 0, i - B + 1) & seen; break;
       case Kind::chunks: w = bits(page, (i / B - p_.extra) * B, (i / B + 1) * B) & seen; break;
       case Kind::pooled: w = bits(page, 0, std::min(length_, (i + 1) / B)); break;
       case Kind::listed: {
@@ -67,9 +69,10 @@ class PageSight {
     int64_t low = range_of(past_ + t).low, high = range_of(past_ + t + n - 1).high;
     const int64_t B = p_.block;
     if (p_.kind == Kind::chunks) low = std::max(low, ((past_ + t) / B - p_.extra) * B), high = std::min(high, ((past_ + t + n - 1) / B + 1) * B);
+    if (p_.kind == Kind::behind) high = std::min(high, past_ + t + n - B);
     if (p_.kind == Kind::pooled) low = 0, high = std::min(length_, (past_ + t + n) / B);
     if (p_.kind == Kind::sorted) low = std::max<int64_t>(0, (t / B - 1) * B), high = std::min(length_, ((t + n - 1) / B + 1) * B);
-    const bool marks = p_.kind == Kind::listed || p_.kind == Kind::sorted || !global_.empty();
+    const bool marks = p_.kind == Kind::listed || p_.kind == Kind::sorted || p_.kind == Kind::first || !global_.empty();
     if (!marks) {
       for (int64_t p = low / page_tokens; p * page_tokens < high; ++p) all.push_back(p);
       return;
@@ -87,6 +90,7 @@ class PageSight {
     } else {
       mark(low, high);
     }
+    if (p_.kind == Kind::first) mark(0, std::min(p_.extra, limit(past_ + t + n - 1)));
     if (p_.kind == Kind::sorted && t < B) mark((length_ - 1) / B * B, length_);
     for (size_t p = 0; p < global_.size(); ++p)
       if (global_[p]) seen[p] = 1;

@@ -72,6 +72,8 @@ __device__ bool sees(const Plan& p, const Query& q, int64_t j) {
     case Kind::strided: return within && (i - j) % B == 0;
     case Kind::fixed: return within && (i / B == j / B || j % B >= B - n.extra);
     case Kind::merged: return within && ((i - j) % B == 0 || (i < j ? j - i : i - j) < B);
+    case Kind::first: return within || (before && j < n.extra);
+    case Kind::behind: return within && j <= i - B;
     case Kind::chunks: return within && j / B <= i / B && j / B >= i / B - n.extra;
     case Kind::pooled: return (j + 1) * B <= i + 1;
     case Kind::listed: return before && sees_listed(p, q, j);

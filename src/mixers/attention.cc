@@ -13,6 +13,13 @@ const MixerDoc AttentionMixer::doc{
     "W_q [H D, d], W_k and W_v [Hkv D, d], W_o [d, H D]; biases and norms of q and k where asked",
     "keys and values, 2 Hkv D a token, at most `window` tokens where there is one", "O(T H D)", "O(T^2 H D)", "mixers/attention.h"};
 
+std::shared_ptr<const Pattern> first_keys(int count) {
+  if (count == 0) return nullptr;
+  Pattern p{.kind = Pattern::Kind::first};
+  p.extra = count;
+  return std::make_shared<const Pattern>(std::move(p));
+}
+
 void AttentionMixer::Options::check() const {
   expect(heads % kv_heads == 0, "attn: kv = ", kv_heads, " does not divide heads = ", heads);
   expect(int64_t{heads} * head_dim <= 1 << 24, "attn: heads = ", heads, " of dim = ", head_dim);
@@ -29,6 +36,7 @@ void AttentionMixer::check(const std::string& file, int heads, int kv_heads, int
 
 AttentionMixer AttentionMixer::bind(const Scope& s, Options o) {
   fill_frequencies(o.rope);
+  if (o.attend.window <= 0) o.attend.pattern = {};           // all are in sight
   const int64_t D = o.width, QD = int64_t{o.heads} * o.head_dim, KD = int64_t{o.kv_heads} * o.head_dim;
   AttentionMixer m{.o = o,
                    .q = Linear::bind(s / "q_proj", D, QD, o.qkv_bias),

@@ -10,6 +10,9 @@
 
 namespace headrace {
 
+// The window of attention and, beyond it, the first `count` keys; null for none.
+std::shared_ptr<const Pattern> first_keys(int count);
+
 struct AttentionMixer {
   static const MixerDoc doc;
   struct Options {
@@ -20,7 +23,7 @@ struct AttentionMixer {
     bool qk_norm = false;                // RMS over a head, one weight [head_dim] for all heads
     float norm_eps = 1e-6f, norm_offset = 0;
     int layers = 1;                      // of the stack: the output begins smaller in a deep one
-    void place(const Place& at) { width = at.width, layers = at.layers; }
+    void place(const Place& at) { width = at.width, layers = at.layers, attend.pattern = first_keys(at.meta); }
     void visit(auto& v) {
       v("heads", heads, heads_for(width, 64), "heads of queries");
       v("kv", kv_heads, heads, "heads of keys and values; they divide heads");

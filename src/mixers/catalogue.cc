@@ -3,6 +3,7 @@
 #include "mixers/aft.h"
 #include "mixers/attention.h"
 #include "mixers/bigbird.h"
+#include "mixers/bmojo.h"
 #include "mixers/delta_net.h"
 #include "mixers/dsla.h"
 #include "mixers/efficient_attention.h"
@@ -10,6 +11,7 @@
 #include "mixers/h3.h"
 #include "mixers/hedgehog.h"
 #include "mixers/hyena.h"
+#include "mixers/hymba.h"
 #include "mixers/lfm2_conv.h"
 #include "mixers/hgrn.h"
 #include "mixers/lightning.h"
@@ -39,6 +41,7 @@
 #include "mixers/s5.h"
 #include "mixers/slstm.h"
 #include "mixers/sparse_transformer.h"
+#include "mixers/titans.h"
 
 namespace headrace {
 namespace {
@@ -87,6 +90,13 @@ constexpr MixerInfo table[] = {
     mixer<Lstm>(),
     mixer<Gru>(),
     mixer<Slstm>(),
+    mixer<Titans>(),
+    mixer<TitansMac>(),
+    mixer<TitansMag>(),
+    mixer<TitansMal>(),
+    mixer<BmojoF>(),
+    mixer<Bmojo>(),
+    mixer<Hymba>(),
     mixer<Rwkv4>(),
     mixer<Rwkv5>(),
     mixer<Rwkv6>(),

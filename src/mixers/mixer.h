@@ -33,6 +33,7 @@ struct MixerDoc {
 // Where in a stack a mixer stands: some begin, or even compute, by depth.
 struct Place {
   int width = 512;
+  int meta = 0;                          // the stack's own tokens before every sequence
   int layer = 0, layers = 1;             // of the stack
   int nth = 0, of = 1;                   // among the mixers of its name
 };

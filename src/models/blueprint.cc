@@ -263,7 +263,7 @@ struct Builder {
   }
   // Each mixer has a place of its own in the state, so that two in one layer do not share their slots.
   Sublayer bind(const Node& n, const Scope& s) {
-    const Place at{.width = h.width, .layer = layer, .layers = layers, .nth = nth[n.name]++, .of = of[n.name]};
+    const Place at{.width = h.width, .meta = h.meta, .layer = layer, .layers = layers, .nth = nth[n.name]++, .of = of[n.name]};
     return [f = find_mixer(n.name)->bind(s / n.name, at, n.settings), place = mixer++](const Tensor& x, Pass p) { return f(x, p.at(place)); };
   }
   Sublayer group(const Node& n, const Scope& s) {
@@ -356,6 +356,7 @@ Model build_blueprint(const Blueprint& b, const std::shared_ptr<Source>& source)
   d.vocab = h.vocab, d.width = h.width, d.embed_scale = h.scale, d.logit_cap = h.cap, d.sees_later = sees_later;
   d.embed = (root / "embed").matrix("weight", {h.vocab, h.width}, h.embed_norm ? Init::uniform(-1e-4, 1e-4) : Init::normal(0.02));
   if (h.positions > 0) d.positions = (root / "positions").matrix("weight", {h.positions, h.width});
+  if (h.meta > 0) d.meta = root("meta_tokens", {h.meta, h.width});
   if (h.embed_norm) d.embed_norm = build.norm(root / "embed_norm");
   for (const Node* n : layers) d.layers.push_back(build(*n, root / "layers" / build.layer)), ++build.layer;
   d.norm = build.norm(root / "norm");
@@ -369,7 +370,8 @@ std::string blueprint(const Model& m) {
   const Header h{.width = d.width, .vocab = d.vocab, .norm = d.norm.kind == NormKind::layer ? "layer" : "rms", .eps = d.norm.eps,
                  .offset = d.norm.offset, .scale = d.embed_scale, .cap = d.logit_cap, .carry = 0, .post = m.post_norms,
                  .tied = d.head.weight.storage() == d.embed.storage(),
-                 .embed_norm = static_cast<bool>(d.embed_norm.weight), .positions = d.positions ? static_cast<int>(d.positions.dim(0)) : 0};
+                 .embed_norm = static_cast<bool>(d.embed_norm.weight), .positions = d.positions ? static_cast<int>(d.positions.dim(0)) : 0,
+                 .meta = static_cast<int>(d.meta_tokens())};
   return header_text(h) + d.layers_text();
 }
 

@@ -112,14 +112,33 @@ constexpr NamedBlueprint table[] = {
      " moe(experts=16, hidden=14336, normalise=off)), attn(heads=32, kv=8, rope=0) + swiglu(hidden=14336), mamba(norm_eps=1e-06) +"
      " moe(experts=16, hidden=14336, normalise=off), mamba(norm_eps=1e-06) + swiglu(hidden=14336), mamba(norm_eps=1e-06) +"
      " moe(experts=16, hidden=14336, normalise=off))", "Lieber et al. 2024 (2403.19887), its norms on the step, B and C without weights"},
-    {"hymba", "tiny", "d=64 vocab=256 (attn(heads=4, kv=2) | mamba) + swiglu, (attn(heads=4, kv=2, window=32) | mamba) + swiglu",
-     "Dong et al. 2024 (2411.13676), without meta tokens and shared keys"},
-    {"hymba", "small", "d=384 vocab=8192 (attn(heads=6, kv=2) | mamba) + swiglu, 5*((attn(heads=6, kv=2, window=1024) | mamba) + swiglu)",
-     "Dong et al. 2024 (2411.13676), without meta tokens and shared keys"},
-    {"hymba", "1.5b", "d=1600 vocab=32001 (attn(heads=25, kv=5) | mamba) + swiglu(hidden=5504), 14*((attn(heads=25, kv=5, window=1024) | mamba) +"
-     " swiglu(hidden=5504)), (attn(heads=25, kv=5) | mamba) + swiglu(hidden=5504), 15*((attn(heads=25, kv=5, window=1024) | mamba) +"
-     " swiglu(hidden=5504)), (attn(heads=25, kv=5) | mamba) + swiglu(hidden=5504)",
-     "Dong et al. 2024 (2411.13676), without meta tokens and shared keys"},
+    {"hymba", "tiny", "d=64 vocab=256 meta=8 hymba(heads=4, kv=2, window=0) + swiglu, hymba(heads=4, kv=2, window=17) + swiglu",
+     "Dong et al. 2024 (2411.13676), without shared keys"},
+    {"hymba", "small", "d=384 vocab=8192 meta=128 hymba(heads=12, kv=4, window=0) + swiglu, 5*(hymba(heads=12, kv=4) + swiglu)",
+     "Dong et al. 2024 (2411.13676), without shared keys"},
+    {"hymba", "1.5b", "d=1600 vocab=32001 meta=128 hymba(heads=25, window=0) + swiglu(hidden=5504), 14*(hymba(heads=25) + swiglu(hidden=5504)),"
+     " hymba(heads=25, window=0) + swiglu(hidden=5504), 15*(hymba(heads=25) + swiglu(hidden=5504)), hymba(heads=25, window=0) + swiglu(hidden=5504)",
+     "Dong et al. 2024 (2411.13676), without shared keys, values as wide as keys"},
+    {"titans-mac", "tiny", "d=64 vocab=256 2*(titans_mac(heads=2, segment=16, memory_heads=2) + swiglu)", "Behrouz et al. 2025 (2501.00663)"},
+    {"titans-mac", "small", "d=384 vocab=8192 7*(titans_mac + swiglu)", "Behrouz et al. 2025 (2501.00663)"},
+    {"titans-mac", "760m", "d=1536 vocab=32000 24*(titans_mac(heads=16) + swiglu(hidden=2816))",
+     "Behrouz et al. 2025 (2501.00663), of its size; its widths are not in the paper"},
+    {"titans-mag", "tiny", "d=64 vocab=256 2*(titans_mag(heads=2, window=32, memory_heads=2) + swiglu)", "Behrouz et al. 2025 (2501.00663)"},
+    {"titans-mag", "small", "d=384 vocab=8192 7*(titans_mag + swiglu)", "Behrouz et al. 2025 (2501.00663)"},
+    {"titans-mag", "760m", "d=1536 vocab=32000 24*(titans_mag(heads=16) + swiglu(hidden=2816))",
+     "Behrouz et al. 2025 (2501.00663), of its size; its widths are not in the paper"},
+    {"titans-mal", "tiny", "d=64 vocab=256 2*(titans_mal(heads=2, window=32, memory_heads=2) + swiglu)", "Behrouz et al. 2025 (2501.00663)"},
+    {"titans-mal", "small", "d=384 vocab=8192 7*(titans_mal + swiglu)", "Behrouz et al. 2025 (2501.00663)"},
+    {"titans-mal", "760m", "d=1536 vocab=32000 24*(titans_mal(heads=16) + swiglu(hidden=2816))",
+     "Behrouz et al. 2025 (2501.00663), of its size; its widths are not in the paper"},
+    {"bmojo", "tiny", "d=64 vocab=256 2*(bmojo(heads=4, kv=2, window=8, count=4) + swiglu)", "Zancato et al. 2024 (2407.06324)"},
+    {"bmojo", "small", "d=384 vocab=8192 6*(bmojo(heads=6) + swiglu)", "Zancato et al. 2024 (2407.06324)"},
+    {"bmojo", "1.4b", "d=2048 vocab=50280 24*(bmojo(heads=32))",
+     "Zancato et al. 2024 (2407.06324), of its size; its widths are not in the paper"},
+    {"bmojo-f", "tiny", "d=64 vocab=256 2*(bmojo_f(heads=4, kv=2, window=16) + swiglu)", "Zancato et al. 2024 (2407.06324)"},
+    {"bmojo-f", "small", "d=384 vocab=8192 6*(bmojo_f(heads=6) + swiglu)", "Zancato et al. 2024 (2407.06324)"},
+    {"bmojo-f", "1.4b", "d=2048 vocab=50280 26*(bmojo_f(heads=32))",
+     "Zancato et al. 2024 (2407.06324), of its size; its widths are not in the paper"},
 };
 
 }  // namespace

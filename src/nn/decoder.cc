@@ -15,9 +15,38 @@ Tensor Decoder::hidden(std::span<const int32_t> ids, Batch& batch) const {
     x = x + embedding(positions, batch.positions);
   }
   if (embed_norm.weight) x = embed_norm(x);
-  for (size_t l = 0; l < layers.size(); ++l) x = layers[l].run(x, {&batch, static_cast<int>(l)});
+  x = meta ? after_meta(x, batch) : through_layers(x, batch);
   for (size_t s = 0; s < batch.states.size(); ++s) batch.states[s]->tokens += batch.offsets[s + 1] - batch.offsets[s];
   return norm.weight ? norm(x) : x;
+}
+
+Tensor Decoder::through_layers(Tensor x, Batch& batch) const {
+  for (size_t l = 0; l < layers.size(); ++l) x = layers[l].run(x, {&batch, static_cast<int>(l)});
+  return x;
+}
+
+// A sequence that begins gets the model's own tokens first; positions count them, the answer has none of them.
+Tensor Decoder::after_meta(const Tensor& x, Batch& batch) const {
+  const int64_t P = meta.dim(0);
+  Batch longer;
+  longer.states = batch.states;
+  std::vector<Tensor> rows;
+  std::vector<int64_t> own;
+  for (size_t s = 0; s + 1 < batch.offsets.size(); ++s) {
+    const int64_t begin = batch.offsets[s], n = batch.offsets[s + 1] - begin;
+    const bool begins = n > 0 && (batch.states.empty() || batch.states[s]->tokens == 0);
+    for (int64_t i = 0; begins && i < P; ++i) longer.positions.push_back(static_cast<int32_t>(i));
+    if (begins) rows.push_back(meta);
+    if (n > 0) rows.push_back(x.slice(0, begin, n));
+    for (int64_t i = begin; i < begin + n; ++i) {
+      own.push_back(std::ssize(longer.positions));
+      longer.positions.push_back(static_cast<int32_t>(batch.positions[static_cast<size_t>(i)] + P));
+    }
+    longer.offsets.push_back(std::ssize(longer.positions));
+  }
+  const bool none = std::ssize(own) == longer.offsets.back();
+  const Tensor y = through_layers(none ? x : concat_rows(rows), longer);
+  return none ? y : take_rows(y, own);
 }
 
 Tensor tied_head(const Scope& s, const std::string& name, bool tied, const Tensor& embed) {

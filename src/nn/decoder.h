@@ -13,6 +13,7 @@ struct Decoder {
   Tensor embed;                          // [vocab, width]
   float embed_scale = 1;                 // Gemma: sqrt(width)
   Tensor positions;                      // [context, width] learned positions (GPT-2), or empty
+  Tensor meta;                           // [P, width]: tokens of the model's own before every sequence (Hymba), or empty
   Norm embed_norm;                       // RWKV's ln0; empty weight: none
   std::vector<Layer> layers;
   Norm norm;
@@ -20,9 +21,14 @@ struct Decoder {
   float logit_cap = 0;                   // cap tanh(logit / cap); 0: none
   std::string sees_later;                // a layer that sees later tokens, by name: sequences are whole then, without state; empty: none
 
+  int64_t meta_tokens() const { return meta ? meta.dim(0) : 0; }
   Tensor hidden(std::span<const int32_t> ids, Batch& batch) const;   // [N, width], after the last norm
   Tensor logits(const Tensor& hidden) const;                         // [rows, vocab]
   std::string layers_text() const;       // "12*(attn + swiglu)"
+
+ private:
+  Tensor through_layers(Tensor x, Batch& batch) const;
+  Tensor after_meta(const Tensor& x, Batch& batch) const;
 };
 
 // The matrix before the logits: the file's own, or the embedding where they are tied or the file has no other.

@@ -18,11 +18,15 @@ void grow(SlotValue& v, int64_t added, int64_t page_floats, Device device) {
   while (static_cast<int64_t>(v.pages.size()) * page_tokens < v.length)
     v.pages.push_back(Tensor::zeros({page_floats}, DType::f32, device));   // so that equal states have equal bytes
 }
+// Pages at the beginning that every query sees.
+int64_t kept_pages(const Attention& o) {
+  return o.pattern && o.pattern->kind == Pattern::Kind::first ? (o.pattern->extra + page_tokens - 1) / page_tokens : 0;
+}
 // Pages that no later query can see are let go.
 void forget_outside(SlotValue& v, const Attention& o) {
   if (o.window <= 0 || (o.pattern && o.pattern->kind == Pattern::Kind::listed)) return;
   int64_t gone = std::max<int64_t>(0, v.length - o.window + 1) / page_tokens;
-  for (int64_t p = std::min<int64_t>(gone, static_cast<int64_t>(v.pages.size())) - 1; p >= 0 && v.pages[p]; --p) v.pages[p] = {};
+  for (int64_t p = std::min<int64_t>(gone, static_cast<int64_t>(v.pages.size())) - 1; p >= kept_pages(o) && v.pages[p]; --p) v.pages[p] = {};
 }
 
 // The pages of one call, kept alive for backward.
@@ -48,7 +52,7 @@ AttentionArgs arguments(const Tensor& q, const Tensor& y, const Tensor& lse, con
 void check_pattern(const Pattern& p, const Tensor& q, const Pages& pages) {
   using Kind = Pattern::Kind;
   const int64_t rows = pages.key_offsets.empty() ? q.dim(0) : pages.key_offsets.back();
-  expect(p.kind == Kind::window || p.block > 0, "attention: a pattern of blocks of ", p.block);
+  expect(p.kind == Kind::window || p.kind == Kind::first || p.block > 0, "attention: a pattern of blocks of ", p.block);
   expect(p.extra >= 0 && (p.kind != Kind::fixed || p.extra <= p.block), "attention: a pattern of blocks of ", p.block, " with ", p.extra, " more");
   expect(p.global.empty() || std::ssize(p.global) == rows, "attention: ", p.global.size(), " marks of global tokens for ", rows);
   if (p.kind == Kind::sorted) expect(std::ssize(p.positions) == q.dim(0), "attention: ", p.positions.size(), " positions for ", q.dim(0), " rows");
@@ -105,7 +109,8 @@ Attended attend(const Tensor& q, const Tensor& k, const Tensor& v, const Attenti
     const int64_t needed = o.window > 0 && !all ? std::max<int64_t>(0, seen - o.window + 1) / page_tokens : 0;
     std::vector<float*>& pointers = pages->pointers[s];
     for (const Tensor& p : values[s]->pages) {
-      expect(p || static_cast<int64_t>(pointers.size()) < needed, "attention: a saved state lacks keys that its window sees");
+      const int64_t at = std::ssize(pointers);
+      expect(p || (at >= kept_pages(o) && at < needed), "attention: a saved state lacks keys that its window sees");
       expect(!p || p.count() == page_floats, "attention: a saved page of ", p ? p.count() : 0, " numbers where ", page_floats, " are needed");
       pointers.push_back(p ? p.f32() : nullptr);
     }

@@ -20,6 +20,8 @@ struct DiagScanArgs;                               // ops/kernels/diag_scan.h
 struct DiagScanBackwardArgs;
 struct CellScanArgs;                               // ops/kernels/cell_scan.h
 struct CellScanBackwardArgs;
+struct MemoryScanArgs;                             // ops/kernels/memory_scan.h
+struct MemoryScanBackwardArgs;
 struct ShortConvArgs;                              // ops/kernels/short_conv.h
 struct ShortConvBackward;
 struct LongConvArgs;                               // ops/kernels/long_conv.h
@@ -117,6 +119,8 @@ struct Kernels {
   void (*diag_scan_backward)(const DiagScanBackwardArgs& args);
   void (*cell_scan)(const CellScanArgs& args);
   void (*cell_scan_backward)(const CellScanBackwardArgs& args);
+  void (*memory_scan)(const MemoryScanArgs& args);
+  void (*memory_scan_backward)(const MemoryScanBackwardArgs& args);
   void (*short_conv)(const ShortConvArgs& args);
   void (*short_conv_backward)(const ShortConvBackward& args);
   void (*long_conv)(const LongConvArgs& args);     // and its gradients

@@ -279,6 +279,7 @@ const Kernels& naive_kernels() {
       .linear_scan_backward = naive::linear_scan_backward, .running_max = naive::running_max, .normalise = naive::normalise,
       .normalise_backward = naive::normalise_backward, .diag_scan = naive::diag_scan,
       .diag_scan_backward = naive::diag_scan_backward, .cell_scan = naive::cell_scan, .cell_scan_backward = naive::cell_scan_backward,
+      .memory_scan = naive::memory_scan, .memory_scan_backward = naive::memory_scan_backward,
       .short_conv = naive::short_conv, .short_conv_backward = naive::short_conv_backward, .long_conv = naive::long_conv,
       .modal_scan = naive::modal_scan, .modal_scan_backward = naive::modal_scan_backward,
       .complex_unary = naive::complex_unary, .modal_filter = naive::modal_filter, .cauchy = naive::cauchy,

@@ -46,6 +46,8 @@ bool sees(const AttentionArgs& a, int s, int h, int64_t t, int64_t i, int64_t j)
     case Kind::strided: return in_window(a, i, j) && (i - j) % B == 0;
     case Kind::fixed: return in_window(a, i, j) && (i / B == j / B || j % B >= B - p.extra);
     case Kind::merged: return in_window(a, i, j) && ((i - j) % B == 0 || std::abs(i - j) < B);
+    case Kind::first: return in_window(a, i, j) || (before && j < p.extra);
+    case Kind::behind: return in_window(a, i, j) && j <= i - B;
     case Kind::chunks: return in_window(a, i, j) && j / B <= i / B && j / B >= i / B - p.extra;
     case Kind::pooled: return (j + 1) * B <= i + 1;
     case Kind::listed: {

@@ -18,6 +18,8 @@ void diag_scan(const DiagScanArgs& args);
 void diag_scan_backward(const DiagScanBackwardArgs& args);
 void cell_scan(const CellScanArgs& args);
 void cell_scan_backward(const CellScanBackwardArgs& args);
+void memory_scan(const MemoryScanArgs& args);
+void memory_scan_backward(const MemoryScanBackwardArgs& args);
 void short_conv(const ShortConvArgs& args);
 void short_conv_backward(const ShortConvBackward& args);
 void long_conv(const LongConvArgs& args);

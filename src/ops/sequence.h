@@ -82,6 +82,27 @@ Tensor lstm_scan(const Tensor& x, const Tensor& recurrent, const Tensor& bias, c
 Tensor gru_scan(const Tensor& x, const Tensor& recurrent, const Tensor& bias, const Slot& slot);
 Tensor slstm_scan(const Tensor& x, const Tensor& recurrent, const Tensor& bias, const Slot& slot);
 
+// A memory that is trained while it reads (Titans, Behrouz et al. 2025, 2501.00663; test-time training, Sun et al. 2024): a network by
+// head, net(x; M) = its matrices with gelu between, or, with `norm`, x + layer_norm(that) (1 + gamma). M begins as `initial`.
+//   G += rate_t grad 1/2 |net(k_t; B) - v_t|^2;  at a chunk's end S = eta S - G, M = (1 - alpha) M + S, G = 0;  y_t = net(q_t; M)
+// B is M at the last end of a batch. chunk = batch = 1, one matrix: the delta rule with momentum. State [H,(1..4) P + 3], f32.
+struct Memory {
+  int value;                             // V
+  Tensor initial = {};                   // [H,P]: gamma [V] with norm, then the matrices [in,out]; none: zero
+  int depth = 1, hidden = 0;             // matrices, and the width between them
+  bool norm = false, momentum = true;    // momentum: there is S
+  float eps = 1e-5f;                     // of the norm
+  int64_t chunk = 1, batch = 1;          // tokens; batch: a multiple of chunk, or 0: B stays the initial memory
+};
+struct MemoryScan {
+  const Tensor &q, &k, &v;               // [N,H,K] x2, [N,H,V]
+  const Tensor& rate;                    // [N,H]
+  Tensor momentum = {}, forget = {};     // [N,H]: eta; alpha, none: 0. Of a chunk: their mean
+  bool logits = false;                   // eta and alpha are the sigmoids of those means
+};
+Tensor memory_scan(const MemoryScan& args, const Memory& memory, const Slot& slot);     // [N,H,V]
+Tensor memory_read(const Tensor& q, const Memory& memory, const Slot& slot);            // net(q_t; M) alone; M stays
+
 // Causal depthwise convolution, the last tap meets the current token. x [N,C], weight [C,taps], bias [C] or none; state [taps-1,C]
 Tensor short_conv(const Tensor& x, const Tensor& weight, const Tensor& bias, bool silu, const Slot& slot);
 Tensor token_shift(const Tensor& x, const Slot& slot);          // the token before, zero at the start; state [1,C]

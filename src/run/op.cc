@@ -18,7 +18,7 @@ const std::vector<const op::Entry*>& entries() {
   static const std::vector<const op::Entry*> all = [] {
     std::vector<const op::Entry*> v;
     for (auto family : {op::attention_entries(), op::linear_scan_entries(), op::diag_scan_entries(), op::conv_entries(),
-                        op::feature_map_entries(), op::layer_entries()})
+                        op::feature_map_entries(), op::layer_entries(), op::memory_entries()})
       for (const op::Entry& e : family) v.push_back(&e);
     return v;
   }();

@@ -118,5 +118,6 @@ std::span<const Entry> diag_scan_entries();
 std::span<const Entry> conv_entries();
 std::span<const Entry> feature_map_entries();
 std::span<const Entry> layer_entries();
+std::span<const Entry> memory_entries();
 
 }  // namespace headrace::op

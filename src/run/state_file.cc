@@ -17,7 +17,8 @@ namespace headrace {
 namespace {
 
 constexpr const char* format_name = "headrace-state-1";
-constexpr int64_t most_layers = 4096, most_tokens = int64_t{1} << 40, most_missing = int64_t{1} << 20;
+constexpr int64_t most_layers = 4096, most_tokens = int64_t{1} << 40, most_missing = int64_t{1} << 20,
+                  most_meta = int64_t{1} << 16;      // tokens of a model's own before the first (Hymba)
 
 // Slot names of a State are static strings; those of files are kept here, so few and short ones only.
 const char* interned(const std::string& name, const std::string& where) {
@@ -67,16 +68,20 @@ std::vector<NamedTensor> tensors_of(const State& state, std::span<const int32_t>
       const std::string key = text("layers.", l, ".", name);
       if (v.value) all.emplace_back(key, copy_to(v.value, Device::cpu).contiguous_or_copy());
       if (v.pages.empty()) continue;
-      int64_t first = 0;
-      while (first < static_cast<int64_t>(v.pages.size()) && !v.pages[first]) ++first;
-      const int64_t kept = static_cast<int64_t>(v.pages.size()) - first, numbers = kept ? v.pages.back().count() : 0;
+      // Pages [begin, first) have left the window; those before them are of keys that stay in sight.
+      const int64_t count = std::ssize(v.pages);
+      int64_t begin = 0, at = 0;
+      while (begin < count && v.pages[static_cast<size_t>(begin)]) ++begin;
+      int64_t first = begin;
+      while (first < count && !v.pages[static_cast<size_t>(first)]) ++first;
+      if (begin == count) begin = first = 0;
+      const int64_t kept = count - (first - begin), numbers = kept ? v.pages.back().count() : 0;
       Tensor pages = Tensor::empty({kept, numbers});
-      for (int64_t p = 0; p < kept; ++p)
-        copy_bytes(pages.f32() + p * numbers, Device::cpu, v.pages[first + p].raw(), v.pages[first + p].device(),
-            static_cast<size_t>(numbers) * sizeof(float));
+      for (const Tensor& p : v.pages)
+        if (p) copy_bytes(pages.f32() + at++ * numbers, Device::cpu, p.raw(), p.device(), static_cast<size_t>(numbers) * sizeof(float));
       all.emplace_back(key + ".pages", pages);
-      const int64_t span[] = {v.length, first};
-      all.emplace_back(key + ".span", Tensor::from(std::span<const int64_t>(span), {2}));
+      const int64_t span[] = {v.length, first, begin};
+      all.emplace_back(key + ".span", Tensor::from(std::span<const int64_t>(span, begin > 0 ? 3 : 2), {begin > 0 ? 3 : 2}));
     }
   if (state.last_logits) all.emplace_back("last_logits", state.last_logits);
   if (!history.empty()) {
@@ -125,17 +130,18 @@ void read_slot(State& state, const SlotName& n, const TensorFile& tensors, const
     return;
   }
   const Tensor* span = tensors.find(name.substr(0, name.size() - 6) + ".span");
-  expect(span && span->dtype() == DType::i64 && span->shape() == Shape({2}), where, ": wanted i64 [2] as span beside it");
-  const int64_t length = span->data<int64_t>()[0], first = span->data<int64_t>()[1];
-  expect(length == state.tokens, where, ": wanted keys of ", state.tokens, " tokens, found ", length);
+  expect(span && span->dtype() == DType::i64 && (span->shape() == Shape({2}) || span->shape() == Shape({3})), where,
+         ": wanted i64 [2] or [3] as span beside it");
+  const int64_t length = span->data<int64_t>()[0], first = span->data<int64_t>()[1], begin = span->count() > 2 ? span->data<int64_t>()[2] : 0;
+  expect(length >= state.tokens && length - state.tokens <= most_meta, where, ": wanted keys of ", state.tokens, " tokens, found ", length);
   const int64_t all = (length + page_tokens - 1) / page_tokens;
-  expect(t.rank() == 2 && first >= 0 && first <= all && t.dim(0) == all - first && (t.dim(0) == 0 || t.dim(1) > 0), where, ": wanted ", all,
-         " pages less the first ", first, ", found ", t.shape());
-  missing += first;
+  expect(t.rank() == 2 && begin >= 0 && begin <= first && first <= all && t.dim(0) == all - (first - begin) && (t.dim(0) == 0 || t.dim(1) > 0),
+         where, ": wanted ", all, " pages less ", first - begin, ", found ", t.shape());
+  missing += first - begin;
   expect(missing <= most_missing && (first == 0 || t.dim(0) > 0), where, ": wanted at most ", most_missing, " pages left out, found more");
   v.length = length;
   v.pages.assign(static_cast<size_t>(all), Tensor{});
-  for (int64_t p = 0; p < t.dim(0); ++p) v.pages[static_cast<size_t>(first + p)] = t[p].contiguous_copy();
+  for (int64_t p = 0; p < t.dim(0); ++p) v.pages[static_cast<size_t>(p < begin ? p : p + first - begin)] = t[p].contiguous_copy();
 }
 
 SavedState read(const SafetensorsFile& f, const std::string& file, bool verify) {
@@ -248,6 +254,8 @@ void bind_state(SavedState& saved, const ModelIdentity& model, const Decoder& de
       expect(want == found, file, ": layers.", l, ".", name, ": wanted ", want, ", found ", found);
       SlotValue& v = ordered.at(name);
       v.length = has.length;
+      expect(has.pages.empty() || has.length == s.tokens + decoder.meta_tokens(), file, ": layers.", l, ".", name, ": wanted keys of ",
+             s.tokens + decoder.meta_tokens(), " tokens, found ", has.length);
       if (has.value) v.value = copy_to(has.value, decoder.embed.device());
       for (const Tensor& p : has.pages) v.pages.push_back(p ? copy_to(p, decoder.embed.device()) : Tensor{});
     }

@@ -14,6 +14,8 @@ struct Pattern {
     chunks,              // the block of i and the `extra` before it
     pooled,              // key j stands for tokens [block j, block (j+1)) and is seen by those after them
     listed,              // the key blocks in the list of the query's block; the window does not count
+    first,               // the window, and the first `extra` keys of the sequence (meta tokens)
+    behind,              // the window without the last `block` keys
     sorted,              // tokens sorted into chunks of `block` (Reformer): the chunk of i and the one before, the first's is the last;
   };                     //   by `positions`, itself only where there is nothing else
   Kind kind = Kind::window;

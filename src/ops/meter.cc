@@ -11,6 +11,7 @@
 #include "ops/kernels/filters.h"
 #include "ops/kernels/linear_scan.h"
 #include "ops/kernels/long_conv.h"
+#include "ops/kernels/memory_scan.h"
 #include "ops/kernels/modal_scan.h"
 #include "ops/kernels/short_conv.h"
 
@@ -38,6 +39,8 @@ double seen(const AttentionArgs& a, int64_t i, int64_t length, int64_t list) {
   int64_t n = 0;
   switch (p.kind) {
     case Kind::window: n = within(0, length); break;
+    case Kind::first: n = within(0, length) + std::min({int64_t{p.extra}, low, length}); break;
+    case Kind::behind: n = within(0, i - B + 1); break;
     case Kind::strided: n = multiples(low, high); break;
     case Kind::merged: n = within(i - B + 1, i + B) + multiples(low, std::min(high, i - B + 1)) + multiples(std::max(low, i + B), high); break;
     case Kind::fixed: {
@@ -84,6 +87,10 @@ double attention_flops(const AttentionArgs& a) { return pairs(a) * (2.0 * a.key 
 double linear_scan_flops(const LinearScanArgs& a) {                   // decay, k v^T, S^T q; removals read and write the state once more
   const double removals = (a.beta_stride ? 1 : 0) + (a.a_stride ? 2 : 0);
   return tokens(a.sequences) * a.heads * a.key * a.value * (5 + 2 * removals);
+}
+double memory_scan_flops(const MemoryScanArgs& a) {                   // the query's way; learning: the key's, back, and the sums of a chunk
+  const double learning = a.learns ? 6 + 4 / static_cast<double>(a.chunk) : 0;
+  return tokens(a.sequences) * a.heads * static_cast<double>(a.net.weights()) * (2 + learning);
 }
 double diag_scan_flops(const DiagScanArgs& a) {
   const double n = tokens(a.sequences) * a.channels;
@@ -168,6 +175,8 @@ const Kernels& meter_kernels() {
       .diag_scan_backward = [](const DiagScanBackwardArgs& a) { count("diag_scan", 3 * diag_scan_flops(a.forward)); },
       .cell_scan = [](const CellScanArgs& a) { count("cell_scan", cell_flops(a.kind, a.channels, a.heads, a.sequences)); },
       .cell_scan_backward = [](const CellScanBackwardArgs& a) { count("cell_scan", 2 * cell_flops(a.kind, a.channels, a.heads, a.sequences)); },
+      .memory_scan = [](const MemoryScanArgs& a) { count("memory_scan", memory_scan_flops(a)); },
+      .memory_scan_backward = [](const MemoryScanBackwardArgs& a) { count("memory_scan", 3 * memory_scan_flops(a.forward)); },
       .short_conv = [](const ShortConvArgs& a) { count("short_conv", conv_flops(a)); },
       .short_conv_backward = [](const ShortConvBackward& a) { count("short_conv", 2 * conv_flops(a.forward)); },
       .long_conv = [](const LongConvArgs& a) {

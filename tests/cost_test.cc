@@ -40,11 +40,15 @@ TEST_P(Costs, GrowAsTheMixerSays) {
     auto at = [&](int64_t tokens) { return letters["T"] = static_cast<double>(tokens), order_at(order, letters); };
     return std::log2(at(T) / at(T / 2));
   };
-  // Words have no constants: a term of lower order, or a logarithm that a mixer takes at its most, may show by this much, a power of T cannot.
-  constexpr double apart = 0.15;
-  EXPECT_NEAR(std::log2(whole.prefill / half.prefill), said(m.doc->sequence), apart) << m.doc->sequence << " at " << T;
-  EXPECT_NEAR(std::log2(whole.training / half.training), said(m.doc->sequence), apart) << m.doc->sequence << " at " << T;
-  EXPECT_NEAR(std::log2(whole.decode / half.decode), said(m.doc->decode), apart) << m.doc->decode << " at " << T;
+  // An order is a bound: what is done once (a filter is made), or at any length (all levels run), may hide some of it.
+  auto grows = [&](double from, double to, const char* order) {
+    const double power = std::log2(to / from), most = said(order);
+    EXPECT_LE(power, most + 0.1) << order << " at " << T;
+    EXPECT_GE(power, most - 0.25) << order << " at " << T;
+  };
+  grows(half.prefill, whole.prefill, m.doc->sequence);
+  grows(half.training, whole.training, m.doc->sequence);
+  grows(half.decode, whole.decode, m.doc->decode);
   EXPECT_GT(whole.training, 2 * whole.prefill);
 }
 

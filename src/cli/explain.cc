@@ -58,7 +58,6 @@ std::string options_of(const MixerInfo& m) {
   return all;
 }
 
-constexpr int64_t cost_tokens = 4096;
 MixerCost cost_at_default(const MixerInfo& m) { return cost_of(m, {}, {}, cost_tokens); }
 
 void show(const MixerInfo& info) {

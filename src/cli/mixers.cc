@@ -67,7 +67,6 @@ int act(const Options& o) {
     return 0;
   }
   Array list;
-  constexpr int64_t tokens = 4096;
   constexpr auto row = "{:19} {:17} {:>26} {:>8} {:>8} {:>8} {:18} {:8} {:9} {:27} {:38} {}\n";
   if (!o.common.json)
     fmt::print(row, "mixer", "family", text("state at d=", o.width), "train", "prefill", "token", "forms", "backward", "device",
@@ -75,7 +74,7 @@ int act(const Options& o) {
   for (const MixerInfo& m : mixers()) {
     const MixerDoc& d = *m.doc;
     const StateSize s = state_of(m, o.width);
-    const MixerCost c = cost_of(m, {.width = static_cast<int>(o.width)}, {}, tokens);
+    const MixerCost c = cost_of(m, {.width = static_cast<int>(o.width)}, {}, cost_tokens);
     const bool backward = has_backward(m);
     if (!o.common.json) {
       fmt::print(row, d.name, d.family, size_text(s), count_text(c.training), count_text(c.prefill), count_text(c.decode), d.forms,
@@ -86,7 +85,7 @@ int act(const Options& o) {
     for (const OptionHelp& h : m.options({.width = static_cast<int>(o.width)}))
       options.push_back(Object{{"name", h.name}, {"default", h.otherwise}, {"values", h.values}, {"help", h.help}});
     list.push_back(Object{{"name", d.name}, {"family", d.family}, {"title", d.title}, {"paper", d.paper}, {"state", d.state},
-                          {"state_bytes", static_cast<int64_t>(s.fixed)}, {"state_bytes_per_token", s.per_token}, {"cost_tokens", tokens},
+                          {"state_bytes", static_cast<int64_t>(s.fixed)}, {"state_bytes_per_token", s.per_token}, {"cost_tokens", cost_tokens},
                           {"training_flops", c.training}, {"prefill_flops", c.prefill}, {"decode_flops", c.decode}, {"decode", d.decode},
                           {"sequence", d.sequence}, {"forms", d.forms}, {"backward", backward}, {"device", d.devices}, {"options", options},
                           {"source", d.source}});
@@ -101,7 +100,7 @@ void add_mixers(Command& root) {
   auto o = std::make_shared<Options>();
   Command c = root.verb("mixers", "list what a blueprint can name: state, cost, forms, paper of each");
   c.about("State is in bytes for one sequence and layer, keys and values over 4096 tokens; cost in floating-point operations: to train and to "
-          "prefill a sequence of 4096 tokens, and of one token after them. `headrace explain NAME` tells more of one.");
+          "prefill a sequence of 1024 tokens, and of one token after them. `headrace explain NAME` tells more of one.");
   c.option("--width", o->width, "D", "the width to give states for").range("--width", 1, 1 << 16);
   c.flag("--blueprints", o->blueprints, "list the named blueprints in place of the mixers");
   o->common.add_json(c);

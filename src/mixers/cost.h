@@ -10,6 +10,7 @@
 
 namespace headrace {
 
+constexpr int64_t cost_tokens = 1024;    // that tables show: what every mixer takes at its defaults
 struct MixerCost {
   int64_t parameters = 0;
   double training = 0;                   // floating-point operations of a sequence of T: what bind derives, forward, backward

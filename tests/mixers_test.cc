@@ -5,6 +5,8 @@
 
 #include "mixers/catalogue.h"
 #include "nn/init.h"
+#include "nn/state.h"
+#include "ops/tape.h"
 
 namespace headrace {
 namespace {
@@ -52,6 +54,52 @@ TEST_P(Mixers, BindAgainWithTheSameTensors) {
   GetParam()->bind(Scope(source), {.width = 48}, {});
   ASSERT_EQ(source->parameters.size(), before.size());
   for (size_t i = 0; i < before.size(); ++i) EXPECT_EQ(source->parameters[i].value.raw(), before[i].value.raw());
+}
+
+TEST_P(Mixers, TakeNothingAndTokensBesideNothing) {
+  auto source = initialised({.jitter = 0.1});
+  const Sublayer f = GetParam()->bind(Scope(source), {.width = 48}, {});
+  Tensor x = Tensor::empty({5, 48});
+  for (int64_t i = 0; i < x.count(); ++i) x.f32()[i] = std::sin(static_cast<float>(i));
+  const auto run = [&](const std::vector<int64_t>& lengths, bool with_states) {
+    Batch batch;
+    std::vector<State> states(lengths.size());
+    for (size_t s = 0; s < lengths.size(); ++s) batch.add(lengths[s], with_states ? &states[s] : nullptr);
+    return f(x.slice(0, 0, batch.offsets.back()), {.batch = &batch});
+  };
+  for (const bool with_states : {false, true}) {
+    if (with_states && !GetParam()->causal({.width = 48}, {})) break;
+    EXPECT_EQ(run({0}, with_states).shape(), Shape({0, 48}));
+    const Tensor alone = run({5}, with_states), beside = run({0, 5, 0}, with_states);
+    ASSERT_EQ(beside.shape(), alone.shape());
+    for (int64_t i = 0; i < alone.count(); ++i) ASSERT_EQ(beside.f32()[i], alone.f32()[i]) << "at " << i;
+  }
+}
+
+// Gates at 0 and at 1, zeros, tiny and huge inputs; fresh memory holds NaN (agree_test.cc), so that one read before it is written shows.
+TEST_P(Mixers, StayFiniteWhateverTheInputIs) {
+  auto source = initialised({.jitter = 0.1});
+  GetParam()->bind(Scope(source), {.width = 48}, {});
+  for (const float size : {0.f, 1e-20f, 1.f, 1e3f}) {
+    Tensor x = Tensor::empty({70, 48});
+    for (int64_t i = 0; i < x.count(); ++i) x.f32()[i] = size * std::sin(static_cast<float>(i * i % 1001));
+    Tape tape;
+    tape.watch(x);
+    for (const Parameter& p : source->parameters) tape.watch(p.value);
+    Batch batch;
+    batch.add(1), batch.add(69);
+    const Tensor y = GetParam()->bind(Scope(source), {.width = 48}, {})(x, {.batch = &batch});
+    for (int64_t i = 0; i < y.count(); ++i) ASSERT_TRUE(std::isfinite(y.f32()[i])) << "output " << i << ", inputs of " << size;
+    Tensor dy = Tensor::empty(y.shape());
+    for (int64_t i = 0; i < dy.count(); ++i) dy.f32()[i] = std::cos(static_cast<float>(i));
+    tape.backward(y, dy);
+    const auto finite = [&](const Tensor& t, const std::string& name) {
+      const Tensor g = tape.gradient(t);
+      for (int64_t i = 0; g && i < g.count(); ++i) ASSERT_TRUE(std::isfinite(g.f32()[i])) << name << " at " << i << ", inputs of " << size;
+    };
+    finite(x, "x");
+    for (const Parameter& p : source->parameters) finite(p.value, p.name);
+  }
 }
 
 std::vector<const MixerInfo*> all() {

@@ -14,7 +14,7 @@ const MixerDoc AftMixer::doc{
     "simple: w = 0;  full: w_ts = a_t.b_s;  local: 0 beyond the window;  conv: w by head and distance, 0 beyond",
     "W_q, W_k, W_v [A, d], W_o [d, A], biases; a, b [T_max, rank] or w [T_max, T_max]; conv: w [H, window]",
     "3 A; local, conv: (2 window + 3) A; full: 2 A a token", "O(A); O(window A); O(T A)", "O(T A); O(T window A); O(T^2 A)", "mixers/aft.h",
-    "whole, chunk, step", "cpu"};
+    "whole, chunk, step", "cpu; cuda: simple"};
 
 void AftMixer::Options::check() const {
   expect(inner % heads == 0, "aft: heads = ", heads, " does not divide inner = ", inner);

@@ -11,15 +11,14 @@ const MixerDoc BmojoF::doc{
     "f = rms(mamba(x)) w;  q, k, v = W x;  k', v' = W' f\n"
     "o_t = one softmax over {k_s : t - w < s <= t} and {k'_s : t - 2w < s <= t - w};  y = W_o o",
     "W_q, W_o [d, d], W_k, W_v [G K, d], untied W'_k, W'_v [G K, d], norm [d], Mamba's",
-    "Mamba's; keys and values, 2 G K a token, of w and of 2 w tokens", "O(w d) and Mamba's", "O(T w d) and Mamba's", "mixers/bmojo.h",
-    "whole, chunk, step", "cpu"};
+    "Mamba's; keys and values, 2 G K a token, of w and of 2 w tokens", "O(w d) and Mamba's", "O(T w d) and Mamba's", "mixers/bmojo.h"};
 
 const MixerDoc Bmojo::doc{
     "bmojo", "memory", "B'MOJO: attention with fading and eidetic memory", "Zancato et al. 2024 (2407.06324)",
     "f, q, k, v, k', v' as bmojo_f;  o_t = one softmax over {k_s : t - w < s <= t}, {k'_s : t - 2w < s <= t - w}\n"
     "and {k_s : s <= t - w, s among the m of largest |x_s - W_p f_(s-1)|^2 before t's chunk of w};  y = W_o o",
     "as bmojo_f, and W_p [d, d]", "Mamba's; keys and values, 2 G K a token, of w, of 2 w and of 2 m tokens", "O((w + m) d) and Mamba's",
-    "O(T (w + m) d) and Mamba's", "mixers/bmojo.h", "whole, chunk, step", "cpu"};
+    "O(T (w + m) d) and Mamba's", "mixers/bmojo.h"};
 
 BmojoF BmojoF::bind(const Scope& s, Options o) {
   const int D = o.width, K = D / o.heads, G = o.kv_heads * K;

@@ -37,8 +37,7 @@ const MixerDoc LogLinearGdn::doc{
     "log_linear_gdn", "linear attention", "log-linear attention over Gated DeltaNet", "Guo et al. 2025 (2506.04761)",
     "lambda = softplus(L * W_l x);  level of s for t: bit width of t XOR s\n"
     "o = K^(-1/2) sum_l lambda_l S^(l)T q,  S^(l): gated_delta_net's state over the tokens of level l",
-    "gated_delta_net's, W_l [H levels, d], L [H, levels]", "(levels - 1) H K V", "O(log T H K V)", "O(T log T H K V)", "mixers/delta_net.h",
-    "whole, chunk, step", "cpu"};
+    "gated_delta_net's, W_l [H levels, d], L [H, levels]", "(levels - 1) H K V", "O(log T H K V)", "O(T log T H K V)", "mixers/delta_net.h"};
 
 void DeltaRule::Options::check(const char* name) const {
   expect(heads % key_heads == 0, name, ": key_heads = ", key_heads, " does not divide heads = ", heads);

@@ -11,7 +11,7 @@ const MixerDoc Dsla::doc{
     "g_m = max(logsigmoid(W_m x + b_m) / 16, -50),  S_m = diag(e^g_m) S_m + k v^T        m = 1, 2\n"
     "o = K^-1/2 sum_m alpha_m S_m^T q,  alpha = softmax(alpha_list);  y = W_o o",
     "W_q, W_k [H K, d], W_v [H V, d], W_o [d, H V], W_1, W_2 [H K, d], b_1, b_2, alpha_list [2]", "2 H K V", "O(H K V)", "O(T H K V)",
-    "mixers/dsla.h", "whole, chunk, step", "cpu"};
+    "mixers/dsla.h"};
 
 void Dsla::Options::check() const {
   expect(int64_t{heads} * std::max(key, value) <= 1 << 24, "dsla: heads = ", heads, " of key = ", key, ", value = ", value);

@@ -9,7 +9,7 @@ const MixerDoc Hedgehog::doc{
     "y = W_phi x by head;  phi(x) = [softmax(y); softmax(-y)], exp: [e^y; e^-y], joint: softmax([2y; -2y])\n"
     "S_t = S_{t-1} + phi(k) v^T,  z_t = z_{t-1} + phi(k);  o = S_t^T phi(q) / (phi(q).z_t + eps);  y = W_o o",
     "W_q, W_k [H K, d], W_v [H V, d], W_o [d, H V], W_phi of q and of k [H, K, K]", "2 H K (V + 1)", "O(H K (K + V))", "O(T H K (K + V))",
-    "mixers/hedgehog.h", "whole, chunk, step", "cpu"};
+    "mixers/hedgehog.h"};
 
 namespace {
 

@@ -37,7 +37,7 @@ const MixerDoc TransNormer::doc{
     "[q; k; v; u] = W x,  q, k = silu(q), silu(k);  first layer: q <- [q cos(t theta); q sin(t theta)], k alike\n"
     "S_t = e^-s S_{t-1} + k v^T,  s = slope_h (1 - l / (L - 1) + 1e-5) in layer l of L\ny = W_o (rms(S_t^T q) u)",
     "W [4 H K, d], W_o [d, H K], theta [H, 1, K] in the first layer", "H K^2, the first layer 2 H K^2", "O(d H K + H K^2)", "O(T (d H K + H K^2))",
-    "mixers/lightning.h", "whole, chunk, step", "cpu"};
+    "mixers/lightning.h"};
 
 Lightning Lightning::bind(const Scope& s, const Options& o) {
   const int64_t D = o.width, A = int64_t{o.heads} * o.head_dim;

@@ -20,7 +20,7 @@ const MixerDoc LogLinearMamba2::doc{
     "[z; x; B; C; dt; l] = W_in u,  lambda = softplus(L * l);  x, B, C, dt, A as in mamba2;  level of s for t: bit width of t XOR s\n"
     "y = sum_j lambda_j S^(j)T C + D x,  S^(j): mamba2's state over the tokens of level j\nout = W_out rms(y silu(z))",
     "mamba2's, W_in with H levels rows more, L [H, levels]", "(levels - 1) H N P + (H P + 2 G N)(taps - 1)", "O(d H P + log T H N P)",
-    "O(T (d H P + log T H N P))", "mixers/mamba2.h", "whole, chunk, step", "cpu"};
+    "O(T (d H P + log T H N P))", "mixers/mamba2.h"};
 
 void Mamba2::Options::check() const {
   expect(heads % groups == 0, "mamba2: groups = ", groups, " does not divide heads = ", heads);

@@ -31,12 +31,12 @@ const MixerDoc MlstmBlock::doc{
     "m_t = max(log s(f) + m_{t-1}, i)\nS_t = e^(log s(f) + m_{t-1} - m_t) S_{t-1} + e^(i - m_t) k v^T,  n_t alike\n"
     "h = S^T q / (max(|n.q|, e^-m) + 1e-6), q times P^(-1/2);  y = W_down ((norm(h) (1 + w) + skip c) silu(z))",
     "W_up [2 E, d], W_down [d, E], q, k, v [E/4, 4, 4], gates [H, 3 E], b [H], conv [E, taps], skip, norm [E]", "E^2 / H + E + H + (taps - 1) E",
-    "O(d E + E^2 / H)", "O(T (d E + E^2 / H))", "mixers/mlstm.h", "whole, chunk, step", "cpu"};
+    "O(d E + E^2 / H)", "O(T (d E + E^2 / H))", "mixers/mlstm.h"};
 const MixerDoc MlstmLarge::doc{
     "mlstm_large", "linear attention", "mLSTM as in xLSTM 7B", "Beck et al. 2025 (2503.13427)",
     "q, k, v = W x;  i, f = 15 tanh((W x + b) / 15)\nm_t, S_t, n_t, h as in mlstm\ny = W_out (norm(h) w sigmoid(W_o x))",
     "W_q, W_k [H K, d], W_v, W_o [H V, d], gates [H, d], b [H], W_out [d, H V], norm [H V]", "H (K V + K + 1)", "O(d H V + H K V)",
-    "O(T (d H V + H K V))", "mixers/mlstm.h", "whole, chunk, step", "cpu"};
+    "O(T (d H V + H K V))", "mixers/mlstm.h"};
 
 MlstmBlock MlstmBlock::bind(const Scope& s, const Options& o) {
   const int64_t D = o.width, E = o.inner, H = o.heads, P = o.block;

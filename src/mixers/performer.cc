@@ -9,7 +9,7 @@ const MixerDoc Performer::doc{
     "phi(x) = M^-1/2 (exp(W x' - |x'|^2/2 - c) + 1e-4),  x' = K^-1/4 x;  kernel=relu: relu(W x') + 1e-3\n"
     "S_t = S_{t-1} + phi(k) v^T,  z_t = z_{t-1} + phi(k);  o = S_t^T phi(q) / (phi(q).z_t + eps);  y = W_o o",
     "W_q, W_k [H K, d], W_v [H V, d], W_o [d, H V]; fixed: W [M, K]", "H M (V + 1) + H", "O(H M (K + V))", "O(T H M (K + V))",
-    "mixers/performer.h", "whole, chunk, step", "cpu"};
+    "mixers/performer.h"};
 
 FeatureAttention Performer::bind(const Scope& s, const Options& o) {
   const Tensor W = s.matrix("projection_matrix", {o.features, o.frame.key}, Init::orthogonal_features().fixed());

@@ -10,7 +10,7 @@ const MixerDoc Regla::doc{
     "phi(x) = exp(x - max x);  f = sigmoid(W_g x + b_g),  r = sigmoid(W_r x + b_r),  w = (1-r) f^2 + r (1 - (1-f)^2)\n"
     "S_t = diag(w) S_{t-1} + phi(W_k x) v^T;  o = norm(scale S_t^T phi(W_q x));  y = W_o o",
     "W_q, W_k [H K, d], W_v [H V, d], W_o [d, H V], W_g, W_r [H K, d], biases, norm [V]", "H (K V + 1)", "O(H K V)", "O(T H K V)",
-    "mixers/regla.h", "whole, chunk, step", "cpu"};
+    "mixers/regla.h"};
 
 LinearAttention Regla::bind(const Scope& s, Options o) {
   const int64_t D = o.frame.width, H = o.frame.heads, K = o.frame.key;

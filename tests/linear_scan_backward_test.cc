@@ -2,6 +2,7 @@
 #include "ops/run.h"
 #include "primitive_cases.h"
 #include "slope.h"
+#include "state_gradients.h"
 
 namespace headrace {
 namespace {
@@ -14,28 +15,6 @@ std::vector<PrimitiveCase> policies(bool mild) {
         c.kernel == "linear_scan" && !(mild && hard))
       all.push_back(c);
   return all;
-}
-
-// Gradients of <y, dy> + <states after, d_state> in x, w and the states before.
-struct Gradients {
-  Tensors y, states, d;
-};
-Gradients gradients(const PrimitiveCase& c, const Tensors& x, const Tensors& w, const std::vector<int64_t>& lengths, const Tensors& before,
-                    const Tensor& dy, const Tensors& d_states) {
-  Tape tape;
-  Tensors inputs = x;
-  for (const Tensor& t : w) inputs.push_back(t);
-  for (const Tensor& t : before) inputs.push_back(t);
-  for (const Tensor& t : inputs) tape.watch(t);
-  Ragged r(lengths);
-  for (size_t i = 0; i < before.size(); ++i) r.states[i].value = before[i];
-  Gradients g;
-  g.y = {c.run(x, w, r.slot(!before.empty()))};
-  tape.seed(g.y[0], dy);
-  for (size_t i = 0; i < before.size(); ++i) g.states.push_back(r.states[i].value), tape.seed(r.states[i].value, d_states[i]);
-  tape.backward();
-  for (const Tensor& t : inputs) g.d.push_back(tape.gradient(t));
-  return g;
 }
 
 class ScanSlope : public testing::TestWithParam<PrimitiveCase> {};
@@ -89,23 +68,7 @@ TEST_P(ScanBackward, FlowsThroughTheStateBetweenPieces) {
   Ragged shapes({n});
   const Tensor dy = r.whole(c.run(x, w, shapes.slot(true)).shape());
   const Tensor before = r.whole(shapes.states[0].value.shape()), d_state = r.whole(before.shape());
-  const Gradients whole = gradients(c, x, w, {n}, {before}, dy, {d_state});
-  Tape tape;
-  Tensors inputs = x;
-  for (const Tensor& t : w) inputs.push_back(t);
-  inputs.push_back(before);
-  for (const Tensor& t : inputs) tape.watch(t);
-  SlotValue state{.value = before};
-  int64_t at = 0;
-  for (int64_t piece : {1, 40, 16, 18}) {
-    const std::vector<int64_t> offsets{0, piece};
-    const Tensor y = c.run(rows_of_all(x, at, piece), w, {.sequences = {offsets}, .values = {&state}});
-    tape.seed(y, dy.slice(0, at, piece));
-    at += piece;
-  }
-  tape.seed(state.value, d_state);
-  tape.backward();
-  for (size_t i = 0; i < inputs.size(); ++i) EXPECT_TRUE(close(tape.gradient(inputs[i]), whole.d[i], 5e-5)) << "input " << i;
+  expect_flow_between_pieces(c, x, w, before, dy, d_state, 5e-5);
 }
 
 INSTANTIATE_TEST_SUITE_P(All, ScanSlope, testing::ValuesIn(policies(true)), case_name);

@@ -1,6 +1,7 @@
 // The backward of memory_scan, through the inner gradients: slope, agree, pack, and the way between pieces.
 #include "primitive_cases.h"
 #include "slope.h"
+#include "state_gradients.h"
 
 namespace headrace {
 namespace {
@@ -29,26 +30,6 @@ Steps steps(const PrimitiveCase& c) {
   const bool normalised = c.name.find("Norm") != std::string::npos || c.name.find("LayersByToken") != std::string::npos ||
                           c.name.find("InOneBatch") != std::string::npos || c.name.find("LayersChunks") != std::string::npos;
   return normalised ? Steps{2e-3, 1.0 / 64, 1.0 / 512} : Steps{3e-4, 1.0 / 64, 1.0 / 256};
-}
-Tensor direction(Random& r, const Tensor& state) { return r.whole(state.shape()); }
-
-struct Gradients { Tensors d; };
-Gradients gradients(const PrimitiveCase& c, const Tensors& x, const Tensors& w, const std::vector<int64_t>& lengths, const Tensors& before,
-                    const Tensor& dy, const Tensors& d_states) {
-  Tape tape;
-  Tensors inputs = x;
-  for (const Tensor& t : w) inputs.push_back(t);
-  for (const Tensor& t : before) inputs.push_back(t);
-  for (const Tensor& t : inputs) tape.watch(t);
-  Ragged r(lengths);
-  for (size_t i = 0; i < before.size(); ++i) r.states[i].value = before[i];
-  const Tensor y = c.run(x, w, r.slot(!d_states.empty()));
-  tape.seed(y, dy);
-  for (size_t i = 0; i < d_states.size(); ++i) tape.seed(r.states[i].value, d_states[i]);
-  tape.backward();
-  Gradients g;
-  for (const Tensor& t : inputs) g.d.push_back(tape.gradient(t));
-  return g;
 }
 
 class MemorySlope : public testing::TestWithParam<PrimitiveCase> {};
@@ -107,7 +88,7 @@ TEST_P(MemoryBackward, OfTheCpuIsTheDefinitions) {
     const Tensors before = states_after(c, r, w, std::vector<int64_t>(lengths.size(), 9));
     const Tensor dy = r.whole({n, x[2].dim(1), x[2].dim(2)});
     Tensors d_states;
-    for (const Tensor& s : before) d_states.push_back(direction(r, s));
+    for (const Tensor& s : before) d_states.push_back(r.whole(s.shape()));
     const auto all = [&] {
       return std::vector<Gradients>{gradients(c, x, w, lengths, before, dy, d_states), gradients(c, x, w, lengths, {}, dy, {}),
                                     gradients(c, x, w, lengths, {}, dy, d_states)};
@@ -127,23 +108,7 @@ TEST_P(MemoryBackward, FlowsThroughTheStateBetweenPieces) {
   const int64_t n = 75;
   const Tensors x = c.timed(r, n), w = c.fixed(r);
   const Tensor before = states_after(c, r, w, {7})[0], dy = r.whole({n, x[2].dim(1), x[2].dim(2)}), d_state = r.whole(before.shape());
-  const Gradients whole = gradients(c, x, w, {n}, {before}, dy, {d_state});
-  Tape tape;
-  Tensors inputs = x;
-  for (const Tensor& t : w) inputs.push_back(t);
-  inputs.push_back(before);
-  for (const Tensor& t : inputs) tape.watch(t);
-  SlotValue state{.value = before};
-  int64_t at = 0;
-  for (int64_t piece : {1, 40, 16, 18}) {
-    const std::vector<int64_t> offsets{0, piece};
-    const Tensor y = c.run(rows_of_all(x, at, piece), w, {.sequences = {offsets}, .values = {&state}});
-    tape.seed(y, dy.slice(0, at, piece));
-    at += piece;
-  }
-  tape.seed(state.value, d_state);
-  tape.backward();
-  for (size_t i = 0; i < inputs.size(); ++i) EXPECT_TRUE(close(tape.gradient(inputs[i]), whole.d[i], 1e-4)) << "input " << i;
+  expect_flow_between_pieces(c, x, w, before, dy, d_state, 1e-4);
 }
 
 INSTANTIATE_TEST_SUITE_P(All, MemorySlope, testing::ValuesIn(learners()), case_name);

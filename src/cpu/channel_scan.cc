@@ -16,20 +16,6 @@
 #include "hwy/foreach_target.h"
 #include "cpu/simd-inl.h"
 
-#ifndef HEADRACE_CPU_CHANNEL_TASK
-#define HEADRACE_CPU_CHANNEL_TASK
-namespace headrace::cpu {
-
-constexpr int channel_block = 64;        // channels of one task
-struct ChannelTask {
-  int sequence;
-  int64_t first, channels;
-  double cost;
-};
-
-}  // namespace headrace::cpu
-#endif
-
 HWY_BEFORE_NAMESPACE();
 namespace headrace::cpu {
 namespace HWY_NAMESPACE {
@@ -209,25 +195,14 @@ namespace headrace::cpu {
 HWY_EXPORT(Diag);
 HWY_EXPORT(Conv);
 
-namespace {
-
-std::vector<ChannelTask> channel_tasks(const Sequences& sequences, int64_t channels) {
-  std::vector<ChannelTask> tasks;
-  for (int s = 0; s < sequences.count(); ++s)
-    for (int64_t c = 0; c < channels; c += channel_block) {
-      int64_t n = std::min<int64_t>(channel_block, channels - c);
-      tasks.push_back({s, c, n, static_cast<double>(n * (sequences.offsets[s + 1] - sequences.offsets[s]))});
-    }
-  return tasks;
-}
-
-}  // namespace
+constexpr int64_t channel_block = 64;    // channels of one task
 
 void diag_scan(const DiagScanArgs& a) {
-  parallel_tasks(channel_tasks(a.sequences, a.channels), 8192.0 / a.state, [&](const ChannelTask& t) { HWY_DYNAMIC_DISPATCH(Diag)(a, t); });
+  parallel_tasks(channel_tasks(a.sequences, a.channels, channel_block), 8192.0 / a.state,
+                 [&](const ChannelTask& t) { HWY_DYNAMIC_DISPATCH(Diag)(a, t); });
 }
 void short_conv(const ShortConvArgs& a) {
-  parallel_tasks(channel_tasks(a.sequences, a.x.cols), 8192, [&](const ChannelTask& t) { HWY_DYNAMIC_DISPATCH(Conv)(a, t); });
+  parallel_tasks(channel_tasks(a.sequences, a.x.cols, channel_block), 8192, [&](const ChannelTask& t) { HWY_DYNAMIC_DISPATCH(Conv)(a, t); });
 }
 
 }  // namespace headrace::cpu

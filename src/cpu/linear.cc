@@ -92,14 +92,7 @@ void multiply(const Work& w, int64_t panel, const DotTable& table, int64_t K, in
 void unpacked_product(Rows x, const LinearPart& p) {
   const Tensor& w = *p.weight;
   const int64_t N = w.dim(0), K = w.dim(1);
-  Tensor plain = w;
-  if (w.dtype() != DType::f32) {
-    plain = Tensor::empty(w.shape());
-    parallel(N, 16, [&](int64_t begin, int64_t end, int) {
-      for (int64_t i = begin; i < end; ++i)
-        dequantise_row(w.dtype(), w.data<std::byte>() + bytes_of(w.dtype(), i * K), plain.f32() + i * K, K);
-    });
-  }
+  const Tensor plain = w.dtype() == DType::f32 ? w : dequantised(w);
   for (int64_t m = 0; p.bias && m < x.rows; ++m) std::copy_n(p.bias, N, p.y[m]);
   const Rows b = rows_of(plain);
   product({.a_transposed = false, .b_transposed = true, .m = x.rows, .n = N, .k = K, .a = x.data, .lda = x.stride,

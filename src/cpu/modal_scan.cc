@@ -12,20 +12,6 @@
 #include "hwy/foreach_target.h"
 #include "cpu/simd-inl.h"
 
-#ifndef HEADRACE_CPU_MODAL_TASK
-#define HEADRACE_CPU_MODAL_TASK
-namespace headrace::cpu {
-
-constexpr int modal_block = 32;          // channels of one task
-struct ModalTask {
-  int sequence;                          // backward: all
-  int64_t first, channels;
-  double cost;
-};
-
-}  // namespace headrace::cpu
-#endif
-
 HWY_BEFORE_NAMESPACE();
 namespace headrace::cpu {
 namespace HWY_NAMESPACE {
@@ -85,7 +71,7 @@ void store_state(const float* x, const S& s, int64_t rows, int64_t C, int64_t fi
   for (int64_t n = 0; n < rows; ++n) s.store(at(x, n), to + n * C + first);
 }
 
-void Scan(const ModalScanArgs& a, const ModalTask& task) {
+void Scan(const ModalScanArgs& a, const ChannelTask& task) {
   const int64_t begin = a.sequences.offsets[task.sequence], end = a.sequences.offsets[task.sequence + 1], rows = a.pole.rows, C = a.u.cols;
   if (begin == end) return;
   float* state = a.states ? a.states[task.sequence] : nullptr;
@@ -138,7 +124,7 @@ HWY_INLINE void retreat(const ModalScanBackwardArgs& b, const S& s, int64_t firs
   }
 }
 
-void ScanBackward(const ModalScanBackwardArgs& b, const ModalTask& task) {
+void ScanBackward(const ModalScanBackwardArgs& b, const ChannelTask& task) {
   const ModalScanArgs& a = b.forward;
   const int64_t rows = a.pole.rows, C = a.u.cols, N = rows / 2;
   const size_t floats = static_cast<size_t>(rows * L);
@@ -180,25 +166,16 @@ namespace headrace::cpu {
 HWY_EXPORT(Scan);
 HWY_EXPORT(ScanBackward);
 
-namespace {
-void add_tasks(std::vector<ModalTask>& all, int sequence, int64_t channels, double tokens) {
-  for (int64_t c = 0; c < channels; c += modal_block) {
-    const int64_t n = std::min<int64_t>(modal_block, channels - c);
-    all.push_back({sequence, c, n, static_cast<double>(n) * tokens});
-  }
-}
-}  // namespace
+constexpr int64_t modal_block = 32;      // channels of one task
 
 void modal_scan(const ModalScanArgs& a) {
-  std::vector<ModalTask> tasks;
-  for (int s = 0; s < a.sequences.count(); ++s)
-    add_tasks(tasks, s, a.u.cols, static_cast<double>(a.sequences.offsets[s + 1] - a.sequences.offsets[s]));
-  parallel_tasks(tasks, 16384.0 / static_cast<double>(a.pole.rows), [&](const ModalTask& t) { HWY_DYNAMIC_DISPATCH(Scan)(a, t); });
+  parallel_tasks(channel_tasks(a.sequences, a.u.cols, modal_block), 16384.0 / static_cast<double>(a.pole.rows),
+                 [&](const ChannelTask& t) { HWY_DYNAMIC_DISPATCH(Scan)(a, t); });
 }
 void modal_scan_backward(const ModalScanBackwardArgs& b) {
-  std::vector<ModalTask> tasks;
-  add_tasks(tasks, 0, b.forward.u.cols, static_cast<double>(b.forward.u.rows));
-  parallel_tasks(tasks, 4096.0 / static_cast<double>(b.forward.pole.rows), [&](const ModalTask& t) { HWY_DYNAMIC_DISPATCH(ScanBackward)(b, t); });
+  std::vector<ChannelTask> tasks;                // of all sequences, whose gradients of the filter are summed
+  add_channel_tasks(tasks, 0, b.forward.u.rows, b.forward.u.cols, modal_block);
+  parallel_tasks(tasks, 4096.0 / static_cast<double>(b.forward.pole.rows), [&](const ChannelTask& t) { HWY_DYNAMIC_DISPATCH(ScanBackward)(b, t); });
 }
 
 }  // namespace headrace::cpu

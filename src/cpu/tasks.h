@@ -1,10 +1,12 @@
 // Work of a region of tasks, cut among the threads by cost; the pieces do not change what a task computes.
 #pragma once
+#include <algorithm>
 #include <cstdint>
 #include <type_traits>
 #include <vector>
 
 #include "base/parallel.h"
+#include "ops/kernels.h"
 
 namespace headrace::cpu {
 
@@ -28,6 +30,26 @@ void parallel_tasks(const std::vector<Task>& tasks, double least, F&& f) {
       before += t.cost;
     }
   });
+}
+
+// Channels [first, first + channels) of one sequence, or of all of them.
+struct ChannelTask {
+  int sequence;
+  int64_t first, channels;
+  double cost;
+};
+// `tokens` of a sequence, `block` channels a task.
+inline void add_channel_tasks(std::vector<ChannelTask>& tasks, int sequence, int64_t tokens, int64_t channels, int64_t block) {
+  for (int64_t c = 0; c < channels; c += block) {
+    const int64_t n = std::min(block, channels - c);
+    tasks.push_back({sequence, c, n, static_cast<double>(n * tokens)});
+  }
+}
+inline std::vector<ChannelTask> channel_tasks(const Sequences& sequences, int64_t channels, int64_t block) {
+  std::vector<ChannelTask> tasks;
+  for (int s = 0; s < sequences.count(); ++s)
+    add_channel_tasks(tasks, s, sequences.offsets[s + 1] - sequences.offsets[s], channels, block);
+  return tasks;
 }
 
 }  // namespace headrace::cpu

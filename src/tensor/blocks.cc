@@ -1,8 +1,10 @@
 #include "tensor/blocks.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "base/error.h"
+#include "base/parallel.h"
 #include "tensor/block_formats.h"
 #include "tensor/tensor.h"
 
@@ -59,7 +61,10 @@ void dequantise_row(DType t, const void* from, float* to, int64_t n) {
 Tensor dequantised(const Tensor& t) {
   const Tensor from = t.contiguous_or_copy();
   Tensor y = Tensor::empty(t.shape());
-  dequantise_row(from.dtype(), from.raw(), y.f32(), from.count());
+  const int64_t cols = from.rank() > 0 ? from.dim(-1) : 1, rows = cols > 0 ? from.count() / cols : 0;
+  parallel(rows, std::max<int64_t>(1, 16384 / std::max<int64_t>(1, cols)), [&](int64_t begin, int64_t end, int) {
+    dequantise_row(from.dtype(), from.data<std::byte>() + bytes_of(from.dtype(), begin * cols), y.f32() + begin * cols, (end - begin) * cols);
+  });
   return y;
 }
 

@@ -16,7 +16,16 @@
 namespace headrace {
 namespace {
 
-// True once the process asks for SIGINT itself.
+// How far the process has read its standard input.
+int64_t read_of_input(pid_t process) {
+  std::ifstream info("/proc/" + std::to_string(process) + "/fdinfo/0");
+  std::string key;
+  int64_t position = -1;
+  info >> key >> position;
+  return position;
+}
+// True once the process asks for SIGINT itself. Before it reads its input it also does so for a moment, while it tries whether
+// the state can be written.
 bool catches_interrupts(pid_t process) {
   std::ifstream status("/proc/" + std::to_string(process) + "/status");
   for (std::string line; std::getline(status, line);)
@@ -38,7 +47,8 @@ TEST_F(Cli, AnInterruptWhileThePromptIsReadLeavesTheSavedState) {
     ::_exit(3);
   }
   const auto begin = std::chrono::steady_clock::now();
-  while (!catches_interrupts(child) && std::chrono::steady_clock::now() - begin < std::chrono::seconds(60)) {}
+  const auto reads_the_prompt = [&] { return read_of_input(child) == static_cast<int64_t>(words.size()) && catches_interrupts(child); };
+  while (!reads_the_prompt() && std::chrono::steady_clock::now() - begin < std::chrono::seconds(60)) {}
   ::kill(child, SIGINT);
   int status = 0;
   ::waitpid(child, &status, 0);

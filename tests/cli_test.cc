@@ -251,10 +251,17 @@ TEST_F(Cli, BenchGivesTheFiguresThatAreReliedOn) {
 
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)   // their own memory is resident too
 TEST_F(Cli, PlanPredictsTheMeasuredPeakWithinFivePercent) {
-  for (const std::string& model : {std::string("stories260K"), std::string("rwkv7-tiny"), fixtures + "gguf/llama_q4_k.gguf"}) {
-    const double planned = number(json("plan " + model + " --context 104 --json"), "total_bytes");
-    const double measured = number(json("bench " + model + " --prompt 100 --gen 4 --reps 1 --threads 2 --json"), "peak_rss_bytes");
-    EXPECT_NEAR(planned / measured, 1, 0.05) << model << " planned " << planned << " measured " << measured;
+  // Of the small ones the program itself is nine tenths, and what the system counts of that varies by a tenth of it when the machine is
+  // busy: medians.
+  for (const std::string& model : {std::string("stories260K"), std::string("rwkv7-tiny"), fixtures + "gguf/llama_q4_k.gguf",
+                                   std::string("'d=512 vocab=8192 2*(attn(heads=8) + swiglu)'"),
+                                   std::string("'d=512 vocab=8192 2*(rwkv7 + rwkv_channel_mix, mamba2)'")}) {
+    std::vector<double> ratios;
+    for (int i = 0; i < 5; ++i)
+      ratios.push_back(number(json("plan " + model + " --context 104 --json"), "total_bytes")
+                       / number(json("bench " + model + " --prompt 100 --gen 4 --reps 1 --threads 2 --json"), "peak_rss_bytes"));
+    std::ranges::sort(ratios);
+    EXPECT_NEAR(ratios[2], 1, 0.05) << model << ": planned / measured " << ratios[0] << " to " << ratios[4];
   }
 }
 #endif

@@ -66,6 +66,12 @@ const Init& otherwise(const Shape& shape) {
   return shape.rank() > 1 ? matrix : vector;
 }
 
+// f32 rows that are gone once they are packed: not from the lists of tensors, which keep freed memory for the next of its size.
+Tensor passing(const Shape& shape) {
+  const std::shared_ptr<float[]> memory(new float[static_cast<size_t>(shape.count())]);
+  return Tensor::view_of(memory.get(), DType::f32, shape, memory);
+}
+
 }  // namespace
 
 Init Init::constant(double c) {
@@ -170,7 +176,7 @@ std::shared_ptr<Source> initialised(InitOptions o) {
   s->pack = o.pack;
   s->make = [o](const std::string& name, const Shape& shape, const Init& init) {
     if (o.device == Device::meta) return Tensor::empty(shape, DType::f32, Device::meta);
-    Tensor values = Tensor::empty(shape);
+    Tensor values = o.pack && shape.rank() > 1 ? passing(shape) : Tensor::empty(shape);
     init.fill(values, {.seed = o.seed, .stream = hash_of(name)});
     if (o.jitter != 0) {
       const Philox noise{.seed = o.seed, .stream = hash_of(name + " jitter")};

@@ -20,7 +20,7 @@ size_t resident_bytes() {
 }
 
 // Code of kernels, stacks of workers and their scratch: not resident before the first product.
-constexpr size_t code_of_kernels = size_t{960} << 10;
+constexpr size_t code_of_kernels = size_t{1152} << 10;
 constexpr size_t workspace_of_products = size_t{32} << 20;   // cuda/product.cc
 
 Plan plan_memory(const Loaded& model, int64_t context, int64_t chunk) {
@@ -31,8 +31,9 @@ Plan plan_memory(const Loaded& model, int64_t context, int64_t chunk) {
   else p.estimate = true, p.products = workspace_of_products;
   size_t largest = 0;
   for (const Parameter& w : model.source->parameters) {
-    // While a matrix is packed, some pages of the file under it are resident too, a strip for each thread.
-    p.load_peak = std::max(p.load_peak, p.weights + w.bytes + std::min(bytes_of(w.dtype, w.shape.count()), size_t{4} << 20));
+    // While a matrix is packed, some pages of the file under it are resident too, a strip for each thread; of an initialiser's, all rows.
+    const size_t rows = bytes_of(w.dtype, w.shape.count());
+    p.load_peak = std::max(p.load_peak, p.weights + w.bytes + (model.source->make ? rows : std::min(rows, size_t{4} << 20)));
     if (cuda && w.dtype != DType::f32) largest = std::max(largest, bytes_of(DType::f32, w.shape.count()));
     p.weights += w.bytes;
     p.weights_by_dtype[name(w.dtype)] += w.bytes;

@@ -4,7 +4,7 @@
 
 namespace headrace::cpu {
 
-void linear(Rows x, std::span<const LinearPart> parts);                                   // linear.cc
+void linear(std::span<const LinearPart> parts);                                           // linear.cc
 void embedding(const Tensor& table, std::span<const int32_t> ids, Rows y);
 void unary(Unary f, float parameter, Rows x, Rows y);                                     // elementwise.cc
 void binary(Binary f, Rows a, Rows b, Rows y);

@@ -1,5 +1,6 @@
 // y = x W^T + b for packed weights: the input is quantised once a call for block dtypes, panels are cut among threads.
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <cstring>
 #include <vector>
@@ -13,16 +14,21 @@
 namespace headrace::cpu {
 namespace {
 
-// Scratch of the calling thread, kept between calls.
-struct Scratch {
+// -zero times the sums, for one zero and halves.
+struct Starts { int zero, halves; std::vector<int32_t> values; };
+// An input in 8 bits; the calling thread keeps the memory between calls.
+struct Quantised {
+  Rows x;
   std::vector<int8_t> quants;
   std::vector<float> scales, sums[2];              // sums: of half blocks; of whole blocks
   std::vector<float> tile_scales, tile_sums[2];
-  std::vector<int32_t> raw, starts;
+  std::vector<int32_t> raw;
+  std::vector<Starts> starts;                      // of the formats that met this input
+  size_t starts_used = 0;
 };
-thread_local Scratch scratch;
 
-void quantise_rows(Rows x, Scratch& s) {
+void quantise_rows(Rows x, Quantised& s) {
+  s.x = x, s.starts_used = 0;
   const int64_t M = x.rows, K = x.cols, B = K / 32;
   s.quants.resize(static_cast<size_t>(M * K));
   s.scales.resize(static_cast<size_t>(M * B));
@@ -51,14 +57,11 @@ void quantise_rows(Rows x, Scratch& s) {
   });
 }
 
-// -zero times the sums, for the formats of this call: one array per (zero, halves) that occurs.
-struct Starts { int zero, halves; std::vector<int32_t> values; };
-thread_local std::vector<Starts> starts_cache;
-const int32_t* starts_for(const PanelFormat& f, const Scratch& s, size_t& used) {
-  for (size_t i = 0; i < used; ++i)
-    if (starts_cache[i].zero == f.zero && starts_cache[i].halves == f.halves) return starts_cache[i].values.data();
-  if (starts_cache.size() == used) starts_cache.emplace_back();
-  Starts& e = starts_cache[used++];
+const int32_t* starts_for(const PanelFormat& f, Quantised& s) {
+  for (size_t i = 0; i < s.starts_used; ++i)
+    if (s.starts[i].zero == f.zero && s.starts[i].halves == f.halves) return s.starts[i].values.data();
+  if (s.starts.size() == s.starts_used) s.starts.emplace_back();
+  Starts& e = s.starts[s.starts_used++];
   e.zero = f.zero, e.halves = f.halves;
   e.values.resize(s.raw.size());
   for (size_t i = 0; i < s.raw.size(); i += 2) {
@@ -74,12 +77,13 @@ struct Work {
   QuantisedRows rows;
   const uint8_t* data;
   size_t panel_bytes;
-  int64_t first;                                   // number of its first panel among all parts'
+  int64_t first, end;                              // its panels among all parts'
+  int64_t bytes_before;                            // of panels
 };
 
 // One panel times rows [m0, m0 + rows).
-void multiply(const Work& w, int64_t panel, const DotTable& table, int64_t K, int64_t m0, int rows, const float* const* in, float** y) {
-  const int64_t row = panel * panel_rows;
+void multiply(const Work& w, int64_t panel, const DotTable& table, int64_t m0, int rows, const float* const* in, float** y) {
+  const int64_t row = panel * panel_rows, K = w.part->x.cols;
   const int valid = static_cast<int>(std::min<int64_t>(panel_rows, w.part->weight->dim(0) - row));
   const float* bias = w.part->bias ? w.part->bias + row : nullptr;
   for (int m = 0; m < rows; ++m) y[m] = w.part->y[m0 + m] + row;
@@ -89,7 +93,8 @@ void multiply(const Work& w, int64_t panel, const DotTable& table, int64_t K, in
 }
 
 // A weight as it lies in its file, or as training changes it: what packing it for one call would cost goes into one product of plain matrices.
-void unpacked_product(Rows x, const LinearPart& p) {
+void unpacked_product(const LinearPart& p) {
+  const Rows x = p.x;
   const Tensor& w = *p.weight;
   const int64_t N = w.dim(0), K = w.dim(1);
   const Tensor plain = w.dtype() == DType::f32 ? w : dequantised(w);
@@ -101,44 +106,54 @@ void unpacked_product(Rows x, const LinearPart& p) {
 
 }  // namespace
 
-void linear(Rows x, std::span<const LinearPart> parts) {
-  if (x.rows == 0) return;
+void linear(std::span<const LinearPart> parts) {
+  if (parts.empty() || parts[0].x.rows == 0) return;
   for (const LinearPart& p : parts) {
     expect(p.weight->layout() == parts[0].weight->layout(), "linear: packed and unpacked weights together");
-    if (p.weight->layout() != Layout::panel) unpacked_product(x, p);
+    if (p.weight->layout() != Layout::panel) unpacked_product(p);
   }
-  if (parts.empty() || parts[0].weight->layout() != Layout::panel) return;
-  const int64_t M = x.rows, K = x.cols;
-  const DotTable& table = dots();
-  Work works[8];
-  int64_t panels = 0;
-  size_t starts_used = 0;
-  bool quantised = false;
+  if (parts[0].weight->layout() != Layout::panel) return;
+  static thread_local std::array<Quantised, 8> kept;
+  std::array<Work, 8> works;
+  std::array<Quantised, 8>& inputs = kept;             // the threads below read the caller's
+  size_t quantised = 0;
+  int64_t panels = 0, bytes = 0;
   for (size_t i = 0; i < parts.size(); ++i) {
+    const Rows x = parts[i].x;
     const Tensor& w = *parts[i].weight;
     const PanelFormat* f = panel_format(w.dtype());
-    works[i] = {&parts[i], f, {}, w.data<uint8_t>(), cpu::panel_bytes(w.dtype(), panel_rows, K), panels};
-    panels += (w.dim(0) + panel_rows - 1) / panel_rows;
+    const int64_t n = (w.dim(0) + panel_rows - 1) / panel_rows;
+    works[i] = {&parts[i], f, {}, w.data<uint8_t>(), cpu::panel_bytes(w.dtype(), panel_rows, x.cols), panels, panels + n, bytes};
+    panels += n, bytes += n * static_cast<int64_t>(works[i].panel_bytes);
     if (!f) continue;
-    if (!quantised) quantise_rows(x, scratch), quantised = true;
-    works[i].rows = {scratch.quants.data(), scratch.scales.data(), scratch.sums[f->halves == 2 ? 0 : 1].data(), starts_for(*f, scratch, starts_used),
-                     scratch.tile_scales.data(), scratch.tile_sums[f->halves == 2 ? 0 : 1].data()};
+    size_t q = 0;
+    while (q < quantised && !(inputs[q].x.data == x.data && inputs[q].x.stride == x.stride && inputs[q].x.cols == x.cols)) ++q;
+    if (q == quantised) quantise_rows(x, inputs[quantised++]);
+    Quantised& in = inputs[q];
+    const int sums = f->halves == 2 ? 0 : 1;
+    works[i].rows = {in.quants.data(), in.scales.data(), in.sums[sums].data(), starts_for(*f, in), in.tile_scales.data(), in.tile_sums[sums].data()};
   }
-  // Rows are taken in strips whose quants stay in the second-level cache while the panels stream by.
-  const int64_t strip = std::max<int64_t>(16, std::min<int64_t>(M, (int64_t{384} << 10) / std::max<int64_t>(K, 1) / 16 * 16));
-  // Each thread has its own stretch of panels, read in order; one that is done takes runs of the others'. A panel's sums do not
-  // depend on who makes them.
+  const std::span<const Work> all(works.data(), parts.size());
+  const int64_t M = parts[0].x.rows;
+  const DotTable& table = dots();
+  // Each thread has its own stretch of panels, as many bytes as the others', read in order; one that is done takes runs of the others'.
+  // A panel's sums do not depend on who makes them.
   constexpr int most = 64;
   struct alignas(64) Stretch { std::atomic<int64_t> next; int64_t end; };
   Stretch stretches[most];
   constexpr int64_t worth = 48 << 10;                        // bytes of weights below which a second thread comes too late
-  int64_t bytes = 0;
-  for (const LinearPart& p : parts) bytes += static_cast<int64_t>(cpu::panel_bytes(p.weight->dtype(), p.weight->dim(0), K));
   const int64_t pieces = bytes * M < worth ? 1 : std::clamp<int64_t>(panels, 1, thread_count()), run = std::max<int64_t>(1, panels / (16 * pieces));
-  for (int64_t p = 0; p < pieces; ++p) stretches[p].next = panels * p / pieces, stretches[p].end = panels * (p + 1) / pieces;
+  auto panel_at = [&](int64_t byte) {
+    for (const Work& w : all)
+      if (byte < w.bytes_before + (w.end - w.first) * static_cast<int64_t>(w.panel_bytes))
+        return w.first + (byte - w.bytes_before) / static_cast<int64_t>(w.panel_bytes);
+    return panels;
+  };
+  for (int64_t p = 0; p < pieces; ++p) stretches[p].next = p ? panel_at(bytes * p / pieces) : 0;
+  for (int64_t p = 0; p < pieces; ++p) stretches[p].end = p + 1 < pieces ? stretches[p + 1].next.load() : panels;
   parallel(pieces, 1, [&](int64_t piece, int64_t, int) {
-    std::vector<float*> y(static_cast<size_t>(strip));
-    std::vector<const float*> in(static_cast<size_t>(strip));
+    std::vector<float*> y;
+    std::vector<const float*> in;
     for (int64_t p = 0; p < pieces;) {
       Stretch& s = stretches[(piece + p) % pieces];
       const int64_t begin = s.next.fetch_add(run, std::memory_order_relaxed), end = std::min(s.end, begin + run);
@@ -146,15 +161,16 @@ void linear(Rows x, std::span<const LinearPart> parts) {
         ++p;
         continue;
       }
-      size_t first = 0;
-      while (first + 1 < parts.size() && begin >= works[first + 1].first) ++first;
-      for (int64_t m0 = 0; m0 < M; m0 += strip) {
-        const int rows = static_cast<int>(std::min(strip, M - m0));
-        for (int m = 0; m < rows; ++m) in[m] = x[m0 + m];
-        size_t i = first;
-        for (int64_t panel = begin; panel < end; ++panel) {
-          while (i + 1 < parts.size() && panel >= works[i + 1].first) ++i;
-          multiply(works[i], panel - works[i].first, table, K, m0, rows, in.data(), y.data());
+      for (const Work& w : all) {
+        const Rows x = w.part->x;
+        const int64_t from = std::max(begin, w.first), to = std::min(end, w.end);
+        // Rows are taken in strips whose quants stay in the second-level cache while the panels stream by.
+        const int64_t strip = std::max<int64_t>(16, std::min<int64_t>(M, (int64_t{384} << 10) / std::max<int64_t>(x.cols, 1) / 16 * 16));
+        for (int64_t m0 = 0; from < to && m0 < M; m0 += strip) {
+          const int rows = static_cast<int>(std::min(strip, M - m0));
+          y.resize(static_cast<size_t>(rows)), in.resize(static_cast<size_t>(rows));
+          for (int m = 0; m < rows; ++m) in[m] = x[m0 + m];
+          for (int64_t panel = from; panel < to; ++panel) multiply(w, panel - w.first, table, m0, rows, in.data(), y.data());
         }
       }
     }

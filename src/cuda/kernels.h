@@ -24,7 +24,7 @@ void top_k(Rows x, Rows values, int64_t* columns);
 void sum(Rows x, bool over_rows, float* y);
 
 void embedding(const Tensor& table, std::span<const int32_t> ids, Rows y);                // weights.cu
-void linear(Rows x, std::span<const LinearPart> parts);
+void linear(std::span<const LinearPart> parts);
 void product(const MatrixProduct& args);
 void block_linear(Rows x, const float* w, const float* b, int blocks, Rows y);
 

@@ -55,16 +55,16 @@ void embedding(const Tensor& table, std::span<const int32_t> ids, Rows y) {
   dequantise(table, up.get(), y);
 }
 
-void linear(Rows x, std::span<const LinearPart> parts) {
+void linear(std::span<const LinearPart> parts) {
   for (const LinearPart& p : parts) {
     const Tensor& w = *p.weight;
     if (w.dtype() == DType::f32 && w.contiguous()) {
-      product(x, w.f32(), p.bias, p.y);
+      product(p.x, w.f32(), p.bias, p.y);
       continue;
     }
     auto values = scratch<float>(w.count());
     dequantise(w, nullptr, {values.get(), w.dim(0), w.dim(1), w.dim(1)});
-    product(x, values.get(), p.bias, p.y);
+    product(p.x, values.get(), p.bias, p.y);
   }
 }
 

@@ -26,8 +26,9 @@ Rwkv4 Rwkv4::bind(const Scope& s, Options o) {
 
 Tensor Rwkv4::operator()(const Tensor& x, Pass p) const {
   Tensor m = shift(x, p.slot("shift"));
-  Tensor k = key(m[0]), v = value(m[1]), r = receptance(m[2]);
-  return output(binary(Binary::sigmoid_multiply, r, rwkv4_scan(w, u, k, v, p.slot("wkv"))));
+  const Tensor xk = m[0], xv = m[1], xr = m[2];
+  const auto kvr = linear({key.of(xk), value.of(xv), receptance.of(xr)});
+  return output(binary(Binary::sigmoid_multiply, kvr[2], rwkv4_scan(w, u, kvr[0], kvr[1], p.slot("wkv"))));
 }
 
 }  // namespace headrace

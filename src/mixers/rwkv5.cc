@@ -45,10 +45,13 @@ Tensor Rwkv5::operator()(const Tensor& x, Pass p) const {
   const int64_t N = x.dim(0), H = o.heads;
   auto heads = [&](const Tensor& t) { return t.view({N, H, o.inner / H}); };
   Tensor m = shift(x, p.slot("shift"));
-  Tensor k = heads(key(m[0])), v = heads(value(m[1])), r = heads(receptance(m[2]));
+  const Tensor xk = m[0], xv = m[1], xr = m[2], xg = o.gate ? m[3] : Tensor{};
+  const Product in[] = {key.of(xk), value.of(xv), receptance.of(xr), gate.of(xg)};
+  const auto kvrg = linear(std::span(in).first(o.gate ? 4 : 3));
+  Tensor k = heads(kvrg[0]), v = heads(kvrg[1]), r = heads(kvrg[2]);
   Tensor y = linear_scan({.q = r, .k = k, .v = v, .log_decay = log_decay, .bonus = bonus}, p.slot("wkv"));
   y = norm(y.view({N, o.inner}));
-  return output(o.gate ? binary(Binary::silu_multiply, gate(m[3]), y) : y);
+  return output(o.gate ? binary(Binary::silu_multiply, kvrg[3], y) : y);
 }
 
 }  // namespace headrace

@@ -39,10 +39,12 @@ Tensor Rwkv6::operator()(const Tensor& x, Pass p) const {
   Tensor before = token_shift(x, p.slot("shift"));
   Tensor z = tanh(linear(lerp(x, before, mu_x), w1));
   Tensor m = mix(x, before, block_linear(z, w2, mu).view({N, 5, o.width}));
-  Tensor log_decay = unary(Unary::negate, exp(linear(tanh(linear(m[0], decay_w1)), decay_w2, decay)));
-  Tensor k = key(m[1]).view({N, H, K}), v = value(m[2]).view({N, H, V}), r = receptance(m[3]).view({N, H, K});
+  const Tensor xw = m[0], xk = m[1], xv = m[2], xr = m[3], xg = m[4];
+  const auto in = linear({receptance.of(xr), key.of(xk), value.of(xv), gate.of(xg), {xw, decay_w1, {}}});
+  Tensor r = in[0].view({N, H, K}), k = in[1].view({N, H, K}), v = in[2].view({N, H, V});
+  Tensor log_decay = unary(Unary::negate, exp(linear(tanh(in[4]), decay_w2, decay)));
   Tensor y = linear_scan({.q = r, .k = k, .v = v, .log_decay = log_decay.view({N, H, K}), .bonus = bonus}, p.slot("wkv"));
-  return output(binary(Binary::silu_multiply, gate(m[4]), norm(y.view({N, o.values}))));
+  return output(binary(Binary::silu_multiply, in[3], norm(y.view({N, o.values}))));
 }
 
 }  // namespace headrace

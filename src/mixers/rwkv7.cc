@@ -53,16 +53,18 @@ Tensor Rwkv7::operator()(const Tensor& x, Pass p) const {
   auto heads = [&](const Tensor& t) { return t.view({N, H, o.inner / H}); };
   Tensor m = shift(x, p.slot("shift"));
   Tensor xr = m[0], xw = m[1], xk = m[2], xv = m[3], xa = m[4], xg = m[5];
-  Tensor r = receptance(xr), k = key(xk), value_t;
-  if (!o.first) {
-    auto both = linear(xv, {{value.weight, value.bias}, {v.down, {}}});
-    value_t = lerp(both[0], p.batch->shared.at("rwkv7.first_value"), sigmoid(linear(both[1], v.up, v.bias)));
-  } else {
-    p.batch->shared["rwkv7.first_value"] = value_t = value(xv);
-  }
-  Tensor log_decay = -0.60653066f * sigmoid(linear(tanh(linear(xw, w.down)), w.up, w.bias));
-  Tensor rate = sigmoid(linear(linear(xa, a.down), a.up, a.bias));
-  Tensor gate = linear(sigmoid(linear(xg, g.down)), g.up);
+  // All products of the shifted inputs, then those of the low ranks.
+  const bool first = o.first;
+  const Tensor none;
+  const Product in[] = {receptance.of(xr), key.of(xk), value.of(xv), {xw, w.down, none}, {xa, a.down, none}, {xg, g.down, none}, {xv, v.down, none}};
+  const auto low = linear(std::span(in).first(first ? 6 : 7));
+  const Tensor zw = tanh(low[3]), zg = sigmoid(low[5]);
+  const Product up[] = {{zw, w.up, w.bias}, {low[4], a.up, a.bias}, {zg, g.up, none}, {first ? zw : low[6], v.up, v.bias}};
+  const auto full = linear(std::span(up).first(first ? 3 : 4));
+  const Tensor r = low[0], log_decay = -0.60653066f * sigmoid(full[0]), rate = sigmoid(full[1]), gate = full[2];
+  Tensor k = low[1], value_t = low[2];
+  if (first) p.batch->shared["rwkv7.first_value"] = value_t;
+  else value_t = lerp(value_t, p.batch->shared.at("rwkv7.first_value"), sigmoid(full[3]));
   Tensor kappa = l2_norm(heads(k * k_k), o.key_eps, o.key_clamp);
   k = lerp(k, k * rate, k_a);                          // k (1 + (rate - 1) k_a)
   Tensor rh = heads(r), kh = heads(k), vh = heads(value_t);

@@ -23,8 +23,10 @@ RwkvChannelMix RwkvChannelMix::bind(const Scope& s, Options o) {
 
 Tensor RwkvChannelMix::operator()(const Tensor& x, Pass p) const {
   Tensor m = shift(x, p.slot("ffn_shift"));
-  Tensor y = value(relu_squared(key(m[0])));
-  return receptance.weight ? binary(Binary::sigmoid_multiply, receptance(m[1]), y) : y;
+  if (!receptance.weight) return value(relu_squared(key(m[0])));
+  const Tensor xk = m[0], xr = m[1];
+  const auto kr = linear({key.of(xk), receptance.of(xr)});
+  return binary(Binary::sigmoid_multiply, kr[1], value(relu_squared(kr[0])));
 }
 
 }  // namespace headrace

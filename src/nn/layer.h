@@ -16,6 +16,7 @@ struct Linear {
     return {s.matrix("weight", {out, in}, init), with_bias ? s("bias", {out}, bias_init) : Tensor{}};
   }
   Tensor operator()(const Tensor& x) const { return linear(x, weight, bias); }
+  Product of(const Tensor& x) const { return {x, weight, bias}; }   // for `linear` of several at once
 };
 
 struct Norm {

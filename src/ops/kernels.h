@@ -32,9 +32,10 @@ struct ModalFilterArgs;
 struct CauchyArgs;
 
 struct LinearPart {
+  Rows x;                   // [N, in]
   const Tensor* weight;     // [out, in], any dtype, either layout
   const float* bias;        // [out] or null
-  Rows y;                   // [rows of x, out]
+  Rows y;                   // [N, out]
 };
 
 // c (+)= op(a) op(b), all f32, rows in memory `lda` apart: a [m,k] (transposed: stored [k,m]), b [k,n] (transposed: [n,k]), c [m,n].
@@ -97,7 +98,7 @@ struct Kernels {
   void (*top_k)(Rows x, Rows values, int64_t* columns);        // the values.cols largest of each row, largest first
   void (*embedding)(const Tensor& table, std::span<const int32_t> ids, Rows y);
   void (*embedding_backward)(std::span<const int32_t> ids, Rows dy, Rows dtable);   // dtable[ids[i]] += dy[i], in order
-  void (*linear)(Rows x, std::span<const LinearPart> parts);
+  void (*linear)(std::span<const LinearPart> parts);           // as many rows in all
   void (*product)(const MatrixProduct& args);
   void (*block_linear)(Rows x, const float* w, const float* b, int blocks, Rows y);   // w [H, in, out]
   void (*head_dot)(Rows a, Rows b, const float* w, int heads, Rows y);   // [N,H,D] x2, w [H,D] or null -> [N,H]

@@ -150,8 +150,8 @@ const Kernels& meter_kernels() {
       .top_k = [](Rows x, Rows, int64_t*) { count("top_k", size(x)); },
       .embedding = [](const Tensor&, std::span<const int32_t>, Rows) {},
       .embedding_backward = [](std::span<const int32_t>, Rows dy, Rows) { count("embedding", size(dy)); },
-      .linear = [](Rows x, std::span<const LinearPart> parts) {
-        for (const LinearPart& p : parts) count("linear", 2 * size(p.y) * static_cast<double>(x.cols));
+      .linear = [](std::span<const LinearPart> parts) {
+        for (const LinearPart& p : parts) count("linear", 2 * size(p.y) * static_cast<double>(p.x.cols));
       },
       .product = [](const MatrixProduct& a) {
         count("product", 2 * static_cast<double>(a.m) * static_cast<double>(a.n) * static_cast<double>(a.k));

@@ -213,9 +213,10 @@ void embedding_backward(std::span<const int32_t> ids, Rows dy, Rows dtable) {
   for (size_t i = 0; i < ids.size(); ++i)
     for (int64_t j = 0; j < dy.cols; ++j) dtable[ids[i]][j] += dy[static_cast<int64_t>(i)][j];
 }
-void linear(Rows x, std::span<const LinearPart> parts) {
+void linear(std::span<const LinearPart> parts) {
   for (const LinearPart& p : parts)
     for (int64_t o = 0; o < p.weight->dim(0); ++o) {
+      const Rows x = p.x;
       auto w = weight_row(*p.weight, o);
       for (int64_t i = 0; i < x.rows; ++i) {
         double sum = p.bias ? p.bias[o] : 0;

@@ -64,9 +64,12 @@ TopK top_k(const Tensor& x, int64_t k);                                   // of 
 
 Tensor embedding(const Tensor& table, std::span<const int32_t> ids);      // [N, width]
 Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias = {});   // x [N,in], weight [out,in] -> [N,out]
-// Several products of one input at once: one pass over the threads, the input quantised once.
+// Several products at once, of one input or of as many rows each: one pass over the threads, an input quantised once.
 struct Weight { const Tensor& weight; const Tensor& bias; };
+struct Product { const Tensor& x; const Tensor& weight; const Tensor& bias; };
 std::vector<Tensor> linear(const Tensor& x, std::initializer_list<Weight> weights);
+std::vector<Tensor> linear(std::span<const Product> products);
+inline std::vector<Tensor> linear(std::initializer_list<Product> products) { return linear(std::span(products.begin(), products.size())); }
 Tensor block_linear(const Tensor& x, const Tensor& w, const Tensor& b);   // block diagonal; w [H,in,out], b [H,out]
 
 Tensor with_ones(const Tensor& v);                                        // [N,H,V] -> [N,H,V+1]: a last column of ones

@@ -7,11 +7,11 @@
 
 namespace headrace {
 namespace {
-void product(const Tensor& a, bool a_transposed, const Tensor& b, bool b_transposed, const Tensor& c) {
+void product(const Tensor& a, bool a_transposed, const Tensor& b, bool b_transposed, const Tensor& c, bool add = false) {
   const Rows x = rows_of(a), w = rows_of(b), y = rows_of(c);
   run<&Kernels::product>("product", a.device(),
       MatrixProduct{.a_transposed = a_transposed, .b_transposed = b_transposed, .m = y.rows, .n = y.cols, .k = a_transposed ? x.rows : x.cols,
-                    .a = x.data, .lda = x.stride, .b = w.data, .ldb = w.stride, .c = y.data, .ldc = y.stride, .add = false});
+                    .a = x.data, .lda = x.stride, .b = w.data, .ldb = w.stride, .c = y.data, .ldc = y.stride, .add = add});
 }
 // A weight as rows of f32; only these have a gradient, but one flows through any.
 Tensor plain(const Tensor& w) {
@@ -50,21 +50,27 @@ Tensor embedding(const Tensor& table, std::span<const int32_t> ids) {
   return y;
 }
 
-std::vector<Tensor> linear(const Tensor& x, std::initializer_list<Weight> weights) {
+namespace {
+// Product i of n is at(i).
+template <class At>
+std::vector<Tensor> products(size_t n, const At& at) {
   std::vector<Tensor> ys;
   std::array<LinearPart, 8> parts;
-  expect(weights.size() <= parts.size(), "linear: at most ", parts.size(), " products at once");
-  for (const Weight& w : weights) {
-    expect(w.weight.rank() == 2 && w.weight.dim(1) == x.dim(-1), "linear: x ", x.shape(), " weight ", w.weight.shape());
-    expect(w.weight.device() == x.device(), "linear: x on ", x.device(), ", weight on ", w.weight.device());
-    expect(!w.bias || w.bias.count() == w.weight.dim(0), "linear: weight ", w.weight.shape(), " bias ", w.bias ? w.bias.shape() : Shape{});
-    ys.push_back(with_last(x, w.weight.dim(0)));
-    parts[ys.size() - 1] = {&w.weight, values(w.bias), rows_of(ys.back())};
+  expect(n <= parts.size(), "linear: at most ", parts.size(), " products at once");
+  for (size_t i = 0; i < n; ++i) {
+    const auto& [x, weight, bias] = at(i);
+    expect(weight.rank() == 2 && weight.dim(1) == x.dim(-1), "linear: x ", x.shape(), " weight ", weight.shape());
+    expect(weight.device() == x.device(), "linear: x on ", x.device(), ", weight on ", weight.device());
+    expect(!bias || bias.count() == weight.dim(0), "linear: weight ", weight.shape(), " bias ", bias ? bias.shape() : Shape{});
+    ys.push_back(with_last(x, weight.dim(0)));
+    parts[i] = {rows_of(x), &weight, values(bias), rows_of(ys.back())};
+    expect(parts[i].x.rows == parts[0].x.rows, "linear: x ", x.shape(), " beside ", at(0).x.shape());
   }
-  run<&Kernels::linear>("linear", x.device(), rows_of(x), std::span<const LinearPart>(parts.data(), ys.size()));
+  if (n == 0) return ys;
+  run<&Kernels::linear>("linear", at(0).x.device(), std::span<const LinearPart>(parts.data(), n));
   if (!Tape::current()) return ys;
-  Tensors inputs{x};
-  for (const Weight& w : weights) inputs.push_back(w.weight), inputs.push_back(w.bias);
+  Tensors inputs;                                    // x, weight, bias of each
+  for (size_t i = 0; i < n; ++i) inputs.insert(inputs.end(), {at(i).x, at(i).weight, at(i).bias});
   if (Tape* t = recording(inputs)) {
     std::vector<bool> wanted;
     for (const Tensor& v : inputs) wanted.push_back(t->tracks(v));
@@ -72,20 +78,28 @@ std::vector<Tensor> linear(const Tensor& x, std::initializer_list<Weight> weight
       Tensors d(inputs.size());
       for (size_t i = 0; i < dy.size(); ++i) {
         if (!dy[i]) continue;
-        const size_t w = 1 + 2 * i, b = w + 1;
-        if (wanted[0]) {
-          Tensor part = like(inputs[0]);
-          product(dy[i], false, plain(inputs[w]), false, part);
-          if (d[0]) add_into(part, d[0]);
-          else d[0] = std::move(part);
+        const size_t x = 3 * i, w = x + 1, b = x + 2;
+        if (wanted[x]) {
+          const size_t to = inputs[x].raw() == inputs[0].raw() && inputs[x].shape() == inputs[0].shape() ? 0 : x;   // one input, one gradient
+          const bool first = !d[to];
+          if (first) d[to] = like(inputs[x]);
+          product(dy[i], false, plain(inputs[w]), false, d[to], !first);
         }
-        if (wanted[w]) product(dy[i], true, inputs[0], false, d[w] = like(inputs[w]));
+        if (wanted[w]) product(dy[i], true, inputs[x], false, d[w] = like(inputs[w]));
         if (wanted[b]) d[b] = summed_like(dy[i], inputs[b]);
       }
       return d;
     });
   }
   return ys;
+}
+}  // namespace
+
+std::vector<Tensor> linear(const Tensor& x, std::initializer_list<Weight> weights) {
+  return products(weights.size(), [&](size_t i) { return Product{x, weights.begin()[i].weight, weights.begin()[i].bias}; });
+}
+std::vector<Tensor> linear(std::span<const Product> all) {
+  return products(all.size(), [&](size_t i) -> const Product& { return all[i]; });
 }
 Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias) { return std::move(linear(x, {{weight, bias}})[0]); }
 

@@ -1,3 +1,5 @@
+// Half floats by all their bits; block formats against the reference's bits on stored blocks; and how far quantising may err, by
+// the format's bits.
 #include "tensor/blocks.h"
 
 #include <gtest/gtest.h>

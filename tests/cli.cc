@@ -1,3 +1,4 @@
+// The program run by a shell in a folder of its own, its exit code and both streams read back.
 #include "cli.h"
 
 #include <sys/wait.h>

@@ -1,3 +1,4 @@
+// GGUF as a hostile file: cut at any byte, any bit turned, counts that lie; and what is written reads back.
 #include <gtest/gtest.h>
 
 #include <cstring>

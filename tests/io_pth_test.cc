@@ -1,3 +1,4 @@
+// Archives as torch.save writes them against the same tensors in safetensors, and pickles built by hand that no writer would make.
 #include <gtest/gtest.h>
 
 #include <cstring>

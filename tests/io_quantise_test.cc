@@ -1,3 +1,4 @@
+// Which tensor gets which type, on names of real architectures; and every fixture through every type and back.
 #include <gtest/gtest.h>
 #include <unistd.h>
 

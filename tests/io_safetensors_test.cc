@@ -1,3 +1,4 @@
+// safetensors as a hostile file, the rules of the format one by one, and sharded folders.
 #include <gtest/gtest.h>
 
 #include <cstdlib>

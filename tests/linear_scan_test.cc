@@ -1,3 +1,5 @@
+// What the laws of linear_scan do not say: that shared heads are repeated heads, and which shapes of decay are constant. Two unary
+// ops at their ends.
 #include <gtest/gtest.h>
 
 #include <cmath>

@@ -1,3 +1,4 @@
+// The ops without time, as the laws run them: arguments, shapes that can fail, and how far a device may differ from the definition.
 #include "op_cases.h"
 
 #include <memory>

@@ -1,3 +1,4 @@
+// The pool while a second thread keeps changing its size: no index lost, none taken twice.
 #include <gtest/gtest.h>
 
 #include <atomic>

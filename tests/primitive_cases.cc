@@ -1,3 +1,5 @@
+// The sequence primitives, as the laws run them: arguments with ordinary and with extreme gates, states, and chunk lengths that do
+// and do not divide.
 #include "primitive_cases.h"
 
 

@@ -1,5 +1,5 @@
 // The house rules that a compiler does not check: rooms depend downwards only (DESIGN.md section 4), headers stay light,
-// files and lines stay short.
+// files open with what they are, files and lines stay short.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -76,6 +76,10 @@ TEST(Rooms, HeadersStayLight) {
       EXPECT_NE(included(line, '<', '>'), heavy) << where;
     EXPECT_FALSE(line.starts_with("using namespace")) << where;
   });
+}
+
+TEST(Rooms, FilesOpenWithWhatTheyAre) {
+  for (const Source& s : sources()) EXPECT_TRUE(!s.lines.empty() && s.lines[0].starts_with("// ")) << s.path;
 }
 
 TEST(Rooms, FilesAndLinesStayShort) {

@@ -1,3 +1,4 @@
+// Saved states against the model they claim, sessions that reuse a prefix, stop strings, and the sampler against its definition.
 #include <gtest/gtest.h>
 #include <unistd.h>
 

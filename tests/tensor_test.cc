@@ -1,3 +1,4 @@
+// Views that are no copies, meta tensors, and that the address sanitizer sees an overrun of one number.
 #include "tensor/tensor.h"
 
 #include <gtest/gtest.h>

@@ -1,3 +1,4 @@
+// Templates of published models, and small ones of every construct, against what Jinja2 made of them (stored); hostile ones must end.
 #include <gtest/gtest.h>
 
 

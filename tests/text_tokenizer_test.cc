@@ -1,3 +1,4 @@
+// Ids of four published vocabularies against those of their own libraries (stored), streams against whole texts, and files that lie.
 #include <gtest/gtest.h>
 
 #include <iterator>

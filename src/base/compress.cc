@@ -1,3 +1,4 @@
+// zstd by its streaming interface: the output is counted as it grows, whatever size the data says that it has.
 #include "base/compress.h"
 
 #include <zstd.h>

@@ -1,3 +1,4 @@
+// What of a file or a caller goes into a message: no control character that would move a terminal, no more than 400 bytes of it.
 #include "base/error.h"
 
 #include <cstdio>

@@ -1,3 +1,5 @@
+// Files by POSIX calls, which say more than streams do. A write goes to a temporary file in the target's own folder, is brought to
+// the disk and then renamed over the target, so another program sees the old file or the whole new one.
 #include "base/file.h"
 
 #include <fcntl.h>

@@ -1,3 +1,5 @@
+// The pool: a job is a new number, the epoch; each piece is claimed for it, by its worker or by the caller, who takes those whose
+// worker has not come. So a worker without a core delays nobody, and the pieces are still the same ones.
 #include "base/parallel.h"
 
 #include <sched.h>

@@ -1,3 +1,4 @@
+// headrace bench: load, prefill and decode on made-up tokens, a fresh state each time; medians, and in JSON every repeat.
 #include <fmt/core.h>
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// The chat's commands and turns. On a terminal Ctrl-C ends an answer and an error a turn; in a pipe every line is a turn, and an error the end.
 #include "cli/chat.h"
 
 #include <fmt/core.h>

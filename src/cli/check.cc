@@ -1,3 +1,4 @@
+// headrace check: the laws of run/check.h on a model and this machine; exit code 1 where one is broken.
 #include <fmt/core.h>
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// The verbs as a tree of CLI11's parsers; help, completion and manual page are all read off it. The one file that pays for CLI11's header.
 #include "cli/command.h"
 
 #include <CLI/CLI.hpp>

@@ -1,3 +1,4 @@
+// Models by path, name or blueprint; outputs that are refused before work begins where they would write over an input; progress and colour.
 #include "cli/common.h"
 
 #include <fmt/core.h>

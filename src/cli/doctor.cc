@@ -1,3 +1,4 @@
+// headrace doctor: processor, memory, device and shipped models, each with what to do where something is missing.
 #include <fmt/core.h>
 #include <unistd.h>
 

@@ -1,3 +1,4 @@
+// headrace explain: a mixer's own words (MixerDoc) and options, or a blueprint or model by its runs of equal layers, bound on the meta device.
 #include <fmt/core.h>
 
 #include <algorithm>

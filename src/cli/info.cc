@@ -1,3 +1,4 @@
+// headrace info: what a model's files hold, bound on the meta device, so that a model of any size opens at once.
 #include <fmt/core.h>
 
 #include <map>

@@ -1,3 +1,4 @@
+// Ctrl-C counted by a signal handler: long work asks, and a third one ends a program that does not.
 #include "cli/interrupt.h"
 
 #include <signal.h>

@@ -1,3 +1,4 @@
+// libedit behind one function: Ctrl-C as a key, since its own handling would go on reading; history in the user's state folder.
 #include "cli/line_editor.h"
 
 #include <histedit.h>

@@ -1,3 +1,4 @@
+// headrace logits: tokens from a file scored whole, in chunks, token by token, or by the definitions, so that any two can be compared.
 #include <algorithm>
 #include <cstring>
 #include <optional>

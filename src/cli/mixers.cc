@@ -1,3 +1,4 @@
+// headrace mixers: each is bound, planned, counted and differentiated for its row, so state, cost and gradients are found, not declared.
 #include <fmt/core.h>
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// headrace op: one operator between two files, by any form and on any device; what fixtures of other implementations are compared through.
 #include "run/op.h"
 
 #include <fmt/core.h>

@@ -1,3 +1,4 @@
+// headrace plan: the memory that a model will need (run/plan.h), in the words of someone who decides whether it fits.
 #include <fmt/core.h>
 
 #include "base/error.h"

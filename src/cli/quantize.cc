@@ -1,3 +1,4 @@
+// headrace quantize: progress by bytes read, and one line for each kind of row that the type's blocks do not divide.
 #include <fmt/core.h>
 
 #include <map>

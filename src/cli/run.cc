@@ -1,3 +1,4 @@
+// headrace run: rows of tokens as a ragged batch, one completion, or the chat, by what was given and whether there is a terminal.
 #include <fmt/core.h>
 #include <unistd.h>
 

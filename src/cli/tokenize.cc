@@ -1,3 +1,4 @@
+// headrace tokenize: texts to ids and back, one text an input, a line, or what ends in a zero byte; no weights are opened.
 #include <fmt/core.h>
 
 #include <iostream>

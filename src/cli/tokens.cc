@@ -1,3 +1,4 @@
+// Token rows of a file, with ids that would not fit refused by their place.
 #include "cli/tokens.h"
 
 #include <limits>

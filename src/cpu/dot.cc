@@ -1,3 +1,5 @@
+// The table of products for this machine, by what the processor says that it can, or by HEADRACE_INSTRUCTIONS, which a measurement
+// sets. Vector files follow the same choice, so that AVX2 means AVX2 everywhere.
 #include "cpu/dot.h"
 
 #include <cstdlib>

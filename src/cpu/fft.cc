@@ -1,3 +1,4 @@
+// Twiddle factors in double precision, rounded once, and kept for the life of the program: threads only read them.
 #include "cpu/fft.h"
 
 #include <bit>

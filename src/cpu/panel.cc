@@ -1,3 +1,4 @@
+// Packing: rows of 16 interleaved so that one load has the same k of each, scales and minima apart (layout: panel.h).
 #include "cpu/panel.h"
 
 #include <bit>

@@ -1,3 +1,4 @@
+// The device opened once, with a memory pool that keeps what is freed, and the functions by which tensors allocate and copy.
 #include "cuda/device.h"
 
 #include <string>

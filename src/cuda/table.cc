@@ -1,3 +1,4 @@
+// What CUDA can do, in one list. There are no backward kernels: a gradient asked of this device fails by the kernel's name.
 #include "cuda/device.h"
 #include "cuda/kernels.h"
 

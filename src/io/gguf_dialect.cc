@@ -1,3 +1,5 @@
+// Reading: the file's architecture gives the table (gguf_dialect_attention.cc, gguf_dialect_recurrent.cc) by which its keys become
+// config.json's and its names Hugging Face's. A tensor is changed when it is asked for, not before.
 #include "io/gguf_dialect.h"
 
 #include <algorithm>

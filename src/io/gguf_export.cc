@@ -1,3 +1,5 @@
+// Writing: keys and values as llama.cpp's graphs want them, names by the reader's tables taken backwards (io/gguf_dialect.h).
+// Values are made while the file is written, one tensor at a time, so a model is never in memory twice.
 #include "io/gguf_export.h"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// GGUF's metadata by key. A number is given as the type asked for where it fits; else the error names file, key, wanted and found.
 #include "base/error.h"
 #include "io/bytes.h"
 #include "io/gguf.h"

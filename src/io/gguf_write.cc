@@ -1,3 +1,5 @@
+// Writing GGUF, version 3: sizes are known from types and shapes, so the header with all offsets goes out before the first tensor
+// is made, and tensors follow one at a time.
 #include <set>
 
 #include "base/error.h"

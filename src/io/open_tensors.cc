@@ -1,3 +1,4 @@
+// Tensors by what a file begins with, never by what it is called; a folder by the files that Hugging Face or RWKV put there.
 #include <cstring>
 #include <filesystem>
 

@@ -1,3 +1,6 @@
+// A pickle machine that knows the opcodes and names with which torch.save writes tensors, and calls nothing. Values live in one
+// list and refer to each other by place, so neither cycles nor depth cost anything; lengths are held to the file before they are
+// used.
 #include "io/pth.h"
 
 #include <cstring>

@@ -1,3 +1,4 @@
+// Which tensor becomes what, by the stem of its name, and the conversion itself, by threads in pieces that are whole blocks of both types.
 #include "io/quantise.h"
 
 #include <algorithm>

@@ -1,3 +1,5 @@
+// The reader holds a header to the format's rules before a tensor is made of it. The writer sorts by type, larger elements first,
+// then by name, so that the same tensors give the same bytes and stay aligned.
 #include "io/safetensors.h"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// Members by the central directory, whose end is searched from the back, with the sizes of ZIP64; a local header has only to agree.
 #include "io/zip.h"
 
 #include <algorithm>

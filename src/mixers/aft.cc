@@ -1,3 +1,5 @@
+// AFT's four forms (Zhai et al. 2021, 2105.14103; equations: aft.h), a call each: the table of weights w is made once, when the
+// layer is bound; without one, and causal, it is RWKV-4's scan with nothing forgotten and no bonus.
 #include "mixers/aft.h"
 
 #include "base/error.h"

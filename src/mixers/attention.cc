@@ -1,3 +1,4 @@
+// Softmax attention as models have it (papers, equations: attention.h): products, norms and rotation around one primitive.
 #include "mixers/attention.h"
 
 #include "base/error.h"

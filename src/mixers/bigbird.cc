@@ -1,3 +1,4 @@
+// BigBird (Zaheer et al. 2020, 2007.14062; equations: bigbird.h): the lists of blocks are drawn anew for the lengths of each batch.
 #include "mixers/bigbird.h"
 
 #include "base/error.h"

@@ -1,3 +1,5 @@
+// B'MOJO (Zancato et al. 2024, 2407.06324; equations: bmojo.h): the sets of keys are disjoint, so each is an attention of its own,
+// and their results become one softmax by the logs of their denominators.
 #include "mixers/bmojo.h"
 
 #include "base/error.h"

@@ -1,3 +1,4 @@
+// One line for each mixer: what blueprints, `explain`, the laws and the cost tables know is this list.
 #include "mixers/catalogue.h"
 
 #include "mixers/aft.h"

@@ -1,3 +1,4 @@
+// Costs by running the mixer on the meta device under a meter, and a reader of the orders that a MixerDoc states.
 #include "mixers/cost.h"
 
 #include <cctype>

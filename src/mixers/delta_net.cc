@@ -1,3 +1,5 @@
+// The delta rule's frame and the gates of its members (papers, equations: delta_net.h). Several writes a token are as many rows of
+// one scan: the decay comes before the first, the query after the last, so no primitive of its own is needed.
 #include "mixers/delta_net.h"
 
 #include <cmath>

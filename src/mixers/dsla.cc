@@ -1,3 +1,5 @@
+// DSLA (Ro et al. 2025, 2506.09316; equations: dsla.h): both states are one scan of twice the heads that read the same q and k.
+// Parameters have the names of the Transformer's layer that it is made of, with the slow gate beginning as the identity.
 #include "mixers/dsla.h"
 
 #include "base/error.h"

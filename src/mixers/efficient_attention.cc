@@ -1,3 +1,5 @@
+// Efficient Attention (Shen et al. 2018, 1812.01243; equations: efficient_attention.h). Causal, the softmax over positions is one
+// of sums that grow: kept times e^-m, m the running maximum, and divided out on the side of the queries.
 #include "mixers/efficient_attention.h"
 
 #include "base/error.h"

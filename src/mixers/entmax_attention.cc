@@ -1,3 +1,5 @@
+// Entmax attention (Correia et al. 2019, 1909.00015; equations: entmax_attention.h): alpha is made of its parameter in each call,
+// so that its gradient flows.
 #include "mixers/entmax_attention.h"
 
 #include "base/error.h"

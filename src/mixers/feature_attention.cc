@@ -1,3 +1,5 @@
+// The frame of linear attentions that are weighted means (equations: feature_attention.h): the denominator is one more column of
+// the values, all ones, so numerator and denominator come from one scan.
 #include "mixers/feature_attention.h"
 
 #include "base/error.h"

@@ -1,3 +1,4 @@
+// H3 (Fu et al. 2023, 2212.14052; equations: h3.h): both systems become long_conv's filters, the shift as taps, the diagonal one as modes.
 #include "mixers/h3.h"
 
 #include "mixers/hippo.h"

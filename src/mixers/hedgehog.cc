@@ -1,3 +1,4 @@
+// Hedgehog's three feature maps (Zhang et al. 2024, 2402.04347; equations: hedgehog.h), each beginning as the identity.
 #include "mixers/hedgehog.h"
 
 #include "ops/feature_maps.h"

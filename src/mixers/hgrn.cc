@@ -1,3 +1,5 @@
+// HGRN (Qin et al. 2023, 2311.04823; equations: hgrn.h). The bound of a layer is its share of a softmax over all layers, made when
+// the layer is bound; the gate stays in logs: log(c + (1 - c) sigmoid(f)) = softplus(log c - f) - softplus(-f).
 #include "mixers/hgrn.h"
 
 #include "ops/sequence.h"

@@ -1,3 +1,6 @@
+// HiPPO-LegS diagonalised, and the filters of S4 (Gu et al. 2020, 2008.07669; 2022, 2111.00396; equations: hippo.h). What is done
+// once per layer is in double precision: -i (A + P P^T + 1/2) is Hermitian, so Jacobi's rotations give its eigenvectors; A's
+// inverse is Woodbury's.
 #include "mixers/hippo.h"
 
 #include <algorithm>

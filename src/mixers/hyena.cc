@@ -1,3 +1,5 @@
+// Hyena (Poli et al. 2023, 2302.10866; equations: hyena.h): the filter is a network of the position, or modes (Laughing Hyena,
+// Massaroli et al. 2023, 2310.18780), and the layer the same for both. with_modes turns the first into the second.
 #include "mixers/hyena.h"
 
 #include "ops/complex.h"

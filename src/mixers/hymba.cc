@@ -1,3 +1,5 @@
+// Hymba's layer (Dong et al. 2024, 2411.13676; equations: hymba.h): attention and Mamba read slices of one product; the mean of
+// their norms goes on.
 #include "mixers/hymba.h"
 
 #include "base/error.h"

@@ -1,3 +1,4 @@
+// LFM2's convolution (Liquid AI 2025, 2511.23404; equations: lfm2_conv.h): three slices of one product around short_conv.
 #include "mixers/lfm2_conv.h"
 
 #include "ops/sequence.h"

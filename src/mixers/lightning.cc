@@ -1,3 +1,5 @@
+// Lightning (MiniMax-01) and TransNormerLLM (papers, equations: lightning.h): decays are no parameters but functions of head and
+// layer, computed when the layer is bound, so they cost nothing a token.
 #include "mixers/lightning.h"
 
 #include <cmath>

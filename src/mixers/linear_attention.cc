@@ -1,3 +1,5 @@
+// The frame of linear attentions with decay, and RetNet, GLA, linear_attn and HGRN2 in it (papers, equations: linear_attention.h):
+// a member is the gate that makes the decay of the input, a few lines each.
 #include "mixers/linear_attention.h"
 
 #include <cmath>

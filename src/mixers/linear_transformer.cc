@@ -1,3 +1,4 @@
+// Linear Transformer (Katharopoulos et al. 2020, 2006.16236; equations: linear_transformer.h): the frame with elu + 1 on both sides.
 #include "mixers/linear_transformer.h"
 
 namespace headrace {

@@ -1,3 +1,5 @@
+// Linformer (Wang et al. 2020, 2006.04768; equations: linformer.h): each sequence of a batch becomes m rows of keys and values of
+// its own, which its queries then meet as keys apart.
 #include "mixers/linformer.h"
 
 #include "base/error.h"

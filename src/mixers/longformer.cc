@@ -1,3 +1,5 @@
+// Longformer (Beltagy et al. 2020, 2004.05150; equations: longformer.h): global queries have projections of their own, so they are
+// a second attention over few rows, and their answers replace those of the first.
 #include "mixers/longformer.h"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// LRU (Orvieto et al. 2023, 2303.06349; equations: lru.h): complex numbers as two real ones; the factor is made when the layer is bound.
 #include "mixers/lru.h"
 
 #include "ops/sequence.h"

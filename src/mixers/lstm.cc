@@ -1,3 +1,4 @@
+// LSTM and GRU (papers, equations: lstm.h): the input's product for all tokens at once, the recurrent one in cell_scan.
 #include "mixers/lstm.h"
 
 #include "ops/sequence.h"

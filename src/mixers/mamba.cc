@@ -1,3 +1,4 @@
+// Mamba (Gu and Dao 2023, 2312.00752; equations: mamba.h), with norms on dt, B and C for Falcon Mamba (Zuo et al. 2024, 2410.05355).
 #include "mixers/mamba.h"
 
 #include <cmath>

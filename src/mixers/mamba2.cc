@@ -1,3 +1,5 @@
+// Mamba-2 (Dao and Gu 2024, 2405.21060; equations: mamba2.h) as linear_scan, q = C, k = B, v = dt x; with levels a Fenwick tree of
+// states (Guo et al. 2025, 2506.04761).
 #include "mixers/mamba2.h"
 
 #include <cmath>

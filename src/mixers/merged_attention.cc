@@ -1,3 +1,5 @@
+// Several attentions as one softmax (equations: merged_attention.h). A part that a query does not see yet weighs e^-1e30 = 0, so
+// shares stay finite without a branch.
 #include "mixers/merged_attention.h"
 
 #include <algorithm>

@@ -1,3 +1,5 @@
+// MLA (DeepSeek-V2, 2405.04434; equations: mla.h) in two forms of the same numbers: keys and values of every head unfolded from
+// the latent, or, absorbed, their maps moved to the queries and the answers, so that the state is the latent alone.
 #include "mixers/mla.h"
 
 #include "base/error.h"

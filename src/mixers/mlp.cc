@@ -1,3 +1,4 @@
+// The feed-forward nets of blueprints (papers, equations: mlp.h), and their texts, which models of checkpoints print too.
 #include "mixers/mlp.h"
 
 namespace headrace {

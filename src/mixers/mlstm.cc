@@ -1,3 +1,5 @@
+// mLSTM's layers (Beck et al. 2024, 2405.04517; equations: mlstm.h): the block with up-projection and convolution, and the one of
+// xLSTM Large. Gates go to the primitive as logs.
 #include "mixers/mlstm.h"
 
 #include <cmath>

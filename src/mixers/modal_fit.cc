@@ -1,3 +1,4 @@
+// Fitting modes to a filter (Massaroli et al. 2023, 2310.18780; method: modal_fit.h). A channel is a task: LAPACK runs on one thread in each.
 #include "mixers/modal_fit.h"
 
 #include <cblas.h>

@@ -1,3 +1,4 @@
+// Mixture of experts (papers, equations: moe.h): rows are gathered by expert, so each expert is one product of the tokens sent to it.
 #include "mixers/moe.h"
 
 #include "ops/tape.h"

@@ -1,3 +1,4 @@
+// Performer (Choromanski et al. 2020, 2009.14794; equations: performer.h): the random matrix is stored, not drawn again, and not trained.
 #include "mixers/performer.h"
 
 #include "ops/feature_maps.h"

@@ -1,3 +1,5 @@
+// Reformer (Kitaev et al. 2020, 2001.04451; equations: reformer.h): each head of a sequence, all rounds after one another, becomes
+// a sequence in the order of the hashes; attention sees chunks of it, and rounds are merged by the logs of their denominators.
 #include "mixers/reformer.h"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// ReGLA (Lu et al. 2025, 2502.01578; equations: regla.h): the frame of linear_attention.h with its features and gate, both kept in logs.
 #include "mixers/regla.h"
 
 #include "mixers/feature_attention.h"

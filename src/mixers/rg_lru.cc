@@ -1,3 +1,4 @@
+// RG-LRU (De et al. 2024, 2402.19427; equations: rg_lru.h). The first token of a sequence is admitted whole: its gain is 1.
 #include "mixers/rg_lru.h"
 
 #include <cmath>

@@ -1,3 +1,4 @@
+// RWKV-4 (Peng et al. 2023, 2305.13048; equations: rwkv4.h): names are those of the author's checkpoints (models/rwkv_names.h).
 #include "mixers/rwkv4.h"
 #include "ops/sequence.h"
 

@@ -1,3 +1,4 @@
+// RWKV-5 (Peng et al. 2024, 2404.05892; equations: rwkv5.h), 5.1 and 5.2: a decay by head is spread over its channels where the scan asks.
 #include "mixers/rwkv5.h"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// RWKV-6 (Peng et al. 2024, 2404.05892; equations: rwkv6.h): the five mixes are one block-diagonal product with the constant part as bias.
 #include "mixers/rwkv6.h"
 
 #include "base/error.h"

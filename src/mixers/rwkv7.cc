@@ -1,3 +1,4 @@
+// RWKV-7 (Peng et al. 2025, 2503.14456; equations: rwkv7.h): a generalised delta rule, so linear_scan with a and b in place of beta.
 #include "mixers/rwkv7.h"
 
 #include "base/error.h"

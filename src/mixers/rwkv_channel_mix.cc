@@ -1,3 +1,4 @@
+// RWKV's channel mix (Peng et al. 2023, 2305.13048; equations: rwkv_channel_mix.h): versions differ in what their mixes are called and begin as.
 #include "mixers/rwkv_channel_mix.h"
 
 #include <cmath>

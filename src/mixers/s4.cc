@@ -1,3 +1,5 @@
+// S4 (Gu et al. 2022, 2111.00396; equations: s4.h): all channels share Lambda, P and B, and differ in C and the step. The filter
+// is made when the layer is bound, so a token costs what long_conv does.
 #include "mixers/s4.h"
 
 #include "mixers/hippo.h"

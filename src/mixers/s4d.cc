@@ -1,3 +1,4 @@
+// S4D (Gu et al. 2022, 2206.11893; equations: s4d.h): the discretised system is long_conv's modes; where lambda begins is an option.
 #include "mixers/s4d.h"
 
 #include "mixers/hippo.h"

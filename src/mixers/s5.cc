@@ -1,3 +1,4 @@
+// S5 (Smith et al. 2022, 2208.04933; equations: s5.h): products into and out of the modes around one complex scan.
 #include "mixers/s5.h"
 
 #include <memory>

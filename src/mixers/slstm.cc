@@ -1,3 +1,4 @@
+// sLSTM (Beck et al. 2024, 2405.04517; equations: slstm.h): gates that the convolution feeds and gates that it does not, in cell_scan's order.
 #include "mixers/slstm.h"
 
 #include "ops/sequence.h"

@@ -1,3 +1,5 @@
+// Sparse Transformer (Child et al. 2019, 1904.10509; equations: sparse_transformer.h): a pattern of attention; "alternating"
+// layers are a plain window and a stride in turn.
 #include "mixers/sparse_transformer.h"
 
 #include "base/error.h"

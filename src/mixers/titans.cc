@@ -1,3 +1,6 @@
+// Titans (Behrouz et al. 2025, 2501.00663; equations: titans.h): the memory is memory_scan; what differs is what it reads and what
+// attention reads. In titans_mac a segment's memory learns from what attention made of its own reading, so segments follow one
+// another (nn/segments.h).
 #include "mixers/titans.h"
 
 #include <cmath>

@@ -1,3 +1,4 @@
+// Token shift with all its mixes as one matrix, so that one kernel makes them; how RWKV's vectors begin (papers: rwkv4.h to rwkv7.h).
 #include "mixers/token_mix.h"
 #include "ops/sequence.h"
 

@@ -1,3 +1,5 @@
+// Text to tree to layers: a parser that keeps the place of everything that it reads for the messages, a check that sees the whole
+// stack before anything is made, and a printer whose text reads as the same tree.
 #include "models/blueprint.h"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// config.json's `attn` as flash-linear-attention reads it: one object, or a list of them that together name layers.
 #include "models/fla_attention.h"
 
 #include "base/error.h"

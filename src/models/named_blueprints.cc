@@ -1,3 +1,4 @@
+// The table: one row for each model and size, with the paper that it was published in.
 #include "models/named_blueprints.h"
 
 #include <string>

@@ -1,3 +1,4 @@
+// model_type to family, one row each; GGUF's architectures have become model types by then (io/gguf_dialect.h).
 #include <array>
 
 #include "base/error.h"

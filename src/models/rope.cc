@@ -1,3 +1,5 @@
+// Frequencies and their scalings (papers: rope.h). A scaling that is not known is an error, never the default one: a wrong angle
+// shows only in long texts.
 #include "models/rope.h"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// The tables, one for each writer, and what has to be done to a tensor besides giving it another name: transposed, cut, reordered.
 #include "models/rwkv_names.h"
 
 #include <charconv>

@@ -1,3 +1,4 @@
+// Values of JSON and GGUF to fields: a real number without a fraction is an integer, since writers differ; what is missing is listed at once.
 #include "nn/config.h"
 
 namespace headrace {

@@ -1,3 +1,4 @@
+// The forward that all models share, tokens that a model puts before the first (Hymba), and the shortest text of a stack's layers.
 #include "nn/decoder.h"
 
 #include "base/error.h"

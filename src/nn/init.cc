@@ -1,3 +1,4 @@
+// Initialisers as functions of an element's place and a counter-based draw, so that a parameter begins the same whatever is made before it.
 #include "nn/init.h"
 
 #include <cmath>

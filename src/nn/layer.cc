@@ -1,3 +1,4 @@
+// How sublayers are joined, and their texts with them: a layer is a function and the blueprint that it would be read from.
 #include "nn/layer.h"
 
 #include "base/error.h"

@@ -1,3 +1,4 @@
+// Options read, printed and explained from the one list of their struct; an error knows the character that it is about.
 #include "nn/options.h"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// Declaring a parameter: found, checked, arranged for the device, and noted. Faults are collected, and told together by finish().
 #include "nn/scope.h"
 
 #include <algorithm>

@@ -1,3 +1,5 @@
+// Each round takes the next piece of every sequence, up to the next multiple of `length` from its start, as one ragged batch: so a
+// state may be continued in the middle of a segment.
 #include "nn/segments.h"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// Slots by name within a layer, made when a primitive first asks for them, and the ragged batch that brings sequences and states together.
 #include "nn/state.h"
 
 #include <cstring>

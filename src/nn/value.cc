@@ -1,3 +1,4 @@
+// JSON to values and back by nlohmann's library: integers stay exact, and Infinity is read as transformers writes it.
 #include "nn/value.h"
 
 #include <cmath>

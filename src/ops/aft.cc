@@ -1,3 +1,5 @@
+// AFT's weighted means (Zhai et al. 2021, 2105.14103; equations: aft.h), composed of ops, so their gradients come from the tape.
+// Sums of e^(k + w) become products of e^k and e^w where both lie within the range of f32, and go row by row where they do not.
 #include "ops/aft.h"
 
 #include <algorithm>

@@ -1,3 +1,6 @@
+// attention: o = softmax(scale q k^T + ...) v (Vaswani et al. 2017, 1706.03762; options: sequence.h). A call appends its keys and
+// values to pages, then all queries meet all pages: with a state or without, for one token or many, it is the same code. Backward
+// (docs/math/attention.md) is a kernel that makes the weights again from the pages; pages that no later query can see are let go.
 #include "ops/sequence.h"
 
 #include <algorithm>

@@ -1,3 +1,5 @@
+// cell_scan: LSTM, GRU and sLSTM (equations: kernels/cell_scan.h). The kernel's backward gives the gradients of the gates; that of
+// the recurrent matrix is then one product over all tokens, since every hidden state is known.
 #include "ops/kernels/cell_scan.h"
 
 #include "ops/ops.h"

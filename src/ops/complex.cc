@@ -1,3 +1,4 @@
+// Complex ops and the generators of filters (kernels/filters.h). A gradient is that of both parts: dz = dy conj(f'(z)).
 #include "ops/complex.h"
 
 #include <bit>

@@ -1,3 +1,5 @@
+// diag_scan: h_t = w_t h_{t-1} + x_t by channel, in four kinds (sequence.h; gradients: docs/math/diag_scan.md). Real and complex
+// scans keep y for backward, since it is the state; the others compute theirs again.
 #include "ops/sequence.h"
 
 #include "ops/kernels/diag_scan.h"

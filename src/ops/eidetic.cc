@@ -1,3 +1,6 @@
+// Eidetic memory (Zancato et al. 2024, 2407.06324; eidetic.h says what is seen). Which tokens are kept is chosen on the CPU from
+// the scores; what is attended to is a gather of rows, so gradients flow to the keys and values that were chosen, and none to the
+// choice.
 #include "ops/eidetic.h"
 
 #include <algorithm>

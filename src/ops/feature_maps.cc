@@ -1,3 +1,4 @@
+// Feature maps composed of ops (papers: feature_maps.h); their gradients come from the tape.
 #include "ops/feature_maps.h"
 
 #include <cmath>

@@ -1,3 +1,5 @@
+// Ops on heads, and those that only move rows: dot products and factors by head, rotary positions (Su et al. 2021, 2104.09864),
+// joins, cuts and gathers. The gradient of a rotation is the rotation back.
 #include "ops/ops.h"
 
 #include "ops/run.h"

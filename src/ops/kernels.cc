@@ -1,3 +1,4 @@
+// The devices, one line each. One that this build or machine has not is an error that says what to do, never another device.
 #include "ops/kernels.h"
 
 #include "base/error.h"

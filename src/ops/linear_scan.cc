@@ -1,3 +1,6 @@
+// linear_scan: S_t = (diag(w_t) + b_t a_t^T) S_{t-1} + k_t v_t^T, o_t = scale S_t^T q_t (variants: sequence.h; chunks and
+// gradients: docs/math/linear_scan.md). Here shapes are checked and strides given; heads that read one row have their gradients
+// summed.
 #include "ops/sequence.h"
 
 #include <algorithm>

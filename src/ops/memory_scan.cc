@@ -1,3 +1,5 @@
+// memory_scan: a network that is trained while it reads (Behrouz et al. 2025, 2501.00663; Sun et al. 2024; equations: sequence.h,
+// gradients: docs/math/titans.md). Reading alone is the same call without keys.
 #include "ops/kernels/memory_scan.h"
 
 #include "ops/run.h"

@@ -1,3 +1,4 @@
+// One counting function for each kernel, in a table as a device has: an op that gets a kernel here gets what it costs (rules: meter.h).
 #include "ops/meter.h"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// modal_scan: x = p x + u by mode, y = Re sum_n R_n x_n (modal_scan.h); gradients in u, poles, residues and the states before.
 #include "ops/modal_scan.h"
 
 #include "ops/kernels/modal_scan.h"

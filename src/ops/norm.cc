@@ -1,3 +1,5 @@
+// rms_norm (Zhang and Sennrich 2019, 1910.07467), layer_norm (Ba et al. 2016, 1607.06450), l2_norm: y = x^ w + b, x^ = x / rms(x),
+// (x - mean) / std or x / |x|. One backward for the three; the gradients of w and b are sums of what the kernel gives by row.
 #include "ops/ops.h"
 
 #include "ops/run.h"

@@ -1,3 +1,4 @@
+// BigBird's lists of blocks (Zaheer et al. 2020, 2007.14062, section 2): a few of each row at random, drawn by counter, so that they repeat.
 #include "ops/patterns.h"
 
 #include <algorithm>

@@ -1,3 +1,5 @@
+// Functions of one and two tensors and sums. Of two, the second may be a row or a column; its gradient is then the sum over what
+// it was repeated for. Products with an activation, act(a) b, are one kernel each, and so are their gradients.
 #include "ops/ops.h"
 
 #include <algorithm>

@@ -1,3 +1,5 @@
+// Products: y = x W^T + b, plain and by blocks, matmul, embedding. Weights may have any stored type; gradients are f32, of f32
+// weights alone: dx = dy W, dW = dy^T x, db = sum dy.
 #include "ops/ops.h"
 
 #include <array>

@@ -1,3 +1,5 @@
+// running_max: m_t = max over s <= t of x_s, and how far it rose (running_max.h). Its gradient goes to the row that is the
+// largest, the latest of equal ones; that of a fall to the two rows that it lies between.
 #include "ops/running_max.h"
 
 #include "ops/run.h"

@@ -1,3 +1,4 @@
+// short_conv: y_t = sum_j w_j x_{t-taps+1+j} + b by channel, silu where asked; without weights the token before (docs/math/short_conv.md).
 #include "ops/sequence.h"
 
 #include "ops/kernels/short_conv.h"

@@ -1,3 +1,5 @@
+// softmax: dx = p (dp - p.dp); entmax (Peters et al. 2019, 1905.05702), whose gradient also reaches alpha; top_k, whose gradient
+// goes to the columns that were chosen.
 #include "ops/ops.h"
 
 #include "ops/run.h"

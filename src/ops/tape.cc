@@ -1,3 +1,4 @@
+// The tape (rules: tape.h): the first gradient of a whole storage is taken as it is, later ones are added in the records' order, so sums repeat.
 #include "ops/tape.h"
 
 #include "base/error.h"

@@ -1,3 +1,4 @@
+// What sees later tokens (whole.h), composed of ops sequence by sequence; nothing is carried, so a state is refused first.
 #include "ops/whole.h"
 
 #include <algorithm>

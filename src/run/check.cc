@@ -1,3 +1,4 @@
+// The laws of `check`, one function each, on one course of tokens; what they compare is logits, bit for bit where the device promises it.
 #include "run/check.h"
 
 #include <unistd.h>

@@ -1,3 +1,4 @@
+// The text of all turns is made again each time, since a template may look at any of them; the session finds what of it is new.
 #include "run/conversation.h"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// A GGUF file is requantised as it is; any other model is exported first, and read back from its own metadata before anything is written.
 #include "run/export_gguf.h"
 
 #include "base/error.h"

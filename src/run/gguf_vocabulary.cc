@@ -1,3 +1,4 @@
+// GGUF's tokenizer keys to a Vocabulary and back. Lengths are held to the number of tokens, and ids to be among them.
 #include "run/gguf_vocabulary.h"
 
 #include "base/error.h"

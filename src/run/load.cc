@@ -1,3 +1,4 @@
+// Opening a model: what the path holds decides the reader, the reader's names and config the family; a fingerprint says which checkpoint it was.
 #include "run/load.h"
 
 #include <cstring>

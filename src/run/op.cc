@@ -1,3 +1,5 @@
+// Finding the operator, its shapes checked against its entry (op_shapes.h), run and differentiated: gradients are the tape's, for
+// those outputs whose d_<output> the caller gave.
 #include "run/op.h"
 
 #include <optional>

@@ -1,3 +1,4 @@
+// An entry's inputs, "q [B,T,H,K]; (h0 [B,H,K,V])", parsed: a letter is one number everywhere, products, quotients and one less follow.
 #include "run/op_shapes.h"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// Which tokenizer a folder or file has, by the names of its files, in a fixed order, since some folders hold several.
 #include "run/open_tokenizer.h"
 
 #include "base/compress.h"

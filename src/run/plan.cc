@@ -1,3 +1,4 @@
+// A dry run on the meta device up to the context counts the temporaries; the rest is read off the parameters and the state that it left.
 #include "run/plan.h"
 
 #include <unistd.h>

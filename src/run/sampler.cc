@@ -1,3 +1,5 @@
+// Sampling (papers: sampler.h) without a sort of the vocabulary: cuts take the likeliest from a heap as far as they need them, and
+// the likeliest of all is found in blocks.
 #include "run/sampler.h"
 
 #include <algorithm>

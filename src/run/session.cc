@@ -1,3 +1,4 @@
+// A prompt in chunks, the longest known prefix of new tokens, and text that comes out a token at a time: no half character, no half stop string.
 #include "run/session.h"
 
 #include <algorithm>

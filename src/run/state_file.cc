@@ -1,3 +1,5 @@
+// Saving and loading states (format: state_file.h). A file is held to the model: its hash must be the model's, each slot what the
+// model makes of one token, and one more token must find all that it reads.
 #include "run/state_file.h"
 
 #include <algorithm>

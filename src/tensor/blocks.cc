@@ -1,3 +1,4 @@
+// From stored rows to f32: a switch to the decoder of each block format in tensor/block_formats.h, which CUDA compiles too.
 #include "tensor/blocks.h"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// The table of element types: name, values and bytes of a block, the numbers of ggml and the names of safetensors.
 #include "tensor/dtype.h"
 
 #include "base/error.h"

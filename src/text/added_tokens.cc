@@ -1,3 +1,4 @@
+// Two tries: of tokens that are found before a text is normalised, and of those after; conditions on the neighbours are checked per match.
 #include "text/added_tokens.h"
 
 #include "base/error.h"

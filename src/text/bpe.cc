@@ -1,3 +1,5 @@
+// Merging: short pieces by scanning for the best pair again, long ones by a heap over a linked list, which is what keeps a million
+// bytes without a space from taking their square (Sennrich et al. 2016, 1508.07909; rules: bpe.h).
 #include "text/bpe.h"
 
 #include <algorithm>

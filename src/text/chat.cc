@@ -1,3 +1,4 @@
+// Chat templates: messages and options as Jinja values, the template run under a budget of steps and bytes, since it comes from a file.
 #include "text/chat.h"
 
 #include "base/error.h"

@@ -1,3 +1,4 @@
+// The steps of normalisation, among them SentencePiece's compiled character map, a double-array trie that is read as it lies in the file.
 #include "text/normalizer.h"
 
 #include <cstring>

@@ -1,3 +1,4 @@
+// The steps of cutting: each finds its matches in a piece, and one of five behaviours says to which side a match goes.
 #include "text/pretokenizer.h"
 
 #include "base/error.h"

@@ -1,3 +1,4 @@
+// Tokenizers' patterns rewritten for PCRE2, where its classes differ from Oniguruma's; compiled once, with JIT.
 #include "text/regex.h"
 
 #define PCRE2_CODE_UNIT_WIDTH 8

@@ -1,3 +1,5 @@
+// Encoding: added tokens cut the text, then what lies between is normalised, cut into pieces and encoded; bytes that are no UTF-8
+// are replaced or kept as asked. Decoding the same way back, by tokens whole or as a stream.
 #include "text/tokenizer.h"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// UTF-8 by Unicode's table of well-formed bytes (no overlong form, no surrogate); utf8proc for properties and normal forms.
 #include "text/unicode.h"
 
 #include <utf8proc.h>

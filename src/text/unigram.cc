@@ -1,3 +1,4 @@
+// Viterbi over a trie, in f32 where the reference sums in f32: ties and near-ties come out as there (Kudo 2018, 1804.10959; unigram.h).
 #include "text/unigram.h"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// Tokens in one buffer under an open hash table, and the trie level by level, so that the children of a node are neighbours in memory.
 #include "text/vocab.h"
 
 #include <algorithm>

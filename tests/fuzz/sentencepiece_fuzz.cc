@@ -1,3 +1,4 @@
+// For libFuzzer (tests/fuzz/targets.h): SentencePiece models, which must then encode and decode.
 #include "targets.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) { return headrace::fuzz::run("sentencepiece", data, size); }

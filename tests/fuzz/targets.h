@@ -1,6 +1,6 @@
 // Readers of hostile bytes, by name. NAME_fuzz.cc gives one to libFuzzer; tests/corpus_test.cc replays
 // tests/fuzz/corpus/NAME/* (small seeds and past failures) and damaged fixtures in the ordinary tests. A reader returns
-// or throws headrace::Error; anything else is a failure. A new one is a function, a line in the table and a file of three lines:
+// or throws headrace::Error; anything else is a failure. A new one is a function, a line in the table, and a file of what it reads and:
 //
 //   #include "targets.h"
 //   extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) { return headrace::fuzz::run("NAME", data, size); }

@@ -31,75 +31,88 @@ struct GemmaConfig {
     v.optional("attention_bias", attention_bias), v.optional("use_bidirectional_attention", use_bidirectional_attention);
     v.optional("hidden_act", hidden_act), v.optional("hidden_activation", hidden_activation);
   }
+  bool is(const char* type) const { return model_type == type; }
+  int kv_heads() const { return num_key_value_heads.value_or(num_attention_heads); }
 };
 
-// Which layers see a window: as listed, else all but every second (Gemma 2) or sixth (Gemma 3).
-bool windowed(const GemmaConfig& c, int layer) {
-  if (!c.layer_types.empty()) return c.layer_types[static_cast<size_t>(layer)] == "sliding_attention";
-  if (c.model_type == "gemma") return false;
-  return (layer + 1) % c.sliding_window_pattern.value_or(c.model_type == "gemma2" ? 2 : 6) != 0;
-}
-
-}  // namespace
-
-Model gemma(const Value& config, const Scope& root, const std::string& file) {
-  auto c = read_config<GemmaConfig>(config, file);
-  const bool first = c.model_type == "gemma", third = c.model_type == "gemma3_text";
-  const int D = c.hidden_size, heads = c.num_attention_heads, kv_heads = c.num_key_value_heads.value_or(heads);
+void check(const GemmaConfig& c, const std::string& file) {
   check_size(file, "num_hidden_layers", c.num_hidden_layers, 4096);
-  check_size(file, "hidden_size", D), check_size(file, "vocab_size", c.vocab_size), check_size(file, "intermediate_size", c.intermediate_size);
-  AttentionMixer::check(file, heads, kv_heads, c.head_dim);
+  check_size(file, "hidden_size", c.hidden_size), check_size(file, "vocab_size", c.vocab_size);
+  check_size(file, "intermediate_size", c.intermediate_size);
+  AttentionMixer::check(file, c.num_attention_heads, c.kv_heads(), c.head_dim);
   if (c.sliding_window) check_size(file, "sliding_window", *c.sliding_window, int64_t{1} << 30);
   check_size(file, "sliding_window_pattern", c.sliding_window_pattern.value_or(1));
   expect(c.layer_types.empty() || static_cast<int>(c.layer_types.size()) >= c.num_hidden_layers, file, ": layer_types has ",
          c.layer_types.size(), " entries for ", c.num_hidden_layers, " layers");
   expect(!c.use_bidirectional_attention, file, ": use_bidirectional_attention: only causal models are supported");
   expect(!c.query_pre_attn_scalar || *c.query_pre_attn_scalar > 0, file, ": query_pre_attn_scalar = ", c.query_pre_attn_scalar.value_or(0));
+}
 
-  // The first Gemma's files say "gelu" and mean the tanh approximation.
-  const std::string& act = c.hidden_activation.empty() ? c.hidden_act : c.hidden_activation;
-  const Gate gate = first && act == "gelu" ? Gate::gelu_tanh : gate_from_name(act, file);
-  auto cap = [&](const char* key, const std::optional<float>& stored, float otherwise) {   // null: none; not there: the family's
-    const Object* o = config.get<Object>();
-    return o && o->contains(key) ? stored.value_or(0) : c.model_type == "gemma2" ? otherwise : 0;
-  };
-  AttentionMixer::Options wide{.width = D, .heads = heads, .kv_heads = kv_heads, .head_dim = c.head_dim,
+// Which layers see a window: as listed, else all but every second (Gemma 2) or sixth (Gemma 3).
+bool windowed(const GemmaConfig& c, int layer) {
+  if (!c.layer_types.empty()) return c.layer_types[static_cast<size_t>(layer)] == "sliding_attention";
+  if (c.is("gemma")) return false;
+  return (layer + 1) % c.sliding_window_pattern.value_or(c.is("gemma2") ? 2 : 6) != 0;
+}
+
+// A soft cap: none where the file says null, the family's where it says nothing.
+float cap(const Value& config, const GemmaConfig& c, const char* key, const std::optional<float>& stored, float otherwise) {
+  const Object* o = config.get<Object>();
+  return o && o->contains(key) ? stored.value_or(0) : c.is("gemma2") ? otherwise : 0;
+}
+
+// The two kinds of layers: those that see all, and those that see a window.
+struct Kinds { AttentionMixer::Options wide, narrow; };
+Kinds attention_of(const Value& config, const GemmaConfig& c, const std::string& file) {
+  const bool first = c.is("gemma"), third = c.is("gemma3_text");
+  AttentionMixer::Options wide{.width = c.hidden_size, .heads = c.num_attention_heads, .kv_heads = c.kv_heads(), .head_dim = c.head_dim,
                                .rope = third ? read_rope(config, c.head_dim, file, "full_attention", 1, 1e6) : read_rope(config, c.head_dim, file),
                                .qkv_bias = c.attention_bias, .out_bias = c.attention_bias, .qk_norm = third, .norm_eps = c.rms_norm_eps,
                                .norm_offset = 1};
   if (!first) wide.attend.scale = 1 / std::sqrt(c.query_pre_attn_scalar.value_or(256));
-  if (c.model_type == "gemma2") wide.attend.cap = cap("attn_logit_softcapping", c.attn_logit_softcapping, 50);   // 3 has the key, not the cap
+  if (c.is("gemma2")) wide.attend.cap = cap(config, c, "attn_logit_softcapping", c.attn_logit_softcapping, 50);   // 3 has the key, not the cap
   AttentionMixer::Options narrow = wide;
   narrow.attend.window = c.sliding_window.value_or(first ? 0 : 4096);
   if (third) narrow.rope = read_local_rope(config, c.head_dim, file);
+  return {wide, narrow};
+}
+
+Norm norm(const Scope& s, const GemmaConfig& c, const char* name) { return Norm::rms(s / name, c.hidden_size, c.rms_norm_eps, 1); }
+
+Layer layer(const Scope& b, const GemmaConfig& c, const AttentionMixer::Options& o, Gate gate) {
+  const int D = c.hidden_size, F = c.intermediate_size;
+  const Scope f = b / "mlp";
+  GatedMlp mlp{Linear::bind(f / "gate_proj", D, F), Linear::bind(f / "up_proj", D, F), Linear::bind(f / "down_proj", F, D), gate};
+  Sublayer attend = sublayer(AttentionMixer::bind(b / "self_attn", o));
+  const std::string attention_text = blueprint_text<AttentionMixer>(o), mlp_text = gated_text(D, F, false, gate);
+  if (c.is("gemma"))
+    return residual(attention_text, norm(b, c, "input_layernorm"), std::move(attend)) +
+           residual(mlp_text, norm(b, c, "post_attention_layernorm"), sublayer(std::move(mlp)));
+  return residual(attention_text, norm(b, c, "input_layernorm"), std::move(attend), norm(b, c, "post_attention_layernorm")) +
+         residual(mlp_text, norm(b, c, "pre_feedforward_layernorm"), sublayer(std::move(mlp)), norm(b, c, "post_feedforward_layernorm"));
+}
+
+}  // namespace
+
+Model gemma(const Value& config, const Scope& root, const std::string& file) {
+  const auto c = read_config<GemmaConfig>(config, file);
+  check(c, file);
+  // The first Gemma's files say "gelu" and mean the tanh approximation.
+  const std::string& act = c.hidden_activation.empty() ? c.hidden_act : c.hidden_activation;
+  const Gate gate = c.is("gemma") && act == "gelu" ? Gate::gelu_tanh : gate_from_name(act, file);
+  const Kinds kinds = attention_of(config, c, file);
 
   Scope s = root / "model";
   Model m;
-  m.context = rope_context(config, c.max_position_embeddings, file), m.post_norms = !first;
+  m.context = rope_context(config, c.max_position_embeddings, file), m.post_norms = !c.is("gemma");
   Decoder& d = m.decoder;
-  d.vocab = c.vocab_size, d.width = D;
-  d.embed = s.matrix("embed_tokens.weight", {c.vocab_size, D});
-  d.embed_scale = std::sqrt(static_cast<float>(D));   // activations are f32, so nothing rounds it
-  auto norm = [&](const Scope& b, const char* name) { return Norm::rms(b / name, D, c.rms_norm_eps, 1); };
-  for (int l = 0; l < c.num_hidden_layers; ++l) {
-    Scope b = s / "layers" / l, f = b / "mlp";
-    const AttentionMixer::Options& o = windowed(c, l) ? narrow : wide;
-    GatedMlp mlp{Linear::bind(f / "gate_proj", D, c.intermediate_size), Linear::bind(f / "up_proj", D, c.intermediate_size),
-                 Linear::bind(f / "down_proj", c.intermediate_size, D), gate};
-    auto attend = sublayer(AttentionMixer::bind(b / "self_attn", o));
-    if (first) {
-      d.layers.push_back(residual(blueprint_text<AttentionMixer>(o), norm(b, "input_layernorm"), std::move(attend)) +
-                         residual(gated_text(D, c.intermediate_size, false, gate), norm(b, "post_attention_layernorm"), sublayer(std::move(mlp))));
-    } else {
-      d.layers.push_back(residual(blueprint_text<AttentionMixer>(o), norm(b, "input_layernorm"), std::move(attend),
-                                  norm(b, "post_attention_layernorm")) +
-                         residual(gated_text(D, c.intermediate_size, false, gate), norm(b, "pre_feedforward_layernorm"), sublayer(std::move(mlp)),
-                                  norm(b, "post_feedforward_layernorm")));
-    }
-  }
-  d.norm = norm(s, "norm");
+  d.vocab = c.vocab_size, d.width = c.hidden_size;
+  d.embed = s.matrix("embed_tokens.weight", {c.vocab_size, c.hidden_size});
+  d.embed_scale = std::sqrt(static_cast<float>(c.hidden_size));   // activations are f32, so nothing rounds it
+  for (int l = 0; l < c.num_hidden_layers; ++l) d.layers.push_back(layer(s / "layers" / l, c, windowed(c, l) ? kinds.narrow : kinds.wide, gate));
+  d.norm = norm(s, c, "norm");
   d.head.weight = tied_head(root, "lm_head.weight", c.tie_word_embeddings, d.embed);
-  d.logit_cap = cap("final_logit_softcapping", c.final_logit_softcapping, 30);
+  d.logit_cap = cap(config, c, "final_logit_softcapping", c.final_logit_softcapping, 30);
   return m;
 }
 

@@ -40,6 +40,7 @@ struct Pages {
   std::vector<int64_t> offsets, key_offsets;
   Sequences sequences() const { return {offsets}; }
   Sequences key_sequences() const { return {key_offsets}; }
+  Sequences added() const { return key_offsets.empty() ? sequences() : key_sequences(); }   // whose keys this call brings
 };
 
 AttentionArgs arguments(const Tensor& q, const Tensor& y, const Tensor& lse, const Attention& o, const Pages& pages, int kv_heads) {
@@ -70,13 +71,11 @@ void check_pattern(const Pattern& p, const Tensor& q, const Pages& pages) {
   for (int32_t b : p.blocks) expect(b >= 0, "attention: block ", b, " in a list");
 }
 
-Attended attend(const Tensor& q, const Tensor& k, const Tensor& v, const Attention& o, const Slot& slot, bool wants_lse) {
-  check_rows("attention", q, slot);
+void check(const Tensor& q, const Tensor& k, const Tensor& v, const Attention& o, const Slot& slot, bool wants_lse) {
   const bool apart = !o.keys.offsets.empty(), carried = !slot.values.empty();
-  const Rows rk = heads(k, "attention k"), rv = heads(v, "attention v");
   expect(q.rank() == 3, "attention: q ", q.shape(), " must be [N,H,K]");
-  const int H = static_cast<int>(q.dim(1)), G = static_cast<int>(k.dim(1)), K = static_cast<int>(q.dim(2)), V = static_cast<int>(v.dim(2));
-  expect(k.dim(0) == (apart ? o.keys.tokens() : q.dim(0)) && v.dim(0) == k.dim(0) && k.dim(2) == K && v.dim(1) == G && G > 0 && H % G == 0,
+  const int64_t H = q.dim(1), G = k.dim(1);
+  expect(k.dim(0) == (apart ? o.keys.tokens() : q.dim(0)) && v.dim(0) == k.dim(0) && k.dim(2) == q.dim(2) && v.dim(1) == G && G > 0 && H % G == 0,
          "attention: q ", q.shape(), " k ", k.shape(), " v ", v.shape());
   expect(o.causal || !carried, "attention: state cannot be carried where later keys are seen");
   expect(!apart || (!carried && o.keys.count() == slot.sequences.count() && !o.log_gates), "attention: keys of ", o.keys.count(),
@@ -91,24 +90,20 @@ Attended attend(const Tensor& q, const Tensor& k, const Tensor& v, const Attenti
   using Kind = Pattern::Kind;
   expect(!o.pattern || !carried || (o.pattern->global.empty() && o.pattern->kind != Kind::listed && o.pattern->kind != Kind::sorted),
          "attention: a state with lists of blocks, global or sorted tokens");
-  Tensor y = Tensor::empty({q.dim(0), H, V}, DType::f32, q.device());
-  const int64_t gates_at = int64_t{G} * page_tokens * (K + V), page_floats = gates_at + (o.log_gates ? int64_t{H} * page_tokens : 0);
+}
 
+// The pages of each sequence, with room for the keys of this call. Those that a window has left may be missing in a saved state.
+std::shared_ptr<Pages> open_pages(std::span<SlotValue* const> values, const Attention& o, const Sequences& queries, int64_t page_floats,
+                                  Device device) {
   auto pages = std::make_shared<Pages>();
-  pages->offsets.assign(slot.sequences.offsets.begin(), slot.sequences.offsets.end());
+  pages->offsets.assign(queries.offsets.begin(), queries.offsets.end());
   pages->key_offsets.assign(o.keys.offsets.begin(), o.keys.offsets.end());
-  const Sequences added = apart ? pages->key_sequences() : pages->sequences();
-  std::vector<SlotValue> own;                      // pages of this call where no state is kept
-  std::vector<SlotValue*> values = slot.values;
-  if (values.empty()) {
-    own.resize(static_cast<size_t>(slot.sequences.count()));
-    for (SlotValue& s : own) values.push_back(&s);
-  }
+  const Sequences added = pages->added();
   pages->pointers.resize(values.size());
   for (size_t s = 0; s < values.size(); ++s) {
     const int64_t n = added.offsets[s + 1] - added.offsets[s], seen = values[s]->length;
-    grow(*values[s], n, page_floats, q.device());
-    const bool all = o.pattern && o.pattern->kind == Kind::listed;
+    grow(*values[s], n, page_floats, device);
+    const bool all = o.pattern && o.pattern->kind == Pattern::Kind::listed;
     const int64_t needed = o.window > 0 && !all ? std::max<int64_t>(0, seen - o.window + 1) / page_tokens : 0;
     std::vector<float*>& pointers = pages->pointers[s];
     for (const Tensor& p : values[s]->pages) {
@@ -119,36 +114,57 @@ Attended attend(const Tensor& q, const Tensor& k, const Tensor& v, const Attenti
     }
     pages->keys.push_back({pointers.data(), values[s]->length});
   }
+  return pages;
+}
+
+// inputs: q, k, v, sinks, slopes, alpha, log gates. Keys and values are kept as pages, not as the tensors that they came in.
+void record_backward(Tape& tape, const Tensors& inputs, const Tensor& y, const Tensor& lse, bool wants_lse, const Attention& o,
+                     const std::shared_ptr<Pages>& pages, int kv_heads) {
+  std::array<Shape, 7> shapes;                   // of the gradients that are wanted, and of q, k, v
+  for (size_t i = 0; i < inputs.size(); ++i)
+    if (i < 3 || tape.tracks(inputs[i])) shapes[i] = inputs[i].shape();
+  Attention kept = o;
+  kept.keys = {};
+  const Tensor q = inputs[0];
+  tape.record({y, wants_lse ? lse : Tensor{}}, inputs, [=](const Tensors& d) {
+    const Device device = q.device();
+    Tensor dy = d[0] ? d[0] : Tensor::zeros(y.shape(), DType::f32, device);
+    Tensors g;
+    for (const Shape& shape : shapes) g.push_back(shape.rank() > 0 ? Tensor::empty(shape, DType::f32, device) : Tensor{});
+    auto at = [](const Tensor& x) { return x ? x.f32() : nullptr; };
+    const Rows rdy = heads(dy, "attention dy");
+    run<&Kernels::attention_backward>("attention_backward", device,
+        AttentionBackwardArgs{.forward = arguments(q, y, lse, kept, *pages, kv_heads), .dy = rdy.data, .dy_stride = rdy.stride,
+                              .dlse = wants_lse && d[1] ? d[1].f32() : nullptr, .dq = g[0].f32(), .dk = g[1].f32(), .dv = g[2].f32(),
+                              .dsinks = at(g[3]), .dslopes = at(g[4]), .dalpha = at(g[5]), .dgates = at(g[6])});
+    return g;
+  });
+}
+
+Attended attend(const Tensor& q, const Tensor& k, const Tensor& v, const Attention& o, const Slot& slot, bool wants_lse) {
+  check_rows("attention", q, slot);
+  const Rows rk = heads(k, "attention k"), rv = heads(v, "attention v");
+  check(q, k, v, o, slot, wants_lse);
+  const int H = static_cast<int>(q.dim(1)), G = static_cast<int>(k.dim(1)), K = static_cast<int>(q.dim(2)), V = static_cast<int>(v.dim(2));
+  Tensor y = Tensor::empty({q.dim(0), H, V}, DType::f32, q.device());
+  const int64_t gates_at = int64_t{G} * page_tokens * (K + V), page_floats = gates_at + (o.log_gates ? int64_t{H} * page_tokens : 0);
+
+  std::vector<SlotValue> own(slot.values.empty() ? static_cast<size_t>(slot.sequences.count()) : 0);   // where no state is kept
+  std::vector<SlotValue*> values = slot.values;
+  for (SlotValue& s : own) values.push_back(&s);
+  const std::shared_ptr<Pages> pages = open_pages(values, o, slot.sequences, page_floats, q.device());
   if (o.pattern) check_pattern(*o.pattern, q, *pages);
-  run<&Kernels::append_keys>("append_keys", q.device(), rk.data, rk.stride, rv.data, rv.stride, G, K, V, added, pages->keys.data());
+  run<&Kernels::append_keys>("append_keys", q.device(), rk.data, rk.stride, rv.data, rv.stride, G, K, V, pages->added(), pages->keys.data());
   if (o.log_gates)
     run<&Kernels::append_gates>("append_gates", q.device(), rows_of(o.log_gates), gates_at, pages->sequences(), pages->keys.data());
 
   const Tensors inputs = Tape::current() ? Tensors{q, k, v, o.sinks, o.slopes, o.alpha, o.log_gates} : Tensors{};
   Tape* t = recording(inputs);
   Tensor lse = t || wants_lse ? Tensor::empty({q.dim(0), H}, DType::f32, q.device()) : Tensor{};
-  const AttentionArgs args = arguments(q, y, lse, o, *pages, G);
-  run<&Kernels::attention>("attention", q.device(), args);
+  run<&Kernels::attention>("attention", q.device(), arguments(q, y, lse, o, *pages, G));
   if (t) {
     for (const SlotValue* s : values) pages->tensors.push_back(s->pages);
-    std::array<Shape, 7> shapes;                   // of the gradients that are wanted, and of q, k, v
-    for (size_t i = 0; i < inputs.size(); ++i)
-      if (i < 3 || t->tracks(inputs[i])) shapes[i] = inputs[i].shape();
-    Attention kept = o;
-    kept.keys = {};
-    t->record({y, wants_lse ? lse : Tensor{}}, inputs, [=](const Tensors& d) {
-      const Device device = q.device();
-      Tensor dy = d[0] ? d[0] : Tensor::zeros(y.shape(), DType::f32, device);
-      Tensors g;
-      for (const Shape& shape : shapes) g.push_back(shape.rank() > 0 ? Tensor::empty(shape, DType::f32, device) : Tensor{});
-      auto at = [](const Tensor& x) { return x ? x.f32() : nullptr; };
-      const Rows rdy = heads(dy, "attention dy");
-      run<&Kernels::attention_backward>("attention_backward", device,
-          AttentionBackwardArgs{.forward = arguments(q, y, lse, kept, *pages, G), .dy = rdy.data, .dy_stride = rdy.stride,
-                                .dlse = wants_lse && d[1] ? d[1].f32() : nullptr, .dq = g[0].f32(), .dk = g[1].f32(), .dv = g[2].f32(),
-                                .dsinks = at(g[3]), .dslopes = at(g[4]), .dalpha = at(g[5]), .dgates = at(g[6])});
-      return g;
-    });
+    record_backward(*t, inputs, y, lse, wants_lse, o, pages, G);
   }
   for (SlotValue* s : slot.values) forget_outside(*s, o);
   return {y, lse};

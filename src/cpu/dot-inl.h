@@ -9,13 +9,34 @@
 namespace headrace::cpu {
 namespace {
 
+// The minimum of half h of the block at p, rows apart; dmin is the super's, negated.
+template <class Isa, PanelFormat f>
+typename Isa::F minimum_at(const uint8_t* p, int h, typename Isa::F dmin) {
+  if constexpr (f.header == 0) return Isa::halves(p + 32);
+  else return Isa::multiply(dmin, Isa::codes(p + 16 * (f.halves + h)));
+}
+// least[m] += minima times the sums of the input, before the quants: with many rows their own loop has registers enough, and with tiles
+// (dot_amx.cc) the speed that tile instructions take. One row adds them block by block, as it reads; the sums are the same.
+template <class Isa, PanelFormat f, int M>
+void add_minima(const uint8_t* panel, int64_t supers, const float* const* sums, typename Isa::F* least) {
+  for (int64_t s = 0, block = 0; s < supers; ++s, panel += f.super_bytes()) {
+    const auto dmin = f.header > 0 ? Isa::negate(Isa::halves(panel + 32)) : Isa::zero();
+    for (int b = 0; b < f.blocks; ++b, ++block)
+      for (int h = 0; h < f.halves; ++h) {
+        const auto minimum = minimum_at<Isa, f>(panel + f.header + b * f.block_bytes(), h, dmin);
+        for (int m = 0; m < M; ++m) least[m] = Isa::fma(minimum, Isa::set(sums[m][2 * block + h]), least[m]);
+      }
+  }
+}
+
 template <class Isa, PanelFormat f, int M>
 void blocks_tile(const uint8_t* panel, int64_t K, const QuantisedRows& x, int64_t first, float* const* y, const float* bias, int valid) {
   using F = typename Isa::F;
   using I = typename Isa::I;
   constexpr int per_half = 8 / f.halves;
-  F sum[M];
-  for (int m = 0; m < M; ++m) sum[m] = Isa::zero();
+  constexpr bool minima_first = f.minimum && M >= 4;
+  F sum[M], least[M];                              // least: of the minima
+  for (int m = 0; m < M; ++m) sum[m] = least[m] = Isa::zero();
   const int8_t* q[M];
   const float *scales[M], *sums[M];
   const int32_t* starts[M];
@@ -26,12 +47,13 @@ void blocks_tile(const uint8_t* panel, int64_t K, const QuantisedRows& x, int64_
     starts[m] = x.starts + (first + m) * (K / 16);
   }
   const int64_t supers = K / (32 * f.blocks);
+  if constexpr (minima_first) add_minima<Isa, f, M>(panel, supers, sums, least);
   int64_t block = 0;
   for (int64_t s = 0; s < supers; ++s, panel += f.super_bytes()) {
-    F d, dmin;
+    F d, dmin = Isa::zero();
     if constexpr (f.header > 0) {
       d = Isa::halves(panel);
-      if constexpr (f.minimum) dmin = Isa::negate(Isa::halves(panel + 32));
+      if constexpr (f.minimum && !minima_first) dmin = Isa::negate(Isa::halves(panel + 32));
     }
     for (int b = 0; b < f.blocks; ++b, ++block) {
       const uint8_t* p = panel + f.header + b * f.block_bytes();
@@ -47,22 +69,22 @@ void blocks_tile(const uint8_t* panel, int64_t K, const QuantisedRows& x, int64_
           typename Isa::U w = Isa::template quants<f.bits, f.lookup>(quants, j);
           for (int m = 0; m < M; ++m) part[m] = Isa::template dot<f.zero, f.bits>(part[m], w, q[m] + 32 * block + 4 * j);
         }
-        F scale, minimum;
-        if constexpr (f.header == 0) {
-          scale = Isa::halves(p);
-          if constexpr (f.minimum) minimum = Isa::halves(p + 32);
-        } else {
-          scale = Isa::multiply(d, f.minimum ? Isa::codes(p + 16 * h) : Isa::signed_codes(p + 16 * h));
-          if constexpr (f.minimum) minimum = Isa::multiply(dmin, Isa::codes(p + 16 * (f.halves + h)));
-        }
-        for (int m = 0; m < M; ++m) {
+        F scale;
+        if constexpr (f.header == 0) scale = Isa::halves(p);
+        else scale = Isa::multiply(d, f.minimum ? Isa::codes(p + 16 * h) : Isa::signed_codes(p + 16 * h));
+        for (int m = 0; m < M; ++m)
           sum[m] = Isa::fma(Isa::to_float(part[m]), Isa::multiply(scale, Isa::set(scales[m][block])), sum[m]);
-          if constexpr (f.minimum) sum[m] = Isa::fma(minimum, Isa::set(sums[m][2 * block + h]), sum[m]);
+        if constexpr (f.minimum && !minima_first) {
+          const F minimum = minimum_at<Isa, f>(p, h, dmin);
+          for (int m = 0; m < M; ++m) least[m] = Isa::fma(minimum, Isa::set(sums[m][2 * block + h]), least[m]);
         }
       }
     }
   }
-  for (int m = 0; m < M; ++m) Isa::store(y[first + m], bias ? Isa::add(sum[m], Isa::load(bias, valid)) : sum[m], valid);
+  for (int m = 0; m < M; ++m) {
+    if constexpr (f.minimum) sum[m] = Isa::add(sum[m], least[m]);
+    Isa::store(y[first + m], bias ? Isa::add(sum[m], Isa::load(bias, valid)) : sum[m], valid);
+  }
 }
 
 template <class Isa, PanelFormat f>

@@ -1,7 +1,7 @@
-// How far are the logits from those of the reference implementation? Every model of tests/fixtures (their expected logits come from
-// transformers, flash-linear-attention and the rwkv package: see the README.md beside them), run whole, in chunks of 7 and token by token, by the
-// kernels that `headrace run` uses: the worst relative error of the three (norm of the difference over norm of the reference), and whether the
-// best token is the same everywhere. Files of block-quantised weights stand twice, since kernels round inputs to 8 bits: "by the definitions" does not.
+// How far are the logits from those of the reference implementation? Every model of tests/fixtures (expected logits from transformers,
+// flash-linear-attention and the rwkv package: see the README.md beside them), run whole, in chunks of 7 and token by token, by the kernels
+// that `headrace run` uses: the worst relative error of the three (norm of the difference over norm of the reference), and whether the best
+// token is the same everywhere. Files of block-quantised weights stand twice: kernels round their inputs to 8 bits, the definitions do not.
 // bench_parity [FIXTURES]. Fails where an error is above 1e-4 (of kernels with 8-bit inputs: 3e-2).
 #include <algorithm>
 #include <cstdio>

@@ -13,10 +13,7 @@
 #include <vector>
 
 #include "base/error.h"
-
-#if defined(__linux__)
-#include <sys/mman.h>
-#endif
+#include "tensor/large_blocks.h"
 
 namespace headrace {
 
@@ -50,8 +47,9 @@ struct { void* (*allocate)(size_t); void (*release)(void*); } cuda_memory;
 void (*copier)(void*, Device, const void*, Device, size_t) = nullptr;
 
 // Freed blocks of the CPU are kept by size class (powers of two and their halves), so that a decode step that makes
-// the same temporaries again takes them from a list. Small blocks only.
-constexpr size_t largest_kept = size_t{8} << 20;
+// the same temporaries again takes them from a list. Small blocks only; larger ones in small pages would cost more in page translations
+// than in work (tensor/large_blocks.h).
+constexpr size_t largest_kept = size_t{1} << 20;
 struct FreeLists {
   std::vector<void*> lists[64];
   ~FreeLists() {
@@ -85,48 +83,6 @@ std::byte* exactly(size_t bytes) {
 size_t class_bytes(size_t bytes) { return std::bit_ceil(std::max<size_t>(bytes, 64)); }
 int class_index(size_t rounded) { return std::countr_zero(rounded); }
 
-// Memory that the system zeroes page by page on first use: in pages of 2 MiB a fresh large tensor costs a tenth.
-constexpr size_t huge_page = size_t{2} << 20;
-void in_huge_pages([[maybe_unused]] void* data, [[maybe_unused]] size_t bytes) {
-#ifdef MADV_HUGEPAGE
-  madvise(data, bytes, MADV_HUGEPAGE);
-#endif
-}
-
-// Tensors above `largest_kept`. A freed one is kept for the next of its size, as long as those that are kept and those that live are
-// together no more than ever lived at once: training that makes the same tensors at each step meets no fresh page, and the peak stays
-// that of the plan.
-class LargeBlocks {
- public:
-  void* take(size_t bytes) {
-    const size_t size = rounded(bytes);
-    std::lock_guard lock(mutex_);
-    living_ += size, most_ = std::max(most_, living_);
-    for (size_t i = kept_.size(); i-- > 0;)
-      if (kept_[i].size == size) {
-        void* p = kept_[i].data;
-        kept_.erase(kept_.begin() + static_cast<int64_t>(i)), kept_bytes_ -= size;
-        return p;
-      }
-    while (living_ + kept_bytes_ > most_) std::free(kept_[0].data), kept_bytes_ -= kept_[0].size, kept_.erase(kept_.begin());
-    void* p = std::aligned_alloc(huge_page, size);
-    if (!p) living_ -= size;
-    else in_huge_pages(p, bytes / huge_page * huge_page);
-    return p;
-  }
-  void give(void* p, size_t bytes) {
-    std::lock_guard lock(mutex_);
-    living_ -= rounded(bytes), kept_bytes_ += rounded(bytes);
-    kept_.push_back({p, rounded(bytes)});
-  }
-
- private:
-  struct Block { void* data; size_t size; };
-  static size_t rounded(size_t bytes) { return (bytes + huge_page - 1) / huge_page * huge_page; }
-  std::mutex mutex_;
-  std::vector<Block> kept_;                        // the one that was freed first in front
-  size_t living_ = 0, kept_bytes_ = 0, most_ = 0;
-};
 LargeBlocks& large_blocks() {
   static auto* blocks = new LargeBlocks;           // outlives every tensor
   return *blocks;

@@ -136,42 +136,45 @@ void linear(std::span<const LinearPart> parts) {
   const std::span<const Work> all(works.data(), parts.size());
   const int64_t M = parts[0].x.rows;
   const DotTable& table = dots();
-  // Each thread has its own stretch of panels, as many bytes as the others', read in order; one that is done takes runs of the others'.
-  // A panel's sums do not depend on who makes them.
+  // Units of work: a run of panels times a strip of rows, both small enough to stay in the second-level cache while they meet, so that
+  // rows from further away are read once for each run and not for each panel.
+  int64_t row_bytes = 1;
+  for (const Work& w : all) row_bytes = std::max(row_bytes, w.part->x.cols * (w.format ? 1 : 4));
+  const int64_t strip = std::min<int64_t>(M, std::max<int64_t>(48, (int64_t{384} << 10) / row_bytes / 48 * 48)), strips = (M + strip - 1) / strip;
+  constexpr int64_t worth = 48 << 10;                        // bytes of weights below which a second thread comes too late
+  const int64_t pieces = bytes * M < worth ? 1 : std::clamp<int64_t>(panels * strips, 1, thread_count());
+  const int64_t near = std::max<int64_t>(1, panels * (int64_t{512} << 10) / std::max<int64_t>(bytes, 1));   // panels of a run
+  const int64_t run = std::clamp<int64_t>(panels * strips / (16 * pieces), 1, strips > 1 ? near : std::max<int64_t>(panels, 1));
+  const int64_t units = (panels + run - 1) / run * strips;
+  // Each thread has its own stretch of units, about as many bytes of panels as the others', read in order; one that is done takes those of
+  // others. A panel's sums do not depend on who makes them.
+  auto unit_at = [&](int64_t byte) {
+    for (const Work& w : all)
+      if (const int64_t each = static_cast<int64_t>(w.panel_bytes); byte < w.bytes_before + (w.end - w.first) * each)
+        return (w.first + (byte - w.bytes_before) / each) * strips / run;
+    return units;
+  };
   constexpr int most = 64;
   struct alignas(64) Stretch { std::atomic<int64_t> next; int64_t end; };
   Stretch stretches[most];
-  constexpr int64_t worth = 48 << 10;                        // bytes of weights below which a second thread comes too late
-  const int64_t pieces = bytes * M < worth ? 1 : std::clamp<int64_t>(panels, 1, thread_count()), run = std::max<int64_t>(1, panels / (16 * pieces));
-  auto panel_at = [&](int64_t byte) {
-    for (const Work& w : all)
-      if (byte < w.bytes_before + (w.end - w.first) * static_cast<int64_t>(w.panel_bytes))
-        return w.first + (byte - w.bytes_before) / static_cast<int64_t>(w.panel_bytes);
-    return panels;
-  };
-  for (int64_t p = 0; p < pieces; ++p) stretches[p].next = p ? panel_at(bytes * p / pieces) : 0;
-  for (int64_t p = 0; p < pieces; ++p) stretches[p].end = p + 1 < pieces ? stretches[p + 1].next.load() : panels;
+  for (int64_t p = 0; p < pieces; ++p) stretches[p].next = p ? unit_at(bytes * p / pieces) : 0;
+  for (int64_t p = 0; p < pieces; ++p) stretches[p].end = p + 1 < pieces ? stretches[p + 1].next.load() : units;
   parallel(pieces, 1, [&](int64_t piece, int64_t, int) {
-    std::vector<float*> y;
-    std::vector<const float*> in;
+    std::vector<float*> y(static_cast<size_t>(strip));
+    std::vector<const float*> in(static_cast<size_t>(strip));
     for (int64_t p = 0; p < pieces;) {
       Stretch& s = stretches[(piece + p) % pieces];
-      const int64_t begin = s.next.fetch_add(run, std::memory_order_relaxed), end = std::min(s.end, begin + run);
-      if (begin >= s.end) {
+      const int64_t unit = s.next.fetch_add(1, std::memory_order_relaxed);
+      if (unit >= s.end) {
         ++p;
         continue;
       }
+      const int64_t begin = unit / strips * run, end = std::min(panels, begin + run), m0 = unit % strips * strip;
+      const int rows = static_cast<int>(std::min(strip, M - m0));
       for (const Work& w : all) {
-        const Rows x = w.part->x;
         const int64_t from = std::max(begin, w.first), to = std::min(end, w.end);
-        // Rows are taken in strips whose quants stay in the second-level cache while the panels stream by.
-        const int64_t strip = std::max<int64_t>(16, std::min<int64_t>(M, (int64_t{384} << 10) / std::max<int64_t>(x.cols, 1) / 16 * 16));
-        for (int64_t m0 = 0; from < to && m0 < M; m0 += strip) {
-          const int rows = static_cast<int>(std::min(strip, M - m0));
-          y.resize(static_cast<size_t>(rows)), in.resize(static_cast<size_t>(rows));
-          for (int m = 0; m < rows; ++m) in[m] = x[m0 + m];
-          for (int64_t panel = from; panel < to; ++panel) multiply(w, panel - w.first, table, m0, rows, in.data(), y.data());
-        }
+        for (int m = 0; from < to && m < rows; ++m) in[m] = w.part->x[m0 + m];
+        for (int64_t panel = from; panel < to; ++panel) multiply(w, panel - w.first, table, m0, rows, in.data(), y.data());
       }
     }
   });

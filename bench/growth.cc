@@ -1,24 +1,32 @@
-// Does time grow with T as the mixer says it does? Every mixer of the registry at one small width, a whole sequence of T = 1k .. 32k tokens
-// without state: the exponent of log time over log T, beside the one of its counted operations (mixers/cost.h). Then one token after
-// about 1k and 32k others: where its operations and its state do not grow, its time must not. Fails with the names of those that do worse: more
+// Does time grow with T as the mixer says it does? Every mixer of the registry at one width, a whole sequence of T = 1k .. 32k tokens
+// without state: the exponent of log time over log T, beside the one of its counted operations (ops/meter.h). Then one token after
+// about 4k (where windows are full) and 32k others: where its operations and its state do not grow, its time must not. Fails with the names of those that do worse: more
 // than 0.05 over the counted exponent (1.15 at most where that is linear times a logarithm), decode more than half slower.
-// bench_growth [MIXER...]. Where a sequence would take longer than a second, or is more than the mixer takes, it stops before.
+// bench_growth [--width D] [--rounds N] [MIXER...]. Where a quadratic one would take more than seconds, or a sequence is more than
+// the mixer takes, it stops before.
+//
+// Time is that of the processor, of one thread, so that other programs do not count; the lengths take turns, each for as long as the others
+// or for one sequence, and the least of its rounds counts: what slows a machine down for a while slows all of them. At this width not even
+// 1k tokens stay in the second-level cache.
 #include <cstdio>
 #include <cstring>
+#include <ctime>
 #include <optional>
 
 #include "base/error.h"
+#include "base/parallel.h"
 #include "measure.h"
 #include "mixers/cost.h"
 #include "nn/init.h"
+#include "ops/meter.h"
 
 using namespace headrace;
 
 namespace {
 
-constexpr int width = 64;
+int width = 256, rounds = 3;
 constexpr int64_t shortest = 1024, longest = 32768;
-constexpr double patience = 1;
+constexpr double turn = 0.05, patience = 2;                                // seconds
 
 // A filter reaches as far as the longest sequence.
 std::vector<Setting> settings(const MixerInfo& m) {
@@ -26,6 +34,12 @@ std::vector<Setting> settings(const MixerInfo& m) {
   for (const OptionHelp& o : m.options({.width = width}))
     if (o.name == "length") all.push_back({.name = "length", .value = std::to_string(longest)});
   return all;
+}
+
+double thread_seconds() {
+  timespec t;
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+  return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
 }
 
 // The slope of a line through (log x, log y).
@@ -36,6 +50,13 @@ double exponent(const std::vector<double>& x, const std::vector<double>& y) {
     sx += a, sy += b, sxx += a * a, sxy += a * b;
   }
   return (n * sxy - sx * sy) / (n * sxx - sx * sx);
+}
+
+// Operations of what f runs.
+double counted_by(const auto& f) {
+  Meter meter;
+  f();
+  return meter.flops();
 }
 
 struct Bench {
@@ -51,38 +72,42 @@ struct Bench {
     f(x.slice(0, begin, tokens), {&batch});
     if (state) state->tokens += tokens;
   }
-  double whole(int64_t T, double budget) const {                        // seconds; the shortest of those that fit into the budget
-    double least = median_seconds(1, [&] { step(0, T, nullptr); });
-    for (double spent = least; spent + least < budget;) {
-      const double t = median_seconds(1, [&] { step(0, T, nullptr); });
-      spent += t, least = std::min(least, t);
-    }
-    return least;
+  // Seconds of a whole sequence, on average over a turn.
+  double whole(int64_t T) const {
+    const double begin = thread_seconds();
+    int times = 0;
+    double spent = 0;
+    do step(0, T, nullptr), spent = thread_seconds() - begin, ++times;
+    while (spent < turn);
+    return spent / times;
   }
   // One token after T others, on average over 32: the least of some such rounds from the same state.
-  struct Decode { double seconds; size_t bytes; };
+  struct Decode { double seconds, flops; size_t bytes; };
   Decode decode(int64_t T) const {
-    if (!decodes(m)) return {0, 0};
+    if (!decodes(m)) return {0, 1, 0};
     State state;
     for (int64_t t = 0, n = 0; t < T - 64; t += n) n = std::min(shortest, T - 64 - t), step(t, n, &state);   // room for those that follow
     const size_t bytes = state.bytes();
-    double least = 1e9;
+    double least = 1e9, flops = 0;
     for (int round = 0; round < 8; ++round) {
       State s = state;
-      step(0, 1, &s);                                                       // what is shared is copied
-      least = std::min(least, median_seconds(1, [&] { for (int i = 1; i <= 32; ++i) step(i, 1, &s); }));
+      flops = counted_by([&] { step(0, 1, &s); });                          // what is shared is copied
+      const double begin = thread_seconds();
+      for (int i = 1; i <= 32; ++i) step(i, 1, &s);
+      least = std::min(least, thread_seconds() - begin);
     }
-    return {least / 32, bytes};
+    return {least / 32, flops, bytes};
   }
 };
 
 bool holds(const MixerInfo& m) {
   const Bench b{.m = m};
-  std::vector<double> lengths, seconds, flops;
+  std::vector<double> lengths, flops, seconds;
   for (int64_t T = shortest; T <= longest; T *= 2) try {
-      const double counted = cost_of(m, b.at, b.given, T).prefill, s = b.whole(T, 0.15);
-      lengths.push_back(static_cast<double>(T)), seconds.push_back(s), flops.push_back(counted);
-      if (4 * s > patience && T < longest && flops.back() > 2.5 * flops[flops.size() > 1 ? flops.size() - 2 : 0]) break;
+      const double begin = thread_seconds();
+      const double counted = counted_by([&] { b.step(0, T, nullptr); });    // and not timed: it meets fresh memory
+      lengths.push_back(static_cast<double>(T)), flops.push_back(counted), seconds.push_back(1e9);
+      if (4 * (thread_seconds() - begin) > patience && flops.back() > 2.5 * flops[flops.size() > 1 ? flops.size() - 2 : 0]) break;
     } catch (const Error&) {
       break;                                                                // longer than the mixer takes
     }
@@ -90,11 +115,13 @@ bool holds(const MixerInfo& m) {
     std::printf("%-18s takes no longer sequences than %ld tokens\n", m.doc->name, shortest);
     return true;
   }
+  for (int round = 0; round < rounds; ++round)
+    for (size_t i = 0; i < lengths.size(); ++i) seconds[i] = std::min(seconds[i], b.whole(static_cast<int64_t>(lengths[i])));
   const auto last = static_cast<int64_t>(lengths.back());
   const double theory = exponent(lengths, flops), fitted = exponent(lengths, seconds);
   const double most = theory > 1.01 && theory < 1.15 ? std::min(1.15, theory + 0.05) : theory + 0.05;
-  const Bench::Decode first = b.decode(shortest), then = b.decode(last);
-  const double grows = decodes(m) ? cost_of(m, b.at, b.given, last).decode / cost_of(m, b.at, b.given, shortest).decode : 1;
+  const Bench::Decode first = b.decode(std::min(4 * shortest, last)), then = b.decode(last);
+  const double grows = then.flops / first.flops;
   const bool time = fitted <= most, decode = !decodes(m) || grows > 1.1 || (then.seconds < 1.5 * first.seconds && then.bytes == first.bytes);
   std::printf("%-18s %6.2f %6.2f %7ldk %11.0f %11.0f %10.1f %10.1f %10zu %10zu  %s%s\n", m.doc->name, theory, fitted, last / 1024,
               lengths[0] / seconds[0], lengths.back() / seconds.back(), 1e6 * first.seconds, 1e6 * then.seconds, first.bytes, then.bytes,
@@ -106,12 +133,16 @@ bool holds(const MixerInfo& m) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  std::printf("d = %d\n%-18s %6s %6s %8s %11s %11s %10s %10s %10s %10s\n", width, "mixer", "theory", "fitted", "longest", "tokens/s 1k", "longest",
-              "us/token", "longest", "state 1k", "longest");
+  int first = 1;
+  for (; first + 1 < argc && !std::strncmp(argv[first], "--", 2); first += 2)
+    (!std::strcmp(argv[first], "--width") ? width : rounds) = std::atoi(argv[first + 1]);
+  set_thread_count(1);
+  std::printf("d = %d, one thread\n%-18s %6s %6s %8s %11s %11s %10s %10s %10s %10s\n", width, "mixer", "theory", "fitted", "longest", "tokens/s 1k", "longest",
+              "us/token 4k", "longest", "state 4k", "longest");
   std::string failed;
   for (const MixerInfo& m : mixers()) {
-    bool wanted = argc == 1;
-    for (int i = 1; i < argc; ++i) wanted = wanted || !std::strcmp(argv[i], m.doc->name);
+    bool wanted = first == argc;
+    for (int i = first; i < argc; ++i) wanted = wanted || !std::strcmp(argv[i], m.doc->name);
     if (wanted && !holds(m)) failed += std::string(failed.empty() ? "" : ", ") + m.doc->name;
   }
   if (failed.empty()) return 0;

@@ -140,7 +140,8 @@ void linear(std::span<const LinearPart> parts) {
   // rows from further away are read once for each run and not for each panel.
   int64_t row_bytes = 1;
   for (const Work& w : all) row_bytes = std::max(row_bytes, w.part->x.cols * (w.format ? 1 : 4));
-  const int64_t strip = std::min<int64_t>(M, std::max<int64_t>(48, (int64_t{384} << 10) / row_bytes / 48 * 48)), strips = (M + strip - 1) / strip;
+  const int64_t most_rows = std::max<int64_t>(48, (int64_t{384} << 10) / row_bytes / 48 * 48), least_strips = (M + most_rows - 1) / most_rows;
+  const int64_t strip = (M / least_strips + 47) / 48 * 48, strips = (M + strip - 1) / strip;     // of about equal rows
   constexpr int64_t worth = 48 << 10;                        // bytes of weights below which a second thread comes too late
   const int64_t pieces = bytes * M < worth ? 1 : std::clamp<int64_t>(panels * strips, 1, thread_count());
   const int64_t near = std::max<int64_t>(1, panels * (int64_t{512} << 10) / std::max<int64_t>(bytes, 1));   // panels of a run

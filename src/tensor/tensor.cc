@@ -47,9 +47,8 @@ struct { void* (*allocate)(size_t); void (*release)(void*); } cuda_memory;
 void (*copier)(void*, Device, const void*, Device, size_t) = nullptr;
 
 // Freed blocks of the CPU are kept by size class (powers of two and their halves), so that a decode step that makes
-// the same temporaries again takes them from a list. Small blocks only; larger ones in small pages would cost more in page translations
-// than in work (tensor/large_blocks.h).
-constexpr size_t largest_kept = size_t{1} << 20;
+// the same temporaries again takes them from a list. Small blocks only: pieces of larger ones serve any size (tensor/large_blocks.h).
+constexpr size_t largest_kept = size_t{8} << 20;
 struct FreeLists {
   std::vector<void*> lists[64];
   ~FreeLists() {

@@ -102,7 +102,10 @@ class Chat {
     {
       Progress progress("reading", 1, "tokens");
       g = talk_.say(line, sampler_, o_.generate,
-          [&](int64_t done, int64_t all) { progress.of(static_cast<double>(all)), progress.at(static_cast<double>(done)); });
+          [&](int64_t done, int64_t all) {
+            progress.of(static_cast<double>(all)), progress.at(static_cast<double>(done));
+            if (done == all) progress.end();         // the answer begins on its line
+          });
       read = clock.seconds() - g.seconds;
     }
     const Session::Change& c = talk_.last_change();

@@ -181,8 +181,9 @@ void Progress::at(double done) {
     fmt::print(stderr, "{}: {:.0f} of {:.0f} {}, {:.1f} {}/s, {:.0f} s left\n", what_, done, total_, unit_, rate, unit_, left);
   }
 }
-Progress::~Progress() {
+void Progress::end() {
   if (shown_ && terminal_) fmt::print(stderr, "\r\033[K");
+  shown_ = false;
 }
 
 }  // namespace headrace::cli

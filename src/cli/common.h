@@ -58,8 +58,9 @@ struct Clock {
 class Progress {
  public:
   Progress(std::string what, double total, std::string unit);
-  ~Progress();
+  ~Progress() { end(); }
   void at(double done);
+  void end();                            // before anything else is shown: the bar goes from its line
   void of(double total) { total_ = total; }
 
  private:

@@ -69,7 +69,7 @@ Generated Conversation::say(const std::string& content, Sampler& sampler, Genera
       expect(static_cast<int64_t>(ids.size()) < o.context, "the conversation has ", ids.size(), " tokens, the model was made for ", o.context,
           "; /undo or /reset");
     change_ = session_.become(ids, [&](int64_t done) {
-      if (reading) reading(done, static_cast<int64_t>(ids.size()));
+      if (reading) reading(done, static_cast<int64_t>(ids.size() - session_.tokens().size()));   // those are what was known
       return !(o.interrupted && o.interrupted());
     });
   } catch (...) {

@@ -22,7 +22,7 @@ class Conversation {
 
   // One turn of the user and the answer. Interrupted while reading: the turn is dropped.
   Generated say(const std::string& content, Sampler& sampler, GenerateOptions options,
-                const std::function<void(int64_t done, int64_t all)>& reading = {});
+                const std::function<void(int64_t done, int64_t all)>& reading = {});   // of the tokens that are new
   bool undo();                           // the last turn and its answer; false when there is none
   void reset();
   void save(const std::string& path) const;

@@ -2,8 +2,10 @@
 #include "cli/chat.h"
 
 #include <fmt/core.h>
+#include <signal.h>
+#include <unistd.h>
 
-#include <iostream>
+#include <utility>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -38,25 +40,55 @@ class Chat {
 
   int run() {
     if (!o_.state.empty() && file_exists(o_.state)) talk_.load(o_.state);
-    if (o_.only) {
-      answer(*o_.only);
-    } else {
-      std::optional<LineEditor> editor;
-      if (terminal_) editor.emplace("> ");
-      while (auto line = next(editor))
-        if (!act(*line)) break;
+    try {
+      converse();
+    } catch (const std::exception& e) {                // what was said before it stays said
+      try {
+        keep();
+      } catch (const Error& also) {
+        fail(e.what(), "; ", also.what());
+      }
+      throw;
     }
-    if (!o_.state.empty() && talk_.session().state().tokens > 0) talk_.save(o_.state);
-    return 0;
+    const bool kept = keep();
+    if (!ending()) return 0;
+    fmt::print(stderr, "headrace: ended by {}{}\n", ending() == SIGHUP ? "SIGHUP" : "SIGTERM", kept ? "; the conversation is in " + o_.state : "");
+    return 128 + ending();
   }
 
  private:
-  static std::optional<std::string> next(std::optional<LineEditor>& editor) {
+  void converse() {
+    if (o_.only) return answer(*o_.only);
+    std::optional<LineEditor> editor;
+    if (terminal_) editor.emplace("> ");
+    while (auto line = next(editor))
+      if (!act(*line)) break;
+  }
+  bool keep() const {
+    if (o_.state.empty() || talk_.session().state().tokens == 0) return false;
+    talk_.save(o_.state);
+    return true;
+  }
+  std::optional<std::string> piped_line() {
+    for (;;) {
+      if (const size_t end = held_.find('\n'); end != std::string::npos) {
+        std::string line = held_.substr(0, end);
+        held_.erase(0, end + 1);
+        return line;
+      }
+      char bytes[4096];
+      if (!wait_for_input(STDIN_FILENO)) return std::nullopt;
+      const ssize_t n = ::read(STDIN_FILENO, bytes, sizeof bytes);
+      if (n <= 0) return held_.empty() ? std::nullopt : std::optional(std::exchange(held_, ""));
+      held_.append(bytes, static_cast<size_t>(n));
+    }
+  }
+  std::optional<std::string> next(std::optional<LineEditor>& editor) {
     std::string all;
     for (;;) {
-      std::optional<std::string> line;
-      if (editor) line = editor->line();
-      else if (std::string s; std::getline(std::cin, s)) line = s;
+      if (ending()) return std::nullopt;
+      const std::optional<std::string> line = editor ? editor->line() : piped_line();
+      if (ending()) return std::nullopt;
       if (!line) return all.empty() ? std::nullopt : std::optional(all);
       all += *line;
       if (!all.ends_with('\\')) return all;
@@ -127,12 +159,14 @@ class Chat {
   Conversation talk_;
   Sampler sampler_;
   bool terminal_;
+  std::string held_;                       // of a pipe: read, and not yet a line
 };
 
 }  // namespace
 
 int chat(const Loaded& model, ChatOptions options) {
   catch_interrupts();
+  catch_endings();
   return Chat(model, std::move(options)).run();
 }
 

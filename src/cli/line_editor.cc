@@ -1,8 +1,8 @@
 // libedit behind one function: Ctrl-C as a key, since its own handling would go on reading; history in the user's state folder.
 #include "cli/line_editor.h"
 
+#include <fcntl.h>
 #include <histedit.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -35,6 +35,30 @@ std::string history_file() {
   return error ? "" : folder / "history";
 }
 
+// One line at the end of the file, so that chats side by side keep each other's.
+void append(const std::string& file, const std::string& line) {
+  const int opened = ::open(file.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);   // what was said is nobody else's
+  std::FILE* f = opened < 0 ? nullptr : ::fdopen(opened, "a");
+  if (!f) return;
+  std::fseek(f, 0, SEEK_END);                      // an empty file gets its heading
+  History* one = history_init();
+  HistEvent event;
+  history(one, &event, H_SETSIZE, 1);
+  history(one, &event, H_ENTER, line.c_str());
+  history(one, &event, H_SAVE_FP, f);
+  history_end(one);
+  std::fclose(f);
+}
+
+// A file of more than a megabyte begins anew with the lines that were kept.
+void shorten(const std::string& file, History* kept) {
+  std::error_code error;
+  if (const auto size = std::filesystem::file_size(file, error); error || size < (1u << 20)) return;
+  const std::string shorter = file + "." + std::to_string(::getpid());
+  HistEvent event;
+  if (history(kept, &event, H_SAVE, shorter.c_str()) >= 0) std::filesystem::rename(shorter, file, error);
+}
+
 char* prompt_of(EditLine* e) {
   void* data = nullptr;
   el_get(e, EL_CLIENTDATA, &data);
@@ -44,7 +68,8 @@ char* prompt_of(EditLine* e) {
 int read_character(EditLine*, wchar_t* c) {
   std::mbstate_t state{};
   for (;;) {
-    if (interrupted()) {
+    if (!wait_for_input(STDIN_FILENO)) {
+      if (ending()) return 0;
       clear_interrupt();
       *c = L'\003';
       return 1;
@@ -85,7 +110,7 @@ LineEditor::LineEditor(std::string prompt) : parts_(std::make_unique<Parts>()) {
   HistEvent event;
   history(p.history, &event, H_SETSIZE, 1000);
   history(p.history, &event, H_SETUNIQUE, 1);
-  if (!p.file.empty()) history(p.history, &event, H_LOAD, p.file.c_str());
+  if (!p.file.empty()) history(p.history, &event, H_LOAD, p.file.c_str()), shorten(p.file, p.history);
   el_set(p.edit, EL_CLIENTDATA, &p);
   el_set(p.edit, EL_PROMPT_ESC, prompt_of, '\1');
   el_set(p.edit, EL_EDITOR, "emacs");
@@ -97,12 +122,6 @@ LineEditor::LineEditor(std::string prompt) : parts_(std::make_unique<Parts>()) {
 }
 LineEditor::~LineEditor() {
   Parts& p = *parts_;
-  HistEvent event;
-  if (!p.file.empty()) {
-    const mode_t before = ::umask(077);              // what was said is nobody else's
-    history(p.history, &event, H_SAVE, p.file.c_str());
-    ::umask(before);
-  }
   history_end(p.history);
   el_end(p.edit);
 }
@@ -114,13 +133,15 @@ std::optional<std::string> LineEditor::line() {
     clear_interrupt();
     int n = 0;
     const char* s = el_gets(p.edit, &n);
-    if (p.leave || ((!s || n <= 0) && !p.cleared)) return std::nullopt;
+    if (ending() || p.leave || ((!s || n <= 0) && !p.cleared)) return std::nullopt;
     if (p.cleared) continue;
     p.asked = false;
     std::string line(s, static_cast<size_t>(n));
     while (!line.empty() && (line.back() == '\n' || line.back() == '\r')) line.pop_back();
+    if (line.empty()) return line;
     HistEvent event;
-    if (!line.empty()) history(p.history, &event, H_ENTER, line.c_str());
+    history(p.history, &event, H_ENTER, line.c_str());
+    if (!p.file.empty()) append(p.file, line);
     return line;
   }
 }

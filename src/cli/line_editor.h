@@ -1,5 +1,5 @@
 // One line from a terminal, with editing and history (libedit). Ctrl-C with text on the line clears it; on an empty line
-// it says that a second one leaves, as Ctrl-D does.
+// it says that a second one leaves, as Ctrl-D does. SIGTERM and SIGHUP, where they are caught, leave at once.
 #pragma once
 #include <memory>
 #include <optional>

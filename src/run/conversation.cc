@@ -53,31 +53,32 @@ std::vector<int32_t> Conversation::tokens_of(const std::string& prompt) const {
 }
 
 Generated Conversation::say(const std::string& content, Sampler& sampler, GenerateOptions o, const std::function<void(int64_t, int64_t)>& reading) {
-  marks_.push_back({turns_.size(), session_.tokens().size(), text_});
-  auto drop = [&] {
-    turns_.resize(marks_.back().turns);
-    marks_.pop_back();
-    text_.clear();                                         // the session may hold part of the turn
-  };
-  std::vector<int32_t> ids;
-  std::string prompt;
+  Conversation before = *this;                             // states share their memory
   try {
-    turns_.push_back({"user", replace_broken(content)});       // what is kept of a turn must be text: templates and files need it
-    prompt = replace_broken(render_(turns_));
-    ids = tokens_of(prompt);
-    if (o.context > 0)
-      expect(static_cast<int64_t>(ids.size()) < o.context, "the conversation has ", ids.size(), " tokens, the model was made for ", o.context,
-          "; /undo or /reset");
-    change_ = session_.become(ids, [&](int64_t done) {
-      if (reading) reading(done, static_cast<int64_t>(ids.size() - session_.tokens().size()));   // those are what was known
-      return !(o.interrupted && o.interrupted());
-    });
+    return answer(content, sampler, o, reading);
   } catch (...) {
-    drop();
+    *this = std::move(before);
     throw;
   }
+}
+
+Generated Conversation::answer(const std::string& content, Sampler& sampler, const GenerateOptions& o,
+                               const std::function<void(int64_t, int64_t)>& reading) {
+  marks_.push_back({turns_.size(), session_.tokens().size(), text_});
+  turns_.push_back({"user", replace_broken(content)});     // what is kept of a turn must be text: templates and files need it
+  const std::string prompt = replace_broken(render_(turns_));
+  const std::vector<int32_t> ids = tokens_of(prompt);
+  if (o.context > 0)
+    expect(static_cast<int64_t>(ids.size()) < o.context, "the conversation has ", ids.size(), " tokens, the model was made for ", o.context,
+        "; /undo or /reset");
+  change_ = session_.become(ids, [&](int64_t done) {
+    if (reading) reading(done, static_cast<int64_t>(ids.size() - session_.tokens().size()));   // those are what was known
+    return !(o.interrupted && o.interrupted());
+  });
   if (!change_.complete) {
-    drop();
+    turns_.resize(marks_.back().turns);
+    marks_.pop_back();
+    text_.clear();                                         // the session holds part of the turn
     Generated g;
     g.reason = "interrupted";
     return g;

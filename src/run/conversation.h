@@ -20,7 +20,7 @@ class Conversation {
  public:
   Conversation(const Loaded& model, Render render, std::string system = "");
 
-  // One turn of the user and the answer. Interrupted while reading: the turn is dropped.
+  // One turn of the user and the answer. Interrupted while reading: the turn is dropped. An error leaves all as it was.
   Generated say(const std::string& content, Sampler& sampler, GenerateOptions options,
                 const std::function<void(int64_t done, int64_t all)>& reading = {});   // of the tokens that are new
   bool undo();                           // the last turn and its answer; false when there is none
@@ -36,6 +36,8 @@ class Conversation {
     size_t turns, tokens;
     std::string text;
   };
+  Generated answer(const std::string& content, Sampler& sampler, const GenerateOptions& options,
+                   const std::function<void(int64_t, int64_t)>& reading);
   std::vector<int32_t> tokens_of(const std::string& prompt) const;
   const Loaded* model_;
   Render render_;

@@ -100,5 +100,57 @@ TEST_F(Cli, APipedChatThatIsToldToEndWhileItWaitsSavesItsState) {
   EXPECT_EQ(turns_of(at("s")), 1);                 // half a line is none
 }
 
+// Of a state: the tokens it has seen.
+std::vector<int64_t> history_of(const std::string& state) {
+  const Tensor t = SafetensorsFile(state).tensor("history");
+  return {t.data<int64_t>(), t.data<int64_t>() + t.count()};
+}
+
+TEST_F(Cli, AChatGoesOnFromAStateThatHoldsNoTurns) {
+  ASSERT_EQ(run("state save stories260K -p 'Once upon a time' --out s").code, 0);
+  const std::vector<int64_t> begin = history_of(at("s"));
+  for (int turn = 0; turn < 2; ++turn) {
+    const Ran r = run("run --chat --temp 0 -n 5 --json --state s", "there was\n");
+    ASSERT_EQ(r.code, 0) << r.err;
+    EXPECT_GE(number(parse_json(r.out, "turn"), "reused_tokens"), static_cast<double>(begin.size()));
+    const std::vector<int64_t> now = history_of(at("s"));
+    ASSERT_GT(now.size(), begin.size());
+    EXPECT_TRUE(std::equal(begin.begin(), begin.end(), now.begin()));
+    EXPECT_EQ(std::ranges::count(now, 1), 1) << "a sequence begins once";
+    EXPECT_EQ(turns_of(at("s")), turn + 1);
+  }
+  // What is said is what a completion of the same state says.
+  for (const char* name : {"t", "u"}) ASSERT_EQ(run(std::string("state save stories260K -p 'Once upon a time' --out ") + name).code, 0);
+  EXPECT_EQ(run("run --chat --temp 0 -n 5 --state t", "there was\n").out, run("run -p 'there was' --temp 0 -n 5 --state u").out + "\n");
+}
+
+TEST_F(Cli, ATurnThatIsTakenBackLeavesWhatTheChatBeganWith) {
+  ASSERT_EQ(run("state save stories260K -p 'Once upon a time' --out s").code, 0);
+  const std::vector<int64_t> begin = history_of(at("s"));
+  Terminal t(folder_, {"run", "stories260K", "--temp", "0", "-n", "5", "--state", "s"});
+  ASSERT_TRUE(t.shows("> ")) << t.rest();
+  t.type("there was\r");
+  ASSERT_TRUE(t.shows("> ")) << t.rest();
+  t.type("/undo\r");
+  ASSERT_TRUE(t.shows("taken back")) << t.rest();
+  t.type("/quit\r");
+  EXPECT_EQ(t.ends(), 0);
+  EXPECT_EQ(history_of(at("s")), begin);
+}
+
+TEST_F(Cli, ACompletionOnTheStateOfAChatBelongsToItsLastTurn) {
+  ASSERT_EQ(run("run --chat --temp 0 -n 5 --state s", "Once upon a time\n").code, 0);
+  const std::string more = run("run -p ' and' --temp 0 -n 4 --state s").out;
+  const auto notes = SafetensorsFile(at("s")).metadata();
+  const Value turns = parse_json(notes.at("chat"), "s");
+  ASSERT_EQ(turns.get<Array>()->size(), 2u);
+  EXPECT_TRUE(turns.get<Array>()->at(1).get<Array>()->at(1).get<std::string>()->ends_with(" and" + more)) << notes.at("chat");
+  EXPECT_TRUE(notes.at("text").ends_with(" and" + more)) << notes.at("text");
+  const double known = number(json("state info s --json"), "tokens");
+  const Ran next = run("run --chat --temp 0 -n 5 --json --state s", "The end\n");
+  EXPECT_EQ(number(parse_json(next.out, "next"), "reused_tokens"), known);
+  EXPECT_EQ(turns_of(at("s")), 2);
+}
+
 }  // namespace
 }  // namespace headrace

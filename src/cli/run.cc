@@ -13,6 +13,7 @@
 #include "cli/tokens.h"
 #include "cli/verbs.h"
 #include "io/safetensors.h"
+#include "run/conversation.h"
 #include "run/session.h"
 #include "run/state_file.h"
 
@@ -84,12 +85,13 @@ int complete(const Options& o, const std::string& prompt) {
   catch_interrupts();
   Session session(loaded.model.decoder);
   std::vector<int32_t> ids;
+  std::map<std::string, std::string> notes;
   const bool resumed = !o.state.empty() && file_exists(o.state);
   if (resumed) {
     SavedState s = read_state(o.state);
     bind_state(s, identity(loaded), loaded.model.decoder, o.state);
     expect(static_cast<int64_t>(s.history.size()) == s.state.tokens && s.state.last_logits, o.state, ": has no tokens or logits to continue from");
-    ids = s.history;
+    ids = s.history, notes = std::move(s.notes);
     session.adopt(std::move(s.state), std::move(s.history));
   }
   for (int id : loaded.tokenizer->encode(prompt, {.add_special = !resumed}))
@@ -141,7 +143,8 @@ int complete(const Options& o, const std::string& prompt) {
   if (!o.state.empty()) {
     // The last token was said but not yet read; the state that is saved has seen all of the text.
     if ((a.reason == "length" || a.reason == "stop") && !a.tokens.empty()) session.push(a.tokens.back());
-    save_state(o.state, session.state(), identity(loaded), session.tokens());
+    extend_chat(notes, *loaded.tokenizer, prompt, a, o.state);
+    save_state(o.state, session.state(), identity(loaded), session.tokens(), notes);
   }
   expect(a.reason != "interrupted", "interrupted");
   return 0;

@@ -1,7 +1,10 @@
 // A conversation: turns, the text that a template makes of them, and a session that has read it. A new turn pays for its
-// own tokens; an edit or an undo goes back to a bookmark. Without a template the turns are one running text.
+// own tokens; an edit or an undo goes back to a bookmark. Without a template the turns are one running text. A saved one is a
+// state with the notes `chat` (JSON: pairs of role and text), `text` (what its tokens spell, where that is known) and
+// `before` (how many tokens are no turns'); one without them is what a conversation begins with.
 #pragma once
 #include <functional>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -15,6 +18,10 @@ struct Turn {
 };
 using Render = std::function<std::string(const std::vector<Turn>& turns)>;   // up to where the answer begins
 Render template_of(const Loaded& model);   // its chat template; none: an empty function, and turns are one running text
+
+// Notes of a saved conversation whose state then read `prompt` and said more: both belong to its last turn.
+void extend_chat(std::map<std::string, std::string>& notes, const Tokenizer& tokenizer, const std::string& prompt, const Generated& said,
+                 const std::string& file);
 
 class Conversation {
  public:
@@ -45,7 +52,8 @@ class Conversation {
   Session session_;
   std::vector<Turn> turns_;
   std::vector<Mark> marks_;              // before each turn of the user
-  std::string text_;                     // what the session's tokens spell; empty: not known exactly
+  std::vector<int32_t> before_;          // the tokens before the first turn
+  std::string text_;                     // what the session's tokens after those spell; empty: not known exactly
   Session::Change change_;
 };
 

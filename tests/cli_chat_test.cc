@@ -152,5 +152,35 @@ TEST_F(Cli, ACompletionOnTheStateOfAChatBelongsToItsLastTurn) {
   EXPECT_EQ(turns_of(at("s")), 2);
 }
 
+TEST_F(Cli, ATextGrowsToItsContextAndNoFurther) {
+  const Value j = json("run -p 'Once upon a time' -n 50 --temp 0 --context 12 --json");
+  EXPECT_EQ(string(j, "reason"), "context");
+  EXPECT_EQ(number(j, "prompt_tokens") + static_cast<double>(j.find("tokens")->get<Array>()->size()), 12);
+  EXPECT_EQ(string(json("run -p 'Once upon a time' -n 5 --temp 0 --context 12 --json"), "reason"), "length");
+  one_line(run("run -p 'Once upon a time' --context 3"), 1, "a prompt that is longer");
+  const Ran talk = run("run --chat -n 50 --temp 0 --context 12 --json", "Once upon a time\n");
+  EXPECT_EQ(string(parse_json(talk.out, "turn"), "reason"), "context");
+  EXPECT_EQ(run("run --chat -n 50 --temp 0 --context 12", "Once upon a time\nMore\n").code, 1);
+  tokens("in", {1, 2, 3});
+  one_line(run("run --tokens in -n 10 --out o --context 12"), 1, "rows that would be longer");
+  EXPECT_EQ(run("run --tokens in -n 9 --out o --context 12").code, 0);
+}
+
+TEST_F(Cli, EqualRowsOfOneSeedAreContinuedEachInItsOwnWay) {
+  tokens("one", {1, 403, 407}), tokens("three", {1, 403, 407, 1, 403, 407, 1, 403, 407}, 3);
+  auto generated = [&](const char* in) {
+    EXPECT_EQ(run(std::string("run --tokens ") + in + " -n 12 --seed 5 --temp 1 --out o").code, 0);
+    const Tensor t = SafetensorsFile(at("o")).tensor("generated");
+    return std::vector<int64_t>(t.data<int64_t>(), t.data<int64_t>() + t.count());
+  };
+  const auto one = generated("one"), three = generated("three");
+  const std::vector<int64_t> first(three.begin(), three.begin() + 12), second(three.begin() + 12, three.begin() + 24), third(three.begin() + 24, three.end());
+  EXPECT_EQ(first, one);
+  EXPECT_NE(first, second);
+  EXPECT_NE(second, third);
+  EXPECT_NE(first, third);
+  EXPECT_EQ(generated("three"), three);
+}
+
 }  // namespace
 }  // namespace headrace

@@ -30,7 +30,7 @@ class Chat {
   Chat(const Loaded& model, ChatOptions o)
       : o_(std::move(o)), talk_(model, template_of(model), o_.system), sampler_(o_.sample), terminal_(on_terminal(stdin) && on_terminal(stdout)) {
     o_.generate.interrupted = interrupted;
-    o_.generate.context = model.model.context;
+    o_.generate.context = bound(model, o_.context > 0 ? o_.context : model.model.context);
     if (!o_.json)
       o_.generate.show = [](const std::string& s) {
         fmt::print("{}", s);
@@ -146,7 +146,7 @@ class Chat {
                         {"fed_tokens", c.fed}, {"why_not_more", c.why}, {"prefill_seconds", read}, {"decode_seconds", g.seconds}});
     else if (!g.text.ends_with('\n')) fmt::print("\n");
     if (g.reason == "interrupted") note("[stopped]");
-    if (g.reason == "context") note("[the model's context is full; /undo or /reset]");
+    if (g.reason == "context") note(fmt::format("[{} tokens are all that it may have; /undo or /reset]", o_.generate.context));
     if (o_.stats)
       fmt::print(stderr, "{} tokens known, {} read in {:.2f} s, {} written in {:.2f} s ({:.1f}/s)\n", c.reused, c.fed, read, g.tokens.size(),
           g.seconds,

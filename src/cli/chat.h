@@ -8,6 +8,7 @@
 namespace headrace::cli {
 
 struct ChatOptions {
+  int64_t context = 0;                   // tokens that it may grow to; 0: what the model was made for
   std::string system, state;             // state: loaded where the file exists, saved at the end
   std::optional<std::string> only;       // one turn, then leave
   SampleOptions sample;

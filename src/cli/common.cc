@@ -119,6 +119,10 @@ void check_positions(const Loaded& m, int64_t tokens, int64_t more) {
   expect(tokens + std::max<int64_t>(more, 1) - 1 <= positions, m.path, ": ", tokens, " tokens and ", more, " more: the model has ", positions,
       " learned positions");             // the last token is not read
 }
+int64_t bound(const Loaded& m, int64_t context) {
+  const int64_t positions = m.model.decoder.positions ? m.model.decoder.positions.dim(0) : 0;
+  return positions > 0 && context > 0 ? std::min(positions, context) : std::max(positions, context);
+}
 void tell_beyond_context(const Loaded& m, int64_t tokens) {
   if (m.model.context <= 0 || tokens <= m.model.context || m.model.decoder.positions) return;   // learned positions end: an Error says so
   const bool longer = !m.model.config.find("long_context") && for_context(m.model.config, tokens, m.path).find("long_context");

@@ -39,6 +39,8 @@ void tell_beyond_context(const Loaded& model, int64_t tokens);
 // Throws Error where learned positions (GPT-2) end before all `more` tokens after `tokens` are said.
 void check_positions(const Loaded& model, int64_t tokens, int64_t more);
 
+int64_t bound(const Loaded& model, int64_t context);                // tokens that fit both its learned positions and `context`; 0: no bound
+
 int usage(const Command& c, const std::string& message);            // one line on stderr; gives exit code 2
 void print_json(const Value& v);                                    // one line on stdout
 bool on_terminal(std::FILE* f);

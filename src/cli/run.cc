@@ -34,12 +34,15 @@ int continue_rows(const Options& o) {
   const TokenRows in = read_token_rows(o.tokens, "input_ids");
   check_output(o.out, {o.tokens, model_path(o.model)});
   const int64_t n = o.n < 0 ? 128 : o.n, B = in.rows();
+  expect(o.context == 0 || in.length() + n <= o.context, o.tokens, ": ", in.length(), " tokens and ", n, " more: wanted at most the ", o.context,
+         " of --context");
   Loaded loaded = open(o.model, o.common, true, std::max(o.context, in.length() + n));
   const Decoder& d = loaded.model.decoder;
   tell_beyond_context(loaded, in.length() + n);
   check_positions(loaded, in.length(), n);
   std::vector<State> states(static_cast<size_t>(B));
-  std::vector<Sampler> samplers(static_cast<size_t>(B), Sampler(o.sample));
+  std::vector<Sampler> samplers;
+  for (int64_t b = 0; b < B; ++b) samplers.emplace_back(o.sample, static_cast<uint64_t>(b));
   std::vector<std::vector<int32_t>> said(static_cast<size_t>(B));
   Progress progress("continue", static_cast<double>(B * (in.length() + n)), "tokens");
   auto told = [&](int64_t done) { return progress.at(static_cast<double>(done)), true; };
@@ -97,10 +100,12 @@ int complete(const Options& o, const std::string& prompt) {
   for (int id : loaded.tokenizer->encode(prompt, {.add_special = !resumed}))
     if (!resumed || !prompt.empty()) ids.push_back(id);
   const auto prompt_tokens = static_cast<int64_t>(ids.size());
+  expect(o.context == 0 || prompt_tokens <= o.context, "the text has ", prompt_tokens, " tokens and may grow to ", o.context,
+         ": give more as --context");
   tell_beyond_context(loaded, prompt_tokens);
   Clock clock;
   {
-    Progress progress("reading the prompt", static_cast<double>(ids.size()), "tokens");
+    Progress progress("reading the prompt", static_cast<double>(ids.size() - session.tokens().size()), "tokens");
     const Session::Change read = session.become(ids, [&](int64_t done) {
       progress.at(static_cast<double>(done));
       return !interrupted();
@@ -109,8 +114,7 @@ int complete(const Options& o, const std::string& prompt) {
   }
   const double prefill = clock.seconds();
   Sampler sampler(o.sample);
-  const Tensor& learned = loaded.model.decoder.positions;
-  GenerateOptions g{.tokens = o.n < 0 ? 128 : o.n, .stop = o.stop, .ignore_end = o.ignore_end, .context = learned ? learned.dim(0) : 0,
+  GenerateOptions g{.tokens = o.n < 0 ? 128 : o.n, .stop = o.stop, .ignore_end = o.ignore_end, .context = bound(loaded, o.context),
                     .score = o.logprobs >= 0, .top = static_cast<size_t>(std::max<int64_t>(o.logprobs, 0)), .interrupted = interrupted};
   if (!o.common.json)
     g.show = [](const std::string& s) {
@@ -136,7 +140,8 @@ int complete(const Options& o, const std::string& prompt) {
     fmt::print("\n");
   }
   if (prompt_tokens <= loaded.model.context) tell_beyond_context(loaded, static_cast<int64_t>(session.tokens().size()));
-  if (a.reason == "context") fmt::print(stderr, "{}: ended by the last of its {} learned positions\n", loaded.name, learned.dim(0));
+  if (a.reason == "context" && g.context != o.context)
+    fmt::print(stderr, "{}: ended by the last of its {} learned positions\n", loaded.name, g.context);
   if (o.stats)
     fmt::print(stderr, "{} prompt tokens in {:.2f} s ({:.1f}/s), {} tokens in {:.2f} s ({:.1f}/s), ended by {}\n", ids.size(), prefill,
                static_cast<double>(ids.size()) / prefill, a.tokens.size(), a.seconds, static_cast<double>(a.tokens.size()) / a.seconds, a.reason);
@@ -168,7 +173,8 @@ int act(const Options& given, const Command& c) {
   if (!o.state.empty()) check_state_output(o.state, model_path(o.model));
   if (!o.tokens.empty()) return continue_rows(o);
   if (chats) {
-    ChatOptions chat_options{.system = o.system, .state = o.state, .only = o.with_prompt ? std::optional(o.prompt) : std::nullopt, .sample = o.sample,
+    ChatOptions chat_options{.context = o.context, .system = o.system, .state = o.state,
+                             .only = o.with_prompt ? std::optional(o.prompt) : std::nullopt, .sample = o.sample,
                              .generate = {.tokens = o.n, .stop = o.stop, .ignore_end = o.ignore_end}, .json = o.common.json, .stats = o.stats};
     return chat(open(o.model, o.common, true, o.context), std::move(chat_options));
   }
@@ -186,8 +192,8 @@ void add_run(Command& root) {
   c.argument("MODEL", o->model, model_help, false);
   c.option("-p,--prompt", o->prompt, "TEXT", "continue this text; only the continuation goes to stdout");
   c.option("-n,--count", o->n, "N", "tokens at most; -1: 128 for a completion, until the model ends in a chat").range("-n", -1, 1 << 30);
-  c.option("--context", o->context, "N", "tokens that the text may grow to; Phi's longrope turns positions otherwise where they are more than it "
-           "was first trained on. 0: those").range("--context", 0, 1 << 30);
+  c.option("--context", o->context, "N", "tokens that the text may grow to. 0: no bound for a completion, what the model was made for in a chat. "
+           "Phi's longrope turns positions otherwise where they are more than it was first trained on").range("--context", 0, 1 << 30);
   c.option("--temp", o->sample.temperature, "X", "temperature; 0: always the likeliest token");
   c.option("--top-k", o->sample.top_k, "N", "only the N likeliest tokens; 0: all");
   c.option("--top-p", o->sample.top_p, "X", "only the likeliest tokens that together have this probability");
@@ -195,7 +201,7 @@ void add_run(Command& root) {
   c.option("--repeat-penalty", o->sample.repetition, "X", "divides the logits of tokens that were said; 1: none");
   c.option("--presence-penalty", o->sample.presence, "X", "subtracted from the logits of tokens that were said");
   c.option("--penalty-window", o->sample.penalty_window, "N", "tokens back that count as said; 0: all");
-  c.option("--seed", o->seed, "S", "the same seed gives the same text");
+  c.option("--seed", o->seed, "S", "the same seed gives the same text; each row of --tokens draws numbers of its own");
   c.option("--stop", o->stop, "TEXT", "end before this text; may be given several times");
   c.flag("--ignore-end", o->ignore_end, "go on past the model's end token");
   c.flag("--chat", o->chat, "the text is a turn of a conversation; in a pipe, each line is one");

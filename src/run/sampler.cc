@@ -19,7 +19,7 @@ void check(const SampleOptions& o) {
   expect(o.penalty_window >= 0, "penalty window: wanted 0 or more, found ", o.penalty_window);
 }
 
-Sampler::Sampler(SampleOptions options) : options_(options), random_{.seed = options.seed} { check(options); }
+Sampler::Sampler(SampleOptions options, uint64_t row) : options_(options), random_{.seed = options.seed, .stream = row} { check(options); }
 
 // In blocks, each by sixteen places that do not wait for each other; a NaN is never larger.
 int32_t likeliest(std::span<const float> logits) {

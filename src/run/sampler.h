@@ -25,7 +25,7 @@ void check(const SampleOptions& o);      // throws Error for values without mean
 
 class Sampler {
  public:
-  explicit Sampler(SampleOptions options);
+  explicit Sampler(SampleOptions options, uint64_t row = 0);   // rows of a batch draw different numbers of one seed
   int32_t next(std::span<const float> logits, std::span<const int32_t> said);
   const SampleOptions& options() const { return options_; }
 

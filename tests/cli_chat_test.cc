@@ -1,5 +1,6 @@
 // The chat from outside: what a terminal shows, and what is kept of a conversation however it ends.
 #include <algorithm>
+#include <filesystem>
 
 #include "base/file.h"
 #include "cli.h"
@@ -174,12 +175,56 @@ TEST_F(Cli, EqualRowsOfOneSeedAreContinuedEachInItsOwnWay) {
     return std::vector<int64_t>(t.data<int64_t>(), t.data<int64_t>() + t.count());
   };
   const auto one = generated("one"), three = generated("three");
-  const std::vector<int64_t> first(three.begin(), three.begin() + 12), second(three.begin() + 12, three.begin() + 24), third(three.begin() + 24, three.end());
+  const std::vector<int64_t> first(three.begin(), three.begin() + 12), second(three.begin() + 12, three.begin() + 24),
+      third(three.begin() + 24, three.end());
   EXPECT_EQ(first, one);
   EXPECT_NE(first, second);
   EXPECT_NE(second, third);
   EXPECT_NE(first, third);
   EXPECT_EQ(generated("three"), three);
+}
+
+TEST_F(Cli, AStateIsRolledBackToItsMarkBitForBit) {
+  for (const std::string model : {"stories260K", "rwkv7-tiny"}) {
+    ASSERT_EQ(run("state save " + model + " -p 'Once upon a time' --out s").code, 0);
+    one_line(run("state rollback s begin"), 1, "no mark yet");
+    ASSERT_EQ(run("state mark s begin").code, 0);
+    const std::string begin = read_text(at("s")), first = run("run " + model + " -p ' there' -n 8 --temp 0 --state s").out;
+    ASSERT_EQ(run("state mark s later").code, 0);
+    const std::string later = read_text(at("s"));
+    const Value info = json("state info s --json");
+    const Array& marks = *info.find("marks")->get<Array>();
+    ASSERT_EQ(marks.size(), 2u);
+    EXPECT_EQ(string(marks[0], "name"), "begin");
+    EXPECT_EQ(string(marks[1], "name"), "later");
+    EXPECT_EQ(number(marks[1], "tokens"), number(info, "tokens"));
+    ASSERT_EQ(run("state rollback s begin").code, 0);
+    EXPECT_EQ(read_text(at("s")), begin) << model;
+    EXPECT_EQ(run("run " + model + " -p ' there' -n 8 --temp 0 --state s").out, first) << model;
+    EXPECT_EQ(run("state diff s s.later.mark").code, 0) << model;
+    std::filesystem::remove(at("s"));                  // lost: its marks are not
+    ASSERT_EQ(run("state rollback s later").code, 0);
+    EXPECT_EQ(read_text(at("s")), later) << model;
+    for (const char* file : {"s", "s.begin.mark", "s.later.mark"}) std::filesystem::remove(at(file));
+  }
+}
+
+TEST_F(Cli, AMarkHasAPlainNameOfItsOwnAndBelongsToItsModel) {
+  ASSERT_EQ(run("state save stories260K -p Once --out s").code, 0);
+  ASSERT_EQ(run("state mark s begin").code, 0);
+  const std::string kept = read_text(at("s.begin.mark"));
+  const Ran twice = run("state mark s begin");
+  one_line(twice, 1, "a mark of this name");
+  EXPECT_NE(twice.err.find("s.begin.mark: there is a mark of this name"), std::string::npos) << twice.err;
+  for (const char* name : {"../x", "a.b", "''"}) one_line(run(std::string("state mark s ") + name), 1, name);
+  const Ran none = run("state rollback s end");
+  one_line(none, 1, "no such mark");
+  EXPECT_NE(none.err.find("there are: begin"), std::string::npos) << none.err;
+  ASSERT_EQ(run("state save rwkv7-tiny -p Once --out s").code, 0);
+  const Ran other = run("state rollback s begin");
+  one_line(other, 1, "another model's");
+  EXPECT_NE(other.err.find("a state of rwkv7-tiny"), std::string::npos) << other.err;
+  EXPECT_EQ(read_text(at("s.begin.mark")), kept);
 }
 
 }  // namespace

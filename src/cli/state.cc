@@ -2,12 +2,17 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <cctype>
 #include <cmath>
+#include <cstdlib>
+#include <filesystem>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "cli/common.h"
 #include "cli/tokens.h"
 #include "cli/verbs.h"
+#include "io/safetensors.h"
 #include "run/session.h"
 #include "run/state_file.h"
 
@@ -16,8 +21,39 @@ namespace {
 
 struct Options {
   Common common;
-  std::string model, prompt, tokens, out, file, other;
+  std::string model, prompt, tokens, out, file, other, name;
 };
+
+// A mark is a copy of the state beside it, FILE.NAME.mark: a recurrent state cannot be cut back to what it was, and a state of
+// its own can be loaded, compared and continued.
+constexpr std::string_view mark_ending = ".mark";
+std::string mark_path(const std::string& file, const std::string& name) {
+  expect(!name.empty() && std::ranges::all_of(name, [](char c) { return std::isalnum(static_cast<unsigned char>(c)) || c == '-' || c == '_'; }),
+         "the name of a mark: wanted letters, digits, - and _, found ", to_json(name));
+  return file + "." + name + std::string(mark_ending);
+}
+struct StateMark {
+  std::string name, file;
+  int64_t tokens;
+};
+std::vector<StateMark> marks_of(const std::string& file) {
+  namespace fs = std::filesystem;
+  const fs::path path = file;
+  const std::string begin = path.filename().string() + ".";
+  std::vector<StateMark> marks;
+  std::error_code none;
+  for (const auto& e : fs::directory_iterator(path.has_parent_path() ? path.parent_path() : fs::path("."), none)) {
+    const std::string name = e.path().filename().string();
+    if (!name.starts_with(begin) || !name.ends_with(mark_ending) || name.size() <= begin.size() + mark_ending.size()) continue;
+    const std::string middle = name.substr(begin.size(), name.size() - begin.size() - mark_ending.size());
+    if (middle.find('.') != std::string::npos) continue;       // of another file, whose name begins with this one's
+    const std::string whole = (path.parent_path() / name).string();
+    const auto notes = SafetensorsFile(whole).metadata();
+    marks.push_back({middle, whole, notes.contains("tokens") ? std::strtoll(notes.at("tokens").c_str(), nullptr, 10) : 0});
+  }
+  std::ranges::sort(marks, {}, &StateMark::name);
+  return marks;
+}
 
 Value described(const SavedState& s, const std::string& file) {
   return Object{{"file", file}, {"model", s.model.name}, {"family", s.model.family}, {"hash", s.model.hash}, {"blueprint", s.model.blueprint},
@@ -83,6 +119,49 @@ int fork(const Options& o) {
   return 0;
 }
 
+int info(const Options& o) {
+  const SavedState s = read_state(o.file);
+  const std::vector<StateMark> marks = marks_of(o.file);
+  if (o.common.json) {
+    Object j = *described(s, o.file).get<Object>();
+    Array list;
+    for (const StateMark& m : marks) list.push_back(Object{{"name", m.name}, {"tokens", m.tokens}, {"file", m.file}});
+    j["marks"] = list;
+    print_json(j);
+    return 0;
+  }
+  show(s, o.file, o.common);
+  for (const StateMark& m : marks) fmt::print("mark {} after {} tokens   {}\n", bold(m.name), m.tokens, m.file);
+  return 0;
+}
+
+int mark(const Options& o) {
+  const std::string kept = mark_path(o.file, o.name);
+  expect(!file_exists(kept), kept, ": there is a mark of this name; choose another, or remove that file");
+  const SavedState s = read_state(o.file);
+  save_state(kept, s.state, s.model, s.history, s.notes);
+  show(s, kept, o.common);
+  return 0;
+}
+
+int rollback(const Options& o) {
+  const std::string kept = mark_path(o.file, o.name);
+  if (!file_exists(kept)) {
+    std::string names;
+    for (const StateMark& m : marks_of(o.file)) names += (names.empty() ? "" : ", ") + m.name;
+    fail(o.file, ": no mark ", o.name, names.empty() ? "; headrace state mark makes one" : "; there are: " + names);
+  }
+  const SavedState s = read_state(kept);
+  if (file_exists(o.file)) {
+    const SavedState now = read_state(o.file);
+    expect(now.model.hash == s.model.hash, o.file, ": a state of ", now.model.name, " (hash ", now.model.hash, "), its mark ", o.name, " one of ",
+           s.model.name, " (hash ", s.model.hash, ")");
+  }
+  save_state(o.file, s.state, s.model, s.history, s.notes);
+  show(s, o.file, o.common);
+  return 0;
+}
+
 int diff(const Options& o) {
   const SavedState a = read_state(o.file), b = read_state(o.other);
   bool same = a.state.tokens == b.state.tokens && a.model.hash == b.model.hash;
@@ -114,8 +193,11 @@ int diff(const Options& o) {
 
 void add_state(Command& root) {
   auto o = std::make_shared<Options>();
-  Command s = root.verb("state", "save, load, fork, describe and compare states");
+  Command s = root.verb("state", "save, load, fork, mark, roll back, describe and compare states");
   s.about("A state is all that a model carries of a sequence: a file of it continues a text without reading it again.");
+  s.example("headrace state save MODEL -p 'Once upon a time' --out story.state", "reads a text once; headrace run MODEL --state story.state goes on")
+      .example("headrace state mark story.state begin", "remembers where it is; headrace state rollback story.state begin goes back there")
+      .example("headrace state diff story.state story.state.begin.mark", "what has changed since");
 
   Command c = s.verb("save", "read a prompt and save the state after it");
   c.argument("MODEL", o->model, model_help, false);
@@ -139,13 +221,25 @@ void add_state(Command& root) {
   o->common.add_json(f);
   f.example("headrace state fork story.state other.state", "two ways to go on").action([o] { return fork(*o); });
 
+  Command m = s.verb("mark", "remember a state under a name");
+  m.about("The mark is a whole state of its own beside the file, FILE.NAME.mark, for a recurrence cannot be taken back token by token. "
+          "run --state FILE goes on from the file and leaves its marks; removing a mark's file takes it away.");
+  m.argument("FILE", o->file, "a saved state").argument("NAME", o->name, "letters, digits, - and _");
+  o->common.add_json(m);
+  m.example("headrace state mark story.state begin", "before headrace run MODEL --state story.state tries something").action([o] { return mark(*o); });
+
+  Command r = s.verb("rollback", "put back a state as it was at a mark");
+  r.about("What came after the mark is gone, unless it has a mark of its own. The mark stays.");
+  r.argument("FILE", o->file, "a saved state").argument("NAME", o->name, "one of its marks; headrace state info FILE lists them");
+  o->common.add_json(r);
+  r.example("headrace state rollback story.state begin", "then headrace run MODEL --state story.state goes another way").action([o] {
+    return rollback(*o);
+  });
+
   Command i = s.verb("info", "describe a saved state");
   i.argument("FILE", o->file, "a saved state");
   o->common.add_json(i);
-  i.example("headrace state info story.state", "model, tokens, bytes").action([o] {
-    show(read_state(o->file), o->file, o->common);
-    return 0;
-  });
+  i.example("headrace state info story.state", "model, tokens, bytes, marks").action([o] { return info(*o); });
 
   Command d = s.verb("diff", "compare two saved states; exit code 1 where they differ");
   d.argument("FILE", o->file, "a saved state").argument("OTHER", o->other, "another");

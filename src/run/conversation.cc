@@ -100,7 +100,8 @@ std::vector<int32_t> Conversation::tokens_of(const std::string& prompt) const {
   return ids;
 }
 
-Generated Conversation::say(const std::string& content, Sampler& sampler, GenerateOptions o, const std::function<void(int64_t, int64_t)>& reading) {
+Generated Conversation::say(const std::string& content, Sampler& sampler, GenerateOptions o,
+                            const std::function<void(int64_t, int64_t)>& reading) {
   Conversation before = *this;                             // states share their memory
   try {
     return answer(content, sampler, o, reading);

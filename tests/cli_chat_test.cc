@@ -2,9 +2,11 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "base/error.h"
 #include "base/file.h"
 #include "cli.h"
 #include "io/safetensors.h"
+#include "run/state_file.h"
 #include "terminal.h"
 
 namespace headrace {
@@ -225,6 +227,20 @@ TEST_F(Cli, AMarkHasAPlainNameOfItsOwnAndBelongsToItsModel) {
   one_line(other, 1, "another model's");
   EXPECT_NE(other.err.find("a state of rwkv7-tiny"), std::string::npos) << other.err;
   EXPECT_EQ(read_text(at("s.begin.mark")), kept);
+}
+
+TEST_F(Cli, StatesDifferWhereTheirTokensDo) {
+  ASSERT_EQ(run("state save stories260K -p Once --out s").code, 0);
+  SavedState s = read_state(at("s"));
+  save_state(at("without"), s.state, s.model);
+  s.history.back() ^= 1;
+  save_state(at("other"), s.state, s.model, s.history);
+  const Ran other = run("state diff s other"), without = run("state diff s without --json");
+  EXPECT_EQ(other.code, 1);
+  EXPECT_NE(other.out.find(text("their tokens differ from number ", s.history.size() - 1, " on\n")), std::string::npos) << other.out;
+  EXPECT_EQ(without.code, 1);
+  EXPECT_NE(without.out.find(R"("history":{"differs_from":null,"equal":false})"), std::string::npos) << without.out;
+  EXPECT_EQ(run("state diff s s").code, 0);
 }
 
 }  // namespace

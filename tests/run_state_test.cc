@@ -101,6 +101,29 @@ TEST(StateDifference, OfKeysOfDifferentLengthsIsThatOfThePagesFullInBoth) {
   for (const auto& x : differences(a, d)) EXPECT_TRUE(x.layer < 0 || x.compared == 0);   // no page is full in both
 }
 
+TEST(StateDifference, SeesLogitsThatOneOfThemLacksAndWhatIsNoNumber) {
+  Loaded m = fixture("rwkv7");
+  State a;
+  feed(m.model.decoder, tokens(20), a);
+  State b = a;
+  b.last_logits = {};
+  for (const auto& [x, y] : {std::pair(&a, &b), std::pair(&b, &a)}) {
+    const SlotDifference last = differences(*x, *y).back();
+    EXPECT_EQ(last.slot, "last_logits");
+    EXPECT_FALSE(last.equal);
+    EXPECT_EQ(last.compared, 0);
+  }
+  State nan = a;
+  nan.last_logits = a.last_logits.contiguous_copy();
+  nan.last_logits.f32()[3] = NAN;
+  const SlotDifference other = differences(a, nan).back(), same = differences(nan, nan).back();
+  EXPECT_FALSE(other.equal);
+  EXPECT_EQ(other.worst, INFINITY);
+  EXPECT_EQ(other.relative, INFINITY);
+  EXPECT_TRUE(same.equal);
+  EXPECT_EQ(same.worst, 0);
+}
+
 TEST(StateFile, CutOffAnywhereIsAnError) {
   const std::string bytes = saved_bytes(fixture("rwkv7"), 3);
   for (size_t n = 0; n < bytes.size(); n += n < 3000 ? 13 : 997) EXPECT_THROW(read(bytes.substr(0, n)), Error) << n;

@@ -164,13 +164,17 @@ int rollback(const Options& o) {
 
 int diff(const Options& o) {
   const SavedState a = read_state(o.file), b = read_state(o.other);
-  bool same = a.state.tokens == b.state.tokens && a.model.hash == b.model.hash;
+  const bool known = !a.history.empty() && !b.history.empty();
+  const auto first = std::ranges::mismatch(a.history, b.history).in1 - a.history.begin();    // the first token that differs
+  bool same = a.state.tokens == b.state.tokens && a.model.hash == b.model.hash && a.history == b.history;
   double worst = 0;
   bool any = false;
   Array list;
   if (!o.common.json && a.model.hash != b.model.hash)
     fmt::print("of different models: {} ({}) and {} ({})\n", a.model.name, a.model.hash, b.model.name, b.model.hash);
   if (!o.common.json && a.state.tokens != b.state.tokens) fmt::print("{} tokens and {}\n", a.state.tokens, b.state.tokens);
+  if (!o.common.json && a.history != b.history)
+    fmt::print("{}\n", known ? fmt::format("their tokens differ from number {} on", first) : "only one of them has its tokens");
   for (const SlotDifference& d : differences(a.state, b.state)) {
     same = same && d.equal;
     const bool compared = d.compared > 0;
@@ -182,7 +186,8 @@ int diff(const Options& o) {
     const std::string figures = compared ? fmt::format("worst {:.3e}  relative {:.3e}", d.worst, d.relative) : "not compared";
     fmt::print("{:>10} {:12} {}  {}\n", d.layer < 0 ? "" : fmt::format("layer {}", d.layer), d.slot, figures, d.note);
   }
-  if (o.common.json) print_json(Object{{"equal", same}, {"relative", any ? Value(worst) : Value()}, {"slots", list}});
+  if (o.common.json) print_json(Object{{"equal", same}, {"relative", any ? Value(worst) : Value()}, {"slots", list},
+      {"history", Object{{"equal", a.history == b.history}, {"differs_from", known && a.history != b.history ? Value(static_cast<int64_t>(first)) : Value()}}}});
   else if (same) fmt::print("equal, bit for bit\n");
   std::fflush(stdout);
   expect(same, o.file, " and ", o.other, " differ");

@@ -6,6 +6,7 @@
 #include <charconv>
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <mutex>
 #include <set>
 
@@ -279,15 +280,17 @@ void compare(const Tensor& a, const Tensor& b, SlotDifference& d, double& square
   d.equal = d.equal && std::memcmp(x.raw(), y.raw(), x.bytes()) == 0;
   d.compared += x.count();
   for (int64_t i = 0; i < x.count(); ++i) {
-    const double e = std::abs(static_cast<double>(x.f32()[i]) - y.f32()[i]);
+    double e = std::abs(static_cast<double>(x.f32()[i]) - y.f32()[i]);
+    if (std::isnan(e)) e = std::memcmp(x.f32() + i, y.f32() + i, sizeof(float)) == 0 ? 0 : std::numeric_limits<double>::infinity();
     d.worst = std::max(d.worst, e);
     squares += e * e;
-    norm += static_cast<double>(x.f32()[i]) * x.f32()[i];
+    if (std::isfinite(x.f32()[i])) norm += static_cast<double>(x.f32()[i]) * x.f32()[i];
   }
 }
 SlotDifference difference(int layer, std::string name, const SlotValue& a, const SlotValue& b) {
   SlotDifference d{layer, std::move(name), described(a) == described(b) && a.length == b.length, 0, 0, 0, ""};
-  if (!d.equal) d.note = text(described(a), " of ", a.length, " tokens and ", described(b), " of ", b.length);
+  if (a.length == 0 && b.length == 0 && !d.equal) d.note = text(described(a), " and ", described(b));
+  else if (!d.equal) d.note = text(described(a), " of ", a.length, " tokens and ", described(b), " of ", b.length);
   if (described(a) != described(b)) return d;
   double squares = 0, norm = 0;
   if (a.value) compare(a.value, b.value, d, squares, norm);
@@ -318,7 +321,7 @@ std::vector<SlotDifference> differences(const State& a, const State& b) {
       all.push_back(difference(static_cast<int>(l), n, value(x), value(y)));
     }
   }
-  if (a.last_logits && b.last_logits) all.push_back(difference(-1, "last_logits", {.value = a.last_logits}, {.value = b.last_logits}));
+  if (a.last_logits || b.last_logits) all.push_back(difference(-1, "last_logits", {.value = a.last_logits}, {.value = b.last_logits}));
   return all;
 }
 

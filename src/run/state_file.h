@@ -43,11 +43,12 @@ struct SlotDifference {
   std::string slot;
   bool equal;                            // bit for bit, all of it
   int64_t compared;                      // numbers held against each other; 0: the slots are too different for that
-  double worst, relative;                // of those: largest difference; norm of the difference over the norm of the first
+  double worst, relative;                // of those: largest difference; norm of the difference over the norm of the first;
+                                         // infinite where one is no number and the other another
   std::string note;                      // why not all were compared
 };
 // Of keys and values of different lengths, the pages that are full in both are compared.
-// Slots of both, layer by layer; `last_logits` as layer -1.
+// Slots of both, layer by layer; `last_logits` as layer -1, where one has them.
 std::vector<SlotDifference> differences(const State& a, const State& b);
 
 }  // namespace headrace

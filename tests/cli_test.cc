@@ -43,6 +43,7 @@ TEST_F(Cli, TokenizeGivesIdsOfTextAndTextOfIds) {
   EXPECT_EQ(run("tokenize " + neox + " --count --each line", "Hello\n\nHello  world\n").out, "1\n0\n3\n");
   EXPECT_EQ(run("tokenize " + neox + " --pieces -p Hello").out, "12092\t\"Hello\"\n");
   EXPECT_EQ(to_json(json("tokenize " + neox + " --json --pieces -p Hello")), R"({"pieces":["Hello"],"tokens":[12092]})");
+  EXPECT_EQ(to_json(json("tokenize " + neox + " --json --count -p 'Hello  world'")), R"({"count":3})");
   one_line(run("tokenize " + neox + " --decode", "12x"), 1, "a word that is no id");
   one_line(run("tokenize " + neox + " --decode", "99999999"), 1, "an id outside the vocabulary");
   one_line(run("tokenize nothing.json"), 1, "no such file");
@@ -57,9 +58,12 @@ TEST_F(Cli, EveryVerbHasHelpWithAnExampleAndJson) {
     EXPECT_NE(r.out.find("Usage: headrace " + verbs[i]), std::string::npos) << r.out;
     const auto children = verbs_of(r.out);
     for (const auto& c : children) verbs.push_back(verbs[i] + " " + c);
-    if (!children.empty()) continue;
-    EXPECT_NE(r.out.find("Examples:\n  "), std::string::npos) << verbs[i];
-    EXPECT_NE(r.out.find("--json"), std::string::npos) << verbs[i];
+    EXPECT_EQ(r.out.find("SUBCOMMAND"), std::string::npos) << verbs[i];
+    const size_t examples = r.out.find("Examples:\n  ");
+    ASSERT_NE(examples, std::string::npos) << verbs[i];
+    const bool own = r.out.find("headrace " + verbs[i], examples) != std::string::npos;
+    EXPECT_TRUE(own) << verbs[i] << ": whose examples are these?\n" << r.out;
+    EXPECT_EQ(r.out.find("--json") == std::string::npos, !children.empty()) << verbs[i];
   }
 }
 
@@ -72,9 +76,18 @@ TEST_F(Cli, UsageErrorsAreOneLineAndCodeTwo) {
       "run --chat --json --logprobs 2", "run -p x --tokens t --out o", "run --tokens t", "run -p x --out o", "run --tokens t --out o --state s",
       "plan --context -1", "check --tokens 7", "run -p x --seed 99999999999999999999", "run -p x --top-k -99999999999999999999",
       "info --device cpu", "explain mamba2 --threads 1", "mixers --device cpu", "state info s --threads 1", "state fork s t --device cpu",
-      "state diff s t --threads 1", "run --tokens t --out o --stop x", "run --tokens t --out o --ignore-end", "run --tokens t --out o --stats"})
+      "state diff s t --threads 1", "run --tokens t --out o --stop x", "run --tokens t --out o --ignore-end", "run --tokens t --out o --stats",
+      "run -p x -n 08x", "run -p x --seed 0x10", "plan --context ''"})
     one_line(run(wrong), 2, wrong);
+  EXPECT_NE(run("run -n x").err.find("wanted a whole number, found x"), std::string::npos);
+  EXPECT_NE(run("run --threads 65").err.find("wanted 0 to 64, found 65"), std::string::npos);
+  EXPECT_NE(run("run -n 99999999999").err.find("wanted -1 to 1073741824, found"), std::string::npos);
   EXPECT_EQ(run("").code, 2);
+}
+
+TEST_F(Cli, NumbersAreDecimal) {
+  EXPECT_EQ(number(json("plan --context 010 --json"), "context"), 10);
+  EXPECT_EQ(json("run -p Once -n 08 --temp 0 --json").find("tokens")->get<Array>()->size(), 8u);
 }
 
 TEST_F(Cli, FailuresAreOneLineAndCodeOne) {
@@ -382,9 +395,15 @@ TEST_F(Cli, CompletionAndManualAreWellFormed) {
   std::ofstream(at("bash")) << run("completion bash").out;
   const std::string ask = "bash -c \"source '" + at("bash") + "'; COMP_WORDS=(headrace lo); COMP_CWORD=1; _headrace; echo \\${COMPREPLY[*]}; "
                           "COMP_WORDS=(headrace logits --form s); COMP_CWORD=3; _headrace; echo \\${COMPREPLY[*]}; "
-                          "COMP_WORDS=(headrace state fo); COMP_CWORD=2; _headrace; echo \\${COMPREPLY[*]}\" > '" + at("answers") + "'";
+                          "COMP_WORDS=(headrace state fo); COMP_CWORD=2; _headrace; echo \\${COMPREPLY[*]}; "
+                          "COMP_WORDS=(headrace explain rwkv7-t); COMP_CWORD=2; _headrace; echo \\${COMPREPLY[*]}; "
+                          "COMP_WORDS=(headrace explain mamba); COMP_CWORD=2; _headrace; echo \\${COMPREPLY[0]}; "
+                          "COMP_WORDS=(headrace op gla); COMP_CWORD=2; _headrace; echo \\${COMPREPLY[0]}; "
+                          "cd '" + folder_ + "'; COMP_WORDS=(headrace info my); COMP_CWORD=2; _headrace; "
+                          "echo \\${#COMPREPLY[@]} \\${COMPREPLY[0]}\" > '" + at("answers") + "'";
+  write("my model.gguf", "");
   ASSERT_EQ(std::system(ask.c_str()), 0);
-  EXPECT_EQ(read_text(at("answers")), "logits\nstep\nfork\n");
+  EXPECT_EQ(read_text(at("answers")), "logits\nstep\nfork\nrwkv7-tiny\nmamba\ngla\n1 my model.gguf\n");
   std::ofstream(at("page.1")) << run("man").out;
   if (std::system("command -v man >/dev/null 2>&1 && command -v troff >/dev/null 2>&1") == 0) {
     EXPECT_EQ(std::system(("LC_ALL=C.UTF-8 MANWIDTH=100 man --warnings -E UTF-8 -l '" + at("page.1") + "' >/dev/null 2>'" + at("warnings")

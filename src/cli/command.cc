@@ -4,7 +4,8 @@
 #include <CLI/CLI.hpp>
 #include <fmt/core.h>
 
-#include <cerrno>
+#include <charconv>
+#include <cmath>
 #include <cstdlib>
 
 namespace headrace::cli {
@@ -15,6 +16,7 @@ struct Node {
   std::vector<Example> examples;
   std::vector<int> verbs;
   std::map<const CLI::Option*, std::vector<std::string>> choices;
+  std::map<const CLI::Option*, Command::Words> suggestions;
   Command::Action action;
 };
 struct Tree {
@@ -25,6 +27,7 @@ struct Tree {
 namespace {
 
 CLI::Option* documented(CLI::Option* o, const std::string& value) { return o->type_name(value)->capture_default_str(); }
+std::string number(double v) { return v == std::floor(v) && std::abs(v) < 1e15 ? fmt::format("{:.0f}", v) : fmt::format("{:g}", v); }
 std::string one_line(std::string s) {
   for (char& c : s)
     if (c == '\n') c = ' ';
@@ -60,6 +63,8 @@ Command Command::verb(const std::string& name, const std::string& summary) {
   app->group("Verbs");
   app->formatter(std::make_shared<HelpText>());
   app->get_formatter()->label("Positionals", "Arguments");
+  for (const char* label : {"SUBCOMMAND", "SUBCOMMANDS"}) app->get_formatter()->label(label, "VERB");
+  app->footer("");                                 // CLI11 hands down the parent's
   const int at = static_cast<int>(tree_->nodes.size());
   tree_->nodes.push_back({.app = app});
   tree_->nodes[at_].verbs.push_back(at);
@@ -89,10 +94,15 @@ Command& Command::option(const std::string& names, std::string& v, const std::st
   return *this;
 }
 Command& Command::option(const std::string& names, int64_t& v, const std::string& value, const std::string& help) {
-  documented(tree_->nodes[at_].app->add_option(names, v, help), value)->check(CLI::Validator([](std::string& s) {
-    errno = 0;                                     // CLI11 takes the nearest number there is
-    (void)std::strtoll(s.c_str(), nullptr, 0);
-    return errno == ERANGE ? "wanted a number of 64 bits, found " + s : std::string();
+  auto read = [&v](const std::string& s) { return std::from_chars(s.data(), s.data() + s.size(), v); };   // CLI11's own takes 010 for 8
+  CLI::Option* o = tree_->nodes[at_].app->add_option(names, CLI::callback_t([read](const CLI::results_t& given) {
+    return read(given.back()).ec == std::errc();
+  }), help);
+  o->type_name(value)->default_str(fmt::format("{}", v))->check(CLI::Validator([](std::string& s) {
+    int64_t n = 0;
+    const auto [end, error] = std::from_chars(s.data(), s.data() + s.size(), n);
+    if (error == std::errc::result_out_of_range) return "wanted a number of 64 bits, found " + s;
+    return error == std::errc() && end == s.data() + s.size() ? std::string() : "wanted a whole number, found " + s;
   }, "", ""));
   return *this;
 }
@@ -129,6 +139,11 @@ Command& Command::argument(const std::string& name, std::string& v, const std::s
   documented(tree_->nodes[at_].app->add_option(name, v, help), "")->required(required);
   return *this;
 }
+Command& Command::suggest(const std::string& name, Words words) {
+  Node& n = tree_->nodes[at_];
+  n.suggestions[n.app->get_option(name)] = std::move(words);
+  return *this;
+}
 Command& Command::required(const std::string& name) {
   tree_->nodes[at_].app->get_option(name)->required();
   return *this;
@@ -137,7 +152,7 @@ Command& Command::range(const std::string& name, double least, double most) {
   tree_->nodes[at_].app->get_option(name)->check(CLI::Validator([least, most](std::string& s) {
     char* end = nullptr;
     const double v = std::strtod(s.c_str(), &end);
-    return end != s.c_str() && v >= least && v <= most ? std::string() : fmt::format("wanted {:g} to {:g}, found {}", least, most, s);
+    return end != s.c_str() && v >= least && v <= most ? std::string() : fmt::format("wanted {} to {}, found {}", number(least), number(most), s);
   }, "", ""));
   return *this;
 }
@@ -156,6 +171,7 @@ VerbInfo Command::describe() const {
     OptionInfo i{.help = o->get_description(), .required = o->get_required()};
     if (o->get_type_size() != 0) i.value = o->get_type_name(), i.otherwise = o->get_default_str();
     if (auto c = n.choices.find(o); c != n.choices.end()) i.choices = c->second;
+    if (auto c = n.suggestions.find(o); c != n.suggestions.end()) i.suggestions = c->second();
     if (o->get_positional()) {
       i.value = o->get_name(true);
       v.arguments.push_back(i);

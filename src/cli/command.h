@@ -17,7 +17,8 @@ struct OptionInfo {
   std::string value;                     // "N", "FILE", "MODEL"; empty for a flag
   std::string otherwise;                 // the default, as text
   std::string help;
-  std::vector<std::string> choices;
+  std::vector<std::string> choices;      // it must be one of them
+  std::vector<std::string> suggestions;  // it may be one of them
   bool required = false;
 };
 struct Example {
@@ -33,6 +34,7 @@ struct VerbInfo {
 class Command {
  public:
   using Action = std::function<int()>;   // gives the exit code
+  using Words = std::function<std::vector<std::string>()>;   // asked where they are shown, not at each start
 
   Command verb(const std::string& name, const std::string& summary);
   Command& about(const std::string& text);                                   // a paragraph below the summary
@@ -40,13 +42,14 @@ class Command {
   Command& action(Action f);
   // names: "-n,--tokens"; value: what stands in --help for the value. The variable's value is the default.
   Command& option(const std::string& names, std::string& v, const std::string& value, const std::string& help);
-  Command& option(const std::string& names, int64_t& v, const std::string& value, const std::string& help);
+  Command& option(const std::string& names, int64_t& v, const std::string& value, const std::string& help);   // decimal
   Command& option(const std::string& names, double& v, const std::string& value, const std::string& help);
   Command& option(const std::string& names, std::vector<std::string>& v, const std::string& value, const std::string& help);
   Command& choice(const std::string& names, std::string& v, const std::vector<std::string>& choices, const std::string& help);
   Command& flag(const std::string& names, bool& v, const std::string& help);
   Command& argument(const std::string& name, std::string& v, const std::string& help, bool required = true);
   Command& choices(const std::string& name, const std::vector<std::string>& choices);   // of an argument
+  Command& suggest(const std::string& name, Words words);                    // for completion: what an argument may be
   Command& required(const std::string& name);                                // an option that must be given
   Command& range(const std::string& name, double least, double most);
 

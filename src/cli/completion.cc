@@ -1,6 +1,8 @@
 // Completion scripts for bash, zsh and fish, from the tree of verbs.
 #include <fmt/core.h>
 
+#include <algorithm>
+
 #include "base/error.h"
 #include "cli/common.h"
 #include "cli/verbs.h"
@@ -12,7 +14,7 @@ namespace {
 std::string shell_quoted(const std::string& s, bool zsh = false) {
   std::string out;
   for (char c : s) {
-    if (c == '\'') out += zsh ? "'\\''" : "'\\''";
+    if (c == '\'') out += "'\\''";
     else if (zsh && (c == ':' || c == '[' || c == ']')) out += std::string("\\") + c;
     else out += c;
   }
@@ -29,31 +31,38 @@ std::string joined(const std::vector<std::string>& words, const char* between = 
   return s;
 }
 bool is_file(const OptionInfo& o) { return o.value == "FILE" || o.value == "OUT" || o.value == "OTHER"; }
+bool takes_file(const OptionInfo& argument) {
+  for (const char* value : {"MODEL", "WHAT", "IN", "INPUT", "OUTPUT"})
+    if (argument.value == value) return true;
+  return is_file(argument);
+}
+// What an argument must be, or may be.
+std::vector<std::string> words_of(const OptionInfo& argument) {
+  if (!argument.choices.empty()) return argument.choices;
+  return argument.value == "MODEL" ? shipped_models() : argument.suggestions;
+}
 std::vector<std::string> words_of(const VerbInfo& v) {
   std::vector<std::string> all;
   for (const auto& child : v.verbs) all.push_back(child.name);
   for (const auto& o : v.options) all.insert(all.end(), o.names.begin(), o.names.end());
   for (const auto& a : v.arguments)
-    if (!a.choices.empty()) all.insert(all.end(), a.choices.begin(), a.choices.end());
-    else if (a.value == "MODEL")
-      for (const auto& m : shipped_models()) all.push_back(m);
+    for (const auto& w : words_of(a)) all.push_back(w);
   return all;
 }
 
-// One case a verb path: what may follow a given option, else words and files.
+// One case a verb path: what may follow a given option, else words and files, one a line, for a name may have spaces in it.
 void bash(const VerbInfo& v, const std::string& path, std::string& out) {
   out += fmt::format("    '{}')\n      case \"$before\" in\n", path);
   for (const auto& o : v.options) {
     if (o.value.empty()) continue;
-    const std::string reply = !o.choices.empty() ? fmt::format("COMPREPLY=($(compgen -W '{}' -- \"$word\"))", shell_quoted(joined(o.choices)))
+    const std::string reply = !o.choices.empty() ? fmt::format("COMPREPLY=($(compgen -W '{}' -- \"$word\"))", shell_quoted(joined(o.choices, "\n")))
                               : is_file(o)       ? "compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -f -- \"$word\"))"
                                                  : "COMPREPLY=()";
     out += fmt::format("        {}) {}; return ;;\n", joined(o.names, "|"), reply);
   }
-  bool files = false;
-  for (const auto& a : v.arguments) files = files || is_file(a) || a.value == "MODEL" || a.value == "IN" || a.value == "INPUT" || a.value == "OUTPUT";
-  out += fmt::format("      esac\n      COMPREPLY=($(compgen -W '{}' -- \"$word\"){}) ;;\n", shell_quoted(joined(words_of(v))), files
-      ? " $(compgen -f -- \"$word\")" : "");
+  const bool files = std::ranges::any_of(v.arguments, takes_file);
+  out += fmt::format("      esac\n      {}COMPREPLY=($(compgen -W '{}' -- \"$word\"){}) ;;\n", files ? "compopt -o filenames 2>/dev/null; " : "",
+                     shell_quoted(joined(words_of(v), "\n")), files ? "\n        $(compgen -f -- \"$word\")" : "");
   for (const auto& child : v.verbs) bash(child, path.empty() ? child.name : path + " " + child.name, out);
 }
 std::string bash_script(const VerbInfo& root) {
@@ -68,7 +77,7 @@ std::string bash_script(const VerbInfo& root) {
                              v.name, joined(names, "|"));
     }
   return fmt::format(
-      "# bash completion for {0}: source <({0} completion bash)\n_{0}() {{\n  local word=\"${{COMP_WORDS[COMP_CWORD]}}\" "
+      "# bash completion for {0}: source <({0} completion bash)\n_{0}() {{\n  local IFS=$'\\n' word=\"${{COMP_WORDS[COMP_CWORD]}}\" "
       "before=\"${{COMP_WORDS[COMP_CWORD-1]}}\" verb=''\n"
       "  COMPREPLY=()\n  [ \"$COMP_CWORD\" -gt 1 ] && verb=\"${{COMP_WORDS[1]}}\"\n{1}  case \"$verb\" in\n{2}  esac\n}}\n"
       "complete -o bashdefault -F _{0} {0}\n",
@@ -83,10 +92,12 @@ std::string zsh_specs(const VerbInfo& v) {
         ? "_files" : "");
     for (const auto& n : o.names) out += fmt::format(" \\\n        '*{}[{}]{}'", n, shell_quoted(o.help, true), action);
   }
-  for (const auto& a : v.arguments)
-    out += fmt::format(" \\\n        ':{}:{}'", shell_quoted(a.value, true),
-                       !a.choices.empty() ? "(" + joined(a.choices) + ")" : a.value == "MODEL" ? "{ _files; compadd " + joined(shipped_models())
-                       + " }" : "_files");
+  for (const auto& a : v.arguments) {
+    const std::string words = joined(words_of(a));
+    const std::string action = words.empty() ? (takes_file(a) ? "_files" : "")
+                               : takes_file(a) ? "{ _files; compadd " + words + " }" : "(" + words + ")";
+    out += fmt::format(" \\\n        ':{}:{}'", shell_quoted(a.value, true), action);
+  }
   return out;
 }
 void zsh(const VerbInfo& v, const std::string& function, std::string& out) {
@@ -119,8 +130,8 @@ void fish(const std::string& program, const VerbInfo& v, const std::string& cond
     out += fmt::format(" -d '{}'\n", fish_quoted(o.help));
   }
   for (const auto& a : v.arguments)
-    if (!a.choices.empty()) out += fmt::format("{} -f -a '{}'\n", begin, joined(a.choices));
-    else if (a.value == "MODEL" && !shipped_models().empty()) out += fmt::format("{} -a '{}'\n", begin, joined(shipped_models()));
+    if (const std::string words = joined(words_of(a)); !words.empty())
+      out += fmt::format("{}{} -a '{}'\n", begin, takes_file(a) ? "" : " -f", words);
 }
 std::string fish_script(const VerbInfo& root) {
   std::string out = fmt::format("# fish completion: {0} completion fish > ~/.config/fish/completions/{0}.fish\n", root.name);

@@ -166,6 +166,14 @@ void add_explain(Command& root) {
   Command c = root.verb("explain", "tell what a layer, a blueprint or a model computes");
   c.about("Equations, parameters, state, cost and source of each layer.");
   c.argument("WHAT", o->what, "a layer (" + mixer_names() + "), a blueprint, or a model");
+  c.suggest("WHAT", [] {
+    std::vector<std::string> names = shipped_models();
+    for (const MixerInfo& m : mixers()) names.push_back(m.doc->name);
+    for (const NamedBlueprint& b : named_blueprints()) names.push_back(fmt::format("{}-{}", b.name, b.size));
+    std::ranges::sort(names);
+    names.erase(std::unique(names.begin(), names.end()), names.end());
+    return names;
+  });
   o->common.add_json(c);
   c.example("headrace explain mamba2", "one layer").example("headrace explain '8*(rg_lru + geglu, attn(window=1024, kv=1) + geglu)'",
       "each layer of a stack")

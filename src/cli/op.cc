@@ -56,6 +56,11 @@ void add_op(Command& root) {
   Command c = root.verb("op", "run one operator on tensors from a file");
   c.about("Inputs and outputs are tensors by name (q, k, v, ... and o, final_state, ...) in safetensors files; parameters are a JSON object.");
   c.argument("NAME", o->name, "the operator; --list names them", false);
+  c.suggest("NAME", [] {
+    std::vector<std::string> names;
+    for (const OpInfo& i : op_infos()) names.emplace_back(i.name);
+    return names;
+  });
   c.option("--in", o->in, "FILE", "safetensors with the inputs");
   c.option("--params", o->params, "FILE", "JSON object of parameters");
   c.option("--out", o->out, "FILE", "safetensors to write");

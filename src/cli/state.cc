@@ -187,7 +187,8 @@ int diff(const Options& o) {
     fmt::print("{:>10} {:12} {}  {}\n", d.layer < 0 ? "" : fmt::format("layer {}", d.layer), d.slot, figures, d.note);
   }
   if (o.common.json) print_json(Object{{"equal", same}, {"relative", any ? Value(worst) : Value()}, {"slots", list},
-      {"history", Object{{"equal", a.history == b.history}, {"differs_from", known && a.history != b.history ? Value(static_cast<int64_t>(first)) : Value()}}}});
+      {"history", Object{{"equal", a.history == b.history},
+                         {"differs_from", known && a.history != b.history ? Value(static_cast<int64_t>(first)) : Value()}}}});
   else if (same) fmt::print("equal, bit for bit\n");
   std::fflush(stdout);
   expect(same, o.file, " and ", o.other, " differ");
@@ -231,7 +232,9 @@ void add_state(Command& root) {
           "run --state FILE goes on from the file and leaves its marks; removing a mark's file takes it away.");
   m.argument("FILE", o->file, "a saved state").argument("NAME", o->name, "letters, digits, - and _");
   o->common.add_json(m);
-  m.example("headrace state mark story.state begin", "before headrace run MODEL --state story.state tries something").action([o] { return mark(*o); });
+  m.example("headrace state mark story.state begin", "before headrace run MODEL --state story.state tries something").action([o] {
+    return mark(*o);
+  });
 
   Command r = s.verb("rollback", "put back a state as it was at a mark");
   r.about("What came after the mark is gone, unless it has a mark of its own. The mark stays.");

@@ -42,6 +42,7 @@ void one(const Tokenizer& t, const Options& o, const std::string& in) {
       if (o.pieces) pieces.push_back(t.decode(std::span(&id, 1)));
     }
     Object out{{"tokens", numbers}};
+    if (o.count) out = Object{{"count", static_cast<int64_t>(ids.size())}};
     if (o.pieces) out["pieces"] = pieces;
     if (o.decode) out["text"] = t.decode(ids, {.skip_special = o.plain});
     print_json(out);
@@ -84,7 +85,7 @@ void add_tokenize(Command& root) {
   c.choice("--each", o->each, {"all", "line", "null"}, "what one text is: all of the input, a line, or what ends in a zero byte");
   c.flag("--decode", o->decode, "read ids, print their text");
   c.flag("--pieces", o->pieces, "one token a line: id, tab, its text as JSON");
-  c.flag("--count", o->count, "only the number of tokens");
+  c.flag("--count", o->count, "only the number of tokens, with --json as count");
   c.flag("--plain", o->plain, "no begin and end tokens, and control tokens in the text are ordinary text");
   c.flag("--json", o->json, "print a JSON object for each text");
   c.example("headrace tokenize MODEL -p 'Once upon a time'", "its token ids");

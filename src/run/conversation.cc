@@ -118,7 +118,8 @@ Generated Conversation::answer(const std::string& content, Sampler& sampler, con
   const std::string prompt = replace_broken(render_(turns_));
   const std::vector<int32_t> ids = tokens_of(prompt);
   if (o.context > 0)
-    expect(static_cast<int64_t>(ids.size()) < o.context, "the conversation has ", ids.size(), " tokens and may have ", o.context, "; /undo or /reset");
+    expect(static_cast<int64_t>(ids.size()) < o.context, "the conversation has ", ids.size(), " tokens and may have ", o.context,
+        "; /undo or /reset");
   change_ = session_.become(ids, [&](int64_t done) {
     if (reading) reading(done, static_cast<int64_t>(ids.size() - session_.tokens().size()));   // those are what was known
     return !(o.interrupted && o.interrupted());

@@ -55,6 +55,28 @@ TEST_F(Open, AnEmptyFileIsSaidToBeEmpty) {
   EXPECT_EQ(error_in([&] { tokenizer_of_folder(folder); }), folder + "/tokenizer.model: the file is empty");
 }
 
+TEST_F(Open, TheConfigurationsOfAFolderNameTokensThatEndATurn) {
+  std::filesystem::copy(root + "/assets/stories260K/tokenizer.model", folder + "/tokenizer.model");
+  const auto ends = [&] {
+    const Tokenizer t = *tokenizer_of_folder(folder);
+    return std::vector<int>(t.end_of_turn().begin(), t.end_of_turn().end());
+  };
+  EXPECT_EQ(ends(), std::vector<int>({2}));
+  file("config.json", R"({"eos_token_id": 2, "vocab_size": 520})");
+  EXPECT_EQ(ends(), std::vector<int>({2}));
+  file("generation_config.json", R"({"eos_token_id": [7, 2, 520]})");
+  EXPECT_NE(error_in(ends).find("generation_config.json: eos_token_id: wanted ids below 520, found [7,2,520]"), std::string::npos) << error_in(ends);
+  file("generation_config.json", R"({"eos_token_id": [7, 2, 519]})");
+  EXPECT_EQ(ends(), std::vector<int>({2, 7, 519}));
+  file("generation_config.json", R"({"eos_token_id": [7, 2, 9]})");
+  file("config.json", R"({"text_config": {"eos_token_id": 11}, "eos_token_id": null})");
+  EXPECT_EQ(ends(), std::vector<int>({2, 11, 7, 9}));
+  for (const char* wrong : {"-1", "512", "99999999999", "\"2\"", "[2, null]", "{}", "2.5"}) {
+    const std::string path = file("config.json", std::string("{\"eos_token_id\": ") + wrong + "}");
+    EXPECT_TRUE(error_in(ends).starts_with(path + ": eos_token_id: wanted ids below 512, found ")) << wrong << " " << error_in(ends);
+  }
+}
+
 TEST_F(Open, ABrokenTokenizerIsNamed) {
   for (const char* name : {"a.json", "a.model", "a.txt", "a.bin"}) {
     const std::string path = file(name, "junkjunk");

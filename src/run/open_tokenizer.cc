@@ -1,10 +1,14 @@
 // Which tokenizer a folder or file has, by the names of its files, in a fixed order, since some folders hold several.
 #include "run/open_tokenizer.h"
 
+#include <algorithm>
+#include <cstdint>
+
 #include "base/compress.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "io/gguf.h"
+#include "nn/value.h"
 #include "run/gguf_vocabulary.h"
 #include "run/load.h"
 
@@ -16,9 +20,7 @@ std::string not_empty(std::string bytes, const std::string& path) {
   return bytes;
 }
 
-}  // namespace
-
-std::optional<Tokenizer> tokenizer_of_folder(const std::string& folder) {
+std::optional<Tokenizer> tokenizer_alone(const std::string& folder) {
   const auto has = [&](const char* name) { return file_exists(folder + "/" + name); };
   const auto at = [&](const char* name) { return folder + "/" + name; };
   const auto read = [&](const char* name) { return not_empty(read_text(at(name), size_t{256} << 20), at(name)); };
@@ -34,6 +36,39 @@ std::optional<Tokenizer> tokenizer_of_folder(const std::string& folder) {
   if (has("vocab.json") && has("merges.txt"))
     return naming(folder, [&] { return Tokenizer::from_gpt2_files(read("vocab.json"), read("merges.txt")); });
   return {};
+}
+
+// eos_token_id of a configuration: a number or a list of them, at the top or of its text part. size: of the vocabulary, which a
+// configuration may say is larger, for a head may have rows that no text has.
+void read_ends(const std::string& file, int64_t& size, std::vector<int64_t>& ends) {
+  if (!file_exists(file)) return;
+  const Value config = parse_json(read_text(file, size_t{16} << 20), file);
+  const Value* part = config.find("text_config");
+  const auto of = [&](const char* key) {
+    const Value* found = config.find(key);
+    return found || !part ? found : part->find(key);
+  };
+  const Value *given = of("eos_token_id"), *vocabulary = of("vocab_size");
+  if (const int64_t* rows = vocabulary ? vocabulary->get<int64_t>() : nullptr) size = std::max(size, *rows);
+  if (!given) return;
+  const auto add = [&](const Value& v) {
+    const int64_t* id = v.get<int64_t>();
+    expect(id && *id >= 0 && *id < size && *id <= INT32_MAX, file, ": eos_token_id: wanted ids below ", size, ", found ", to_json(*given));
+    ends.push_back(*id);
+  };
+  if (const Array* list = given->get<Array>()) std::ranges::for_each(*list, add);
+  else add(*given);
+}
+
+}  // namespace
+
+std::optional<Tokenizer> tokenizer_of_folder(const std::string& folder) {
+  std::optional<Tokenizer> t = tokenizer_alone(folder);
+  if (!t) return t;
+  int64_t size = t->size();
+  std::vector<int64_t> ends;
+  for (const char* name : {"config.json", "generation_config.json"}) read_ends(folder + "/" + name, size, ends);
+  return std::move(*t).with_ends(ends);
 }
 
 std::optional<Tokenizer> tokenizer_of_rwkv(int vocabulary, const std::string& assets) {

@@ -3,6 +3,7 @@
 #include "text/tokenizer.h"
 
 #include <algorithm>
+#include <cassert>
 
 #include "base/error.h"
 #include "text/tokenizer_parts.h"
@@ -221,6 +222,14 @@ std::optional<int> Tokenizer::eos() const { return parts_->eos; }
 std::optional<int> Tokenizer::unk() const { return parts_->unk; }
 std::optional<int> Tokenizer::pad() const { return parts_->pad; }
 std::span<const int> Tokenizer::end_of_turn() const { return parts_->end_of_turn; }
+Tokenizer Tokenizer::with_ends(std::span<const int64_t> more) && {
+  assert(parts_.use_count() == 1);
+  auto parts = std::const_pointer_cast<Parts>(std::move(parts_));   // made as Parts, and still nobody else's
+  std::vector<int>& ends = parts->end_of_turn;
+  for (int64_t id : more)
+    if (std::find(ends.begin(), ends.end(), id) == ends.end()) ends.push_back(static_cast<int>(id));
+  return Tokenizer(std::move(parts));
+}
 const std::string& Tokenizer::chat_template() const { return parts_->chat_template; }
 bool Tokenizer::strips_first_space() const { return parts_->strip_first_space; }
 

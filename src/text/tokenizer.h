@@ -73,6 +73,7 @@ class Tokenizer {
   std::optional<int> unk() const;
   std::optional<int> pad() const;
   std::span<const int> end_of_turn() const;  // tokens that end an answer, eos among them
+  Tokenizer with_ends(std::span<const int64_t> more) &&;  // these end one too; while it has no copies
   const std::string& chat_template() const;  // empty when there is none
   bool strips_first_space() const;           // decode drops one space at the start
 

@@ -127,7 +127,7 @@ Vocabulary Tokenizer::vocabulary() const {
   v.bos = p.bos, v.eos = p.eos, v.pad = p.pad;
   if (!v.unk) v.unk = p.unk;
   for (int id : p.end_of_turn)
-    if (id != p.eos && !v.eot) v.eot = id;
+    if (id != p.eos && !v.eot && id < p.vocab.size()) v.eot = id;
   v.add_bos = p.bos && std::find(p.prefix.begin(), p.prefix.end(), *p.bos) != p.prefix.end();
   v.add_eos = p.eos && std::find(p.suffix.begin(), p.suffix.end(), *p.eos) != p.suffix.end();
   v.chat_template = p.chat_template;

@@ -1,4 +1,4 @@
-// First fit by size over the spans that were freed, kept by place so that neighbours join; the system is asked only where none is large enough.
+// Best fit over the spans that were freed, kept by place so that neighbours join; the system is asked only where none is large enough.
 #include "tensor/large_blocks.h"
 
 #include <sys/mman.h>

@@ -39,7 +39,6 @@ TEST_P(Strict, EveryTensorThatIsMissingIsNamed) {
   const Tensors all = tensors("models/" + GetParam());
   const Value config = config_of(GetParam());
   for (const auto& [name, tensor] : all) {
-    if (name == "lm_head.weight") continue;        // without one, the embedding is the head
     Tensors less = all;
     less.erase(name);
     const std::string message = error_of(less, config);
@@ -127,6 +126,44 @@ TEST(Spelling, Gemma2WithoutLayerTypesAlternatesAndNullIsNoCap) {
   EXPECT_TRUE(same_bits(logits(t, without(now, {"attn_logit_softcapping", "final_logit_softcapping"})), logits(t, capped)));
   Tensor free = logits(t, with(now, {{"final_logit_softcapping", Value{}}}));
   EXPECT_FALSE(same_bits(free, logits(t, now)));
+}
+
+TEST(Spelling, LayerTypesAreOneKnownKindForEachLayer) {
+  const Value sliding = "sliding_attention", full = "full_attention";
+  for (const char* name : {"llama", "qwen2", "gemma2"}) {
+    const Tensors t = tensors(std::string("models/") + name);
+    const Value now = with(config_of(name), {{"sliding_window", 4}});
+    auto listed = [&](Array kinds) { return with(now, {{"layer_types", kinds}}); };
+    EXPECT_EQ(error_of(t, listed({full, "chunked_attention"})),
+              "memory: layer_types of layer 1: wanted full_attention or sliding_attention, found \"chunked_attention\"") << name;
+    EXPECT_EQ(error_of(t, listed({full, 1})), "memory: layer_types of layer 1: wanted full_attention or sliding_attention, found 1") << name;
+    EXPECT_EQ(error_of(t, listed({full})), "memory: layer_types: wanted 2 entries, one for each layer, found 1") << name;
+    EXPECT_EQ(error_of(t, listed({full, full, full})), "memory: layer_types: wanted 2 entries, one for each layer, found 3") << name;
+    EXPECT_EQ(error_of(t, with(now, {{"layer_types", "full_attention"}})), "memory: layer_types = \"full_attention\", wanted a list") << name;
+    EXPECT_FALSE(same_bits(logits(t, listed({full, sliding})), logits(t, listed({full, full})))) << name;
+  }
+  const Value none = with(without(config_of("qwen2"), {"sliding_window"}), {{"layer_types", Array{full, sliding}}});
+  EXPECT_EQ(error_of(tensors("models/qwen2"), none), "memory: layer_types of layer 1: sliding_attention, but there is no sliding_window");
+}
+
+// A family's default stands where the key is absent; it decides whether a file without a head is whole.
+TEST(Spelling, AHeadMayBeMissingOnlyWhereItIsTheEmbedding) {
+  for (const char* name : {"llama", "gla", "mamba2", "phi3"}) {
+    Tensors t = tensors(std::string("models/") + name);
+    const Value untied = without(config_of(name), {"tie_word_embeddings"}), tied = with(untied, {{"tie_word_embeddings", true}});
+    t.erase("lm_head.weight");
+    EXPECT_TRUE(error_of(t, untied).starts_with("memory: missing tensors: lm_head.weight")) << name << ": " << error_of(t, untied);
+    EXPECT_EQ(error_of(t, tied), "no error") << name;
+  }
+  for (const char* name : {"gemma", "gpt2", "mamba", "griffin"}) {
+    const Tensors t = tensors(std::string("models/") + name);
+    const Value tied = without(config_of(name), {"tie_word_embeddings"}), untied = with(tied, {{"tie_word_embeddings", false}});
+    EXPECT_EQ(error_of(t, tied), "no error") << name;
+    EXPECT_TRUE(error_of(t, untied).starts_with("memory: missing tensors: lm_head.weight")) << name << ": " << error_of(t, untied);
+  }
+  Tensors smol = tensors("models/llama");
+  smol.erase("lm_head.weight");
+  EXPECT_EQ(error_of(smol, with(without(config_of("llama"), {"tie_word_embeddings"}), {{"model_type", "smollm3"}})), "no error");
 }
 
 TEST(Spelling, TheFirstGemmaSaysGeluAndMeansTanh) {

@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "io/bytes.h"
 #include "io/gguf_dialect.h"
+#include "models/layer_types.h"
 #include "models/model.h"
 #include "models/rope.h"
 #include "models/rwkv_names.h"
@@ -171,10 +172,10 @@ void attention(Writer& w, const Config& c) {
     const Value* own = p ? p->find("sliding_attention") : nullptr;
     w.number("rope.freq_base_swa", own ? Config{*own, c.file}.get("rope_theta", 10000.0) : c.get("rope_local_base_freq", 10000.0));
   }
-  if (const int64_t period = w.architecture() == "gemma3" ? 6 : w.architecture() == "gemma2" ? 2 : 0; period && c.root.find("layer_types")) {
-    const auto kinds = c.need<std::vector<std::string>>("layer_types");
-    for (size_t l = 0; l < kinds.size(); ++l)
-      expect((kinds[l] == "sliding_attention") == ((l + 1) % period != 0), c.file, ": layer_types: llama.cpp knows only a full layer after each ",
+  if (const int64_t period = w.architecture() == "gemma3" ? 6 : w.architecture() == "gemma2" ? 2 : 0; period) {
+    const auto windowed = read_layer_types(c.root, c.need<int>("num_hidden_layers"), true, c.file);
+    for (size_t l = 0; windowed && l < windowed->size(); ++l)
+      expect((*windowed)[l] == ((l + 1) % period != 0), c.file, ": layer_types: llama.cpp knows only a full layer after each ",
           period - 1, " with a window");
   }
   if (w.architecture() == "smollm3" && c.root.find("no_rope_layers")) {
@@ -267,7 +268,8 @@ void add_tensor(Writer& w, const Config& c, const std::string& stem, std::string
 }
 
 void by_table(Writer& w, const Config& c, const TensorFile& tensors, const GgufArchitecture& arch) {
-  const bool tied = c.get("tie_word_embeddings", w.architecture() == "gpt2" || w.architecture() == "mamba" || w.architecture().starts_with("gemma"));
+  const bool tied = c.get("tie_word_embeddings", w.architecture() == "gpt2" || w.architecture() == "mamba" || w.architecture() == "smollm3" ||
+                                                 w.architecture().starts_with("gemma"));
   std::vector<std::string> spare;
   for (const auto& [name, t] : tensors) {
     if ((tied && name == "lm_head.weight") || name.ends_with("rotary_emb.inv_freq")) continue;

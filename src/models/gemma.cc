@@ -1,10 +1,12 @@
 // Gemma (2403.08295): Llama's block with one-plus-weight norms, GeGLU and scaled embeddings. Gemma 2 (2408.00118): norms after
 // the sublayers too, soft caps, windows in every other layer. Gemma 3 (2503.19786): norms on q and k, two rotary bases.
 #include <cmath>
+#include <vector>
 
 #include "mixers/attention.h"
 #include "mixers/mlp.h"
 #include "models/families.h"
+#include "models/layer_types.h"
 #include "models/rope.h"
 
 namespace headrace {
@@ -18,14 +20,13 @@ struct GemmaConfig {
   float rms_norm_eps = 1e-6f;
   bool tie_word_embeddings = true, attention_bias = false, use_bidirectional_attention = false;
   std::string model_type, hidden_act = "gelu_pytorch_tanh", hidden_activation;
-  std::vector<std::string> layer_types;
   void visit(auto& v) {
     v("model_type", model_type), v("vocab_size", vocab_size), v("hidden_size", hidden_size), v("intermediate_size", intermediate_size);
     v("num_hidden_layers", num_hidden_layers), v("num_attention_heads", num_attention_heads);
     v.optional("num_key_value_heads", num_key_value_heads), v.optional("head_dim", head_dim);
     v.optional("max_position_embeddings", max_position_embeddings), v.optional("rms_norm_eps", rms_norm_eps);
     v.optional("sliding_window", sliding_window), v.optional("sliding_window_pattern", sliding_window_pattern);
-    v.optional("layer_types", layer_types), v.optional("query_pre_attn_scalar", query_pre_attn_scalar);
+    v.optional("query_pre_attn_scalar", query_pre_attn_scalar);
     v.optional("attn_logit_softcapping", attn_logit_softcapping), v.optional("final_logit_softcapping", final_logit_softcapping);
     v.optional("tie_word_embeddings", tie_word_embeddings);
     v.optional("attention_bias", attention_bias), v.optional("use_bidirectional_attention", use_bidirectional_attention);
@@ -42,17 +43,17 @@ void check(const GemmaConfig& c, const std::string& file) {
   AttentionMixer::check(file, c.num_attention_heads, c.kv_heads(), c.head_dim);
   if (c.sliding_window) check_size(file, "sliding_window", *c.sliding_window, int64_t{1} << 30);
   check_size(file, "sliding_window_pattern", c.sliding_window_pattern.value_or(1));
-  expect(c.layer_types.empty() || static_cast<int>(c.layer_types.size()) >= c.num_hidden_layers, file, ": layer_types has ",
-         c.layer_types.size(), " entries for ", c.num_hidden_layers, " layers");
   expect(!c.use_bidirectional_attention, file, ": use_bidirectional_attention: only causal models are supported");
   expect(!c.query_pre_attn_scalar || *c.query_pre_attn_scalar > 0, file, ": query_pre_attn_scalar = ", c.query_pre_attn_scalar.value_or(0));
 }
 
 // Which layers see a window: as listed, else all but every second (Gemma 2) or sixth (Gemma 3).
-bool windowed(const GemmaConfig& c, int layer) {
-  if (!c.layer_types.empty()) return c.layer_types[static_cast<size_t>(layer)] == "sliding_attention";
-  if (c.is("gemma")) return false;
-  return (layer + 1) % c.sliding_window_pattern.value_or(c.is("gemma2") ? 2 : 6) != 0;
+std::vector<bool> windowed(const Value& config, const GemmaConfig& c, const std::string& file) {
+  if (auto listed = read_layer_types(config, c.num_hidden_layers, c.sliding_window || !c.is("gemma"), file)) return *listed;
+  std::vector<bool> all;
+  const int period = c.sliding_window_pattern.value_or(c.is("gemma2") ? 2 : 6);
+  for (int l = 0; l < c.num_hidden_layers; ++l) all.push_back(!c.is("gemma") && (l + 1) % period != 0);
+  return all;
 }
 
 // A soft cap: none where the file says null, the family's where it says nothing.
@@ -109,7 +110,9 @@ Model gemma(const Value& config, const Scope& root, const std::string& file) {
   d.vocab = c.vocab_size, d.width = c.hidden_size;
   d.embed = s.matrix("embed_tokens.weight", {c.vocab_size, c.hidden_size});
   d.embed_scale = std::sqrt(static_cast<float>(c.hidden_size));   // activations are f32, so nothing rounds it
-  for (int l = 0; l < c.num_hidden_layers; ++l) d.layers.push_back(layer(s / "layers" / l, c, windowed(c, l) ? kinds.narrow : kinds.wide, gate));
+  const std::vector<bool> slides = windowed(config, c, file);
+  for (int l = 0; l < c.num_hidden_layers; ++l)
+    d.layers.push_back(layer(s / "layers" / l, c, slides[static_cast<size_t>(l)] ? kinds.narrow : kinds.wide, gate));
   d.norm = norm(s, c, "norm");
   d.head.weight = tied_head(root, "lm_head.weight", c.tie_word_embeddings, d.embed);
   d.logit_cap = cap(config, c, "final_logit_softcapping", c.final_logit_softcapping, 30);

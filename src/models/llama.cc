@@ -4,6 +4,7 @@
 #include "mixers/attention.h"
 #include "mixers/mlp.h"
 #include "models/families.h"
+#include "models/layer_types.h"
 #include "models/rope.h"
 
 namespace headrace {
@@ -14,9 +15,9 @@ struct LlamaConfig {
   std::optional<int> num_key_value_heads, head_dim, sliding_window;
   int max_position_embeddings = 0, max_window_layers = 0;
   float rms_norm_eps = 1e-6f;
-  bool tie_word_embeddings = false, attention_bias = false, mlp_bias = false, use_sliding_window = false;
+  std::optional<bool> tie_word_embeddings;
+  bool attention_bias = false, mlp_bias = false, use_sliding_window = false;
   std::string hidden_act = "silu", model_type;
-  std::vector<std::string> layer_types;
   std::vector<int> no_rope_layers;
   void visit(auto& v) {
     v("model_type", model_type), v("vocab_size", vocab_size), v("hidden_size", hidden_size), v("intermediate_size", intermediate_size);
@@ -25,7 +26,7 @@ struct LlamaConfig {
     v.optional("max_position_embeddings", max_position_embeddings), v.optional("max_window_layers", max_window_layers);
     v.optional("rms_norm_eps", rms_norm_eps), v.optional("tie_word_embeddings", tie_word_embeddings);
     v.optional("attention_bias", attention_bias), v.optional("mlp_bias", mlp_bias), v.optional("use_sliding_window", use_sliding_window);
-    v.optional("hidden_act", hidden_act), v.optional("layer_types", layer_types), v.optional("no_rope_layers", no_rope_layers);
+    v.optional("hidden_act", hidden_act), v.optional("no_rope_layers", no_rope_layers);
   }
 };
 
@@ -49,13 +50,14 @@ Model llama(const Value& config, const Scope& root, const std::string& file) {
   d.vocab = c.vocab_size, d.width = D;
   d.embed = s.matrix("embed_tokens.weight", {c.vocab_size, D});
   Rope rope = read_rope(config, head_dim, file);
+  const auto listed = read_layer_types(config, c.num_hidden_layers, c.sliding_window.has_value(), file);
   for (int l = 0; l < c.num_hidden_layers; ++l) {
     Scope b = s / "layers" / l;
     AttentionMixer::Options o{.width = D, .heads = heads, .kv_heads = kv_heads, .head_dim = head_dim, .rope = rope,
                               .qkv_bias = c.attention_bias || qwen2, .out_bias = c.attention_bias && !qwen2, .qk_norm = qwen3,
                               .norm_eps = c.rms_norm_eps};
     bool windowed = c.sliding_window.has_value();
-    if (!c.layer_types.empty() && l < static_cast<int>(c.layer_types.size())) windowed = windowed && c.layer_types[l] == "sliding_attention";
+    if (listed) windowed = (*listed)[static_cast<size_t>(l)];
     else if (qwen2 || qwen3) windowed = windowed && c.use_sliding_window && l >= c.max_window_layers;
     if (windowed) o.attend.window = *c.sliding_window;
     if (l < static_cast<int>(c.no_rope_layers.size()) && c.no_rope_layers[l] == 0) o.rope = {};
@@ -69,7 +71,7 @@ Model llama(const Value& config, const Scope& root, const std::string& file) {
                    Norm::rms(b / "post_attention_layernorm", D, c.rms_norm_eps), sublayer(std::move(mlp))));
   }
   d.norm = Norm::rms(s / "norm", D, c.rms_norm_eps);
-  d.head.weight = tied_head(root, "lm_head.weight", c.tie_word_embeddings, d.embed);
+  d.head.weight = tied_head(root, "lm_head.weight", c.tie_word_embeddings.value_or(c.model_type == "smollm3"), d.embed);
   return m;
 }
 

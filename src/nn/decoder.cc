@@ -51,7 +51,7 @@ Tensor Decoder::after_meta(const Tensor& x, Batch& batch) const {
 }
 
 Tensor tied_head(const Scope& s, const std::string& name, bool tied, const Tensor& embed) {
-  if (!tied && s.has(name)) return s.matrix(name, embed.shape());
+  if (!tied) return s.matrix(name, embed.shape());
   s.source().used.insert(name);                    // tied checkpoints may store a copy
   return embed;
 }

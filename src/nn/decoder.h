@@ -31,7 +31,7 @@ struct Decoder {
   Tensor after_meta(const Tensor& x, Batch& batch) const;
 };
 
-// The matrix before the logits: the file's own, or the embedding where they are tied or the file has no other.
+// The matrix before the logits: the embedding where they are tied, else the file's own, which must be there.
 Tensor tied_head(const Scope& s, const std::string& name, bool tied, const Tensor& embed);
 
 }  // namespace headrace

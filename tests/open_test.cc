@@ -118,7 +118,7 @@ TEST_F(Open, AFolderThatHoldsOnlyAPthOpens) {
   const std::string pth = root + "/tests/fixtures/models/rwkv4_pth/model.pth";
   std::filesystem::copy_file(pth, folder + "/RWKV-4-Tiny-20260101.pth");
   const Loaded alone = open_model(pth), found = open_model(folder);
-  EXPECT_EQ(found.hash, alone.hash);
+  EXPECT_EQ(found.hash(), alone.hash());
   EXPECT_EQ(found.model.family, alone.model.family);
   std::filesystem::copy_file(pth, folder + "/other.pth");
   EXPECT_EQ(error_in([&] { open_model(folder); }),

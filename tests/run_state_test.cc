@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <cstring>
+#include <filesystem>
 #include <functional>
 
 #include "base/error.h"
@@ -69,11 +70,35 @@ TEST(StateFile, OfAnotherModelIsRefusedByName) {
   EXPECT_NE(message.find("not to mistral (mistral, hash"), std::string::npos) << message;
 }
 
+// The same names, shapes and configuration: a fine-tuned matrix, of which only numbers in the middle differ.
+TEST(StateFile, OfAModelThatDiffersInAnyWeightIsRefused) {
+  const std::string folder = scratch("tuned"), from = HEADRACE_ROOT "/tests/fixtures/models/llama";
+  std::filesystem::create_directories(folder);
+  std::filesystem::copy_file(from + "/config.json", folder + "/config.json", std::filesystem::copy_options::overwrite_existing);
+  const TensorFile original = open_tensors(from);
+  Loaded llama = fixture("llama");
+  for (const bool changed : {false, true}) {
+    std::vector<NamedTensor> tensors;
+    for (const auto& [name, t] : original) {
+      Tensor copy = t.contiguous_copy();
+      if (changed && name.ends_with("down_proj.weight")) copy.data<std::byte>()[copy.bytes() / 3] ^= std::byte{1};
+      tensors.emplace_back(name, copy);
+    }
+    write_safetensors(folder + "/model.safetensors", tensors);
+    Loaded tuned = open_model(folder);
+    SavedState s = read(saved_bytes(llama, 20));
+    const std::string message = message_of([&] { bind_state(s, identity(tuned), tuned.model.decoder, "x.state"); });
+    EXPECT_EQ(message.find("x.state: this state belongs to 'llama'") == 0, changed) << message;
+    EXPECT_EQ(tuned.hash() == llama.hash(), !changed);
+  }
+  std::filesystem::remove_all(folder);
+}
+
 TEST(StateFile, WithTheRightHashButWrongSlotsIsRefused) {
   Loaded llama = fixture("llama"), qwen = fixture("qwen3"), rwkv = fixture("rwkv7");
   for (const Loaded* other : {&qwen, &rwkv}) {
     SavedState s = read(saved_bytes(llama, 20));
-    s.model.hash = other->hash;
+    s.model.hash = other->hash();
     EXPECT_NE(message_of([&] { bind_state(s, identity(*other), other->model.decoder, "x.state"); }).find("x.state: "), std::string::npos);
   }
 }

@@ -44,7 +44,7 @@ int act(const Options& o) {
         {"context", m.model.context},
              {"vocab", m.model.decoder.vocab}, {"width", m.model.decoder.width}, {"layers", static_cast<int64_t>(m.model.decoder.layers.size())},
              {"file_bytes", static_cast<int64_t>(m.file_bytes)}, {"dtypes", by}, {"tokenizer", m.tokenizer ? Value(tokenizer) : Value()},
-             {"chat_template", !m.chat_template.empty()}, {"hash", m.hash}, {"config", m.model.config}};
+             {"chat_template", !m.chat_template.empty()}, {"hash", m.hash()}, {"config", m.model.config}};
     if (o.tensors) j["tensors"] = tensors;
     print_json(j);
     return 0;
@@ -60,7 +60,7 @@ int act(const Options& o) {
                m.tokenizer->eos() ? std::to_string(*m.tokenizer->eos()) : "none", m.chat_template.empty() ? "no chat template"
                : "with a chat template");
   else fmt::print("tokenizer   none\n");
-  fmt::print("hash        {}\n", m.hash);
+  fmt::print("hash        {}\n", m.hash());
   if (o.config) fmt::print("{}\n", to_json(m.model.config, 2));
   if (o.tensors)
     for (const Parameter& p : m.source->parameters) fmt::print("{:60} {:6} {}\n", p.name, name(p.dtype), text(p.shape));

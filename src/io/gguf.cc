@@ -198,6 +198,7 @@ bool is_gguf(const std::string& path) {
 GgufFile::GgufFile(const std::string& path) {
   MappedFile f(path);
   *this = GgufFile(f.bytes(), path, f.share());
+  release_pages(f.bytes().data(), f.bytes().size());   // the metadata is read
   const int64_t parts = metadata_.integer("split.count", 1);
   if (parts <= 1) return;
   expect(parts <= 99999, path, ": split.count: wanted at most 99999, found ", parts);

@@ -1,8 +1,10 @@
 // Opening a model: what the path holds decides the reader, the reader's names and config the family; a fingerprint says which checkpoint it was.
 #include "run/load.h"
 
-#include <cstring>
+#include <algorithm>
 #include <filesystem>
+#include <map>
+#include <utility>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -59,36 +61,63 @@ size_t bytes_of_tensors(const TensorFile& file) {
   return n;
 }
 
-// Two checkpoints of one shape differ almost everywhere, so 64 bytes at three places of each tensor tell them apart.
+// One fine-tuned matrix makes another model, so every byte counts. The tensors keep their mapping; of what is read, nothing stays resident.
 std::string fingerprint(const TensorFile& file, const std::string& config) {
+  constexpr size_t block = size_t{4} << 20;
   uint64_t h = hash_bytes(config.data(), config.size());
-  for (const auto& [name, t] : file) {
-    const std::string head = text(name, t.dtype(), t.shape());
+  for (const auto& [name, stored] : file) {
+    const std::string head = text(name, stored.dtype(), stored.shape());
     h = hash_bytes(head.data(), head.size(), h);
-    if (!t.contiguous()) continue;
-    const size_t size = t.bytes(), n = std::min<size_t>(size, 64);
-    for (size_t at : {size_t{0}, (size - n) / 2, size - n}) h = hash_bytes(t.data<std::byte>() + at, n, h);
+    const Tensor t = stored.contiguous_or_copy();
+    for (size_t at = 0; at < t.bytes(); at += block) {
+      const size_t n = std::min(block, t.bytes() - at);
+      h = hash_bytes(t.data<std::byte>() + at, n, h);
+      if (t.storage()->owner) release_pages(t.data<std::byte>() + at, n);
+    }
   }
   return hash_text(h);
 }
+// The mappings that tensors view, from the first to the last of them: what was read of them leaves the resident set.
+void release(const TensorFile& file) {
+  std::map<const void*, std::pair<const std::byte*, const std::byte*>> mapped;
+  for (const auto& [name, t] : file) {
+    if (t.bytes() == 0 || !t.storage()->owner) continue;
+    const auto* first = t.data<std::byte>();
+    auto& [begin, end] = mapped.try_emplace(t.storage()->owner.get(), first, first).first->second;
+    begin = std::min(begin, first), end = std::max(end, first + t.bytes());
+  }
+  for (const auto& [owner, range] : mapped) release_pages(range.first, static_cast<size_t>(range.second - range.first));
+}
 
-void open_gguf(Loaded& loaded, const LoadOptions& options) {
+// Views of a mapped file cost nothing while they wait. Copies, of what lies unaligned or compressed, would: those are hashed at once.
+std::function<std::string()> fingerprint_later(TensorFile file, const Value& config) {
+  auto waits = [](const NamedTensor& t) { return t.second.bytes() == 0 || t.second.storage()->owner; };
+  if (!std::all_of(file.begin(), file.end(), waits)) return [hash = fingerprint(file, to_json(config))] { return hash; };
+  return [file = std::move(file), config = to_json(config)] { return fingerprint(file, config); };
+}
+
+TensorFile open_gguf(Loaded& loaded, const LoadOptions& options) {
   auto gguf = std::make_shared<const GgufModel>(GgufFile(loaded.path), options.device == Device::meta);
   const GgufMetadata& metadata = gguf->file().metadata();
   loaded.file_bytes = bytes_of_tensors(gguf->file().tensors());
   const Value config = for_context(gguf->config(), options.context, loaded.path);
-  loaded.hash = fingerprint(gguf->file().tensors(), to_json(config));
+  loaded.fingerprint = fingerprint_later(gguf->file().tensors(), config);
   loaded.source = source_of(gguf, options);
   loaded.model = build_model(config, loaded.source, loaded.path);
   if (metadata.has("general.name")) loaded.name = metadata.string("general.name");
   if (auto vocabulary = gguf_vocabulary(metadata))
     loaded.tokenizer = naming(loaded.path, [&] { return Tokenizer::from_vocabulary(*vocabulary); });
   if (loaded.tokenizer) loaded.chat_template = loaded.tokenizer->chat_template();
+  return gguf->file().tensors();
 }
 
 }  // namespace
 
-ModelIdentity identity(const Loaded& m) { return {replace_broken(m.name), m.model.family, m.hash, blueprint(m.model)}; }
+const std::string& Loaded::hash() const {
+  if (known_hash.empty()) known_hash = fingerprint();
+  return known_hash;
+}
+ModelIdentity identity(const Loaded& m) { return {replace_broken(m.name), m.model.family, m.hash(), blueprint(m.model)}; }
 bool is_quantised(const Loaded& m) {
   for (const Parameter& p : m.source->parameters)
     if (is_block(p.dtype)) return true;
@@ -107,7 +136,8 @@ Loaded open_blueprint(const std::string& text, LoadOptions o) {
   const NamedBlueprint* named = find_blueprint(text);
   const Blueprint b = parse_blueprint(named ? named->text : text);
   const std::string canonical = print(b), what = headrace::text(canonical, " seed ", o.seed, " jitter ", o.jitter);
-  Loaded l{.path = canonical, .name = named ? text : "blueprint", .hash = hash_text(hash_bytes(what.data(), what.size()))};
+  Loaded l{.path = canonical, .name = named ? text : "blueprint"};
+  l.fingerprint = [what] { return hash_text(hash_bytes(what.data(), what.size())); };
   l.source = initialised({.seed = o.seed, .device = o.device, .pack = o.pack, .jitter = o.jitter});
   l.source->plan_for = o.plan_for;
   l.model = build_blueprint(b, l.source);
@@ -118,13 +148,14 @@ Loaded open_model(const std::string& path, LoadOptions options) {
   expect(file_exists(path), path, ": no such file or folder");
   if (options.device != Device::meta) kernels(options.device);   // opens the device, or fails by name before anything is read
   Loaded loaded{.path = path, .name = std::filesystem::path(path).lexically_normal().filename().string()};
+  TensorFile kept;                                 // views of what the fingerprint will read
   if (is_gguf(path)) {
-    open_gguf(loaded, options);
+    kept = open_gguf(loaded, options);
   } else {
     TensorFile tensors = open_tensors(path);
     loaded.file_bytes = bytes_of_tensors(tensors);
     const Value config = for_context(read_model_config(path), options.context, path);
-    loaded.hash = fingerprint(tensors, to_json(config));
+    loaded.fingerprint = fingerprint_later(kept = tensors, config);
     loaded.source = source_of(std::move(tensors), options);
     const std::string parent = std::filesystem::path(path).parent_path().string(), folder = parent.empty() ? "." : parent;
     try {
@@ -139,6 +170,7 @@ Loaded open_model(const std::string& path, LoadOptions options) {
   }
   loaded.source->find = nullptr;                   // the mapped file may go
   loaded.source->names = nullptr;
+  release(kept);
   return loaded;
 }
 

@@ -1,6 +1,7 @@
 // Opens a model from what users have: a Hugging Face folder (config.json, safetensors), a .gguf, an RWKV .pth or
 // .safetensors with official names, with its tokenizer where there is one.
 #pragma once
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -28,8 +29,12 @@ struct Loaded {
   std::string chat_template;             // empty: none
   std::string name;                      // for people
   size_t file_bytes = 0;
-  std::string hash;                      // of configuration, names, shapes, dtypes and samples of every weight
   std::shared_ptr<Source> source;        // parameters in order of declaration
+
+  // Of configuration, names, shapes, dtypes and every byte of every weight. Reads the whole file, once, when it is first asked for.
+  const std::string& hash() const;
+  std::function<std::string()> fingerprint;
+  mutable std::string known_hash = {};   // once it was asked for
 };
 Loaded open_model(const std::string& path, LoadOptions options = {});
 // A blueprint, or the name of one (models/named_blueprints.h), with parameters as they begin; no tokenizer.

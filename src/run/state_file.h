@@ -13,7 +13,7 @@
 
 namespace headrace {
 
-// Which model a state belongs to. The hash covers configuration, names, shapes, dtypes and samples of every weight.
+// Which model a state belongs to. The hash covers configuration, names, shapes, dtypes and every weight.
 struct ModelIdentity {
   std::string name, family, hash, blueprint;
 };

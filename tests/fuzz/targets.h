@@ -128,7 +128,7 @@ inline void state(std::string_view s) {
   (void)differences(saved.state, State{});
   for (const Loaded& m : models) try {
     SavedState bound = saved;
-    bound.model.hash = m.hash;
+    bound.model.hash = m.hash();
     bind_state(bound, identity(m), m.model.decoder, "file");
     (void)differences(saved.state, bound.state);
     const int32_t token = 1;

@@ -30,37 +30,37 @@ size_t least_bytes(GgufType t) {
 }
 
 struct ValueReader {
-  ByteReader& r;
-  std::string where;                               // "<file>: <key>"
+  ByteReader& r;                                   // names the file by itself
+  std::string key, where;                          // where: "<file>: <key>"
 
   GgufType type() {
-    const auto t = r.read<uint32_t>(where);
+    const auto t = r.read<uint32_t>(key);
     expect(t <= static_cast<uint32_t>(GgufType::f64), where, ": wanted a value type below 13, found ", t);
     return static_cast<GgufType>(t);
   }
-  std::string string() { return r.string(r.read<uint64_t>(where), where); }
+  std::string string() { return r.string(r.read<uint64_t>(key), key); }
   bool boolean() {
-    const auto b = r.read<uint8_t>(where);
+    const auto b = r.read<uint8_t>(key);
     expect(b <= 1, where, ": wanted a boolean of 0 or 1, found ", b);
     return b == 1;
   }
   uint64_t whole(GgufType t) {
     switch (t) {
-      case GgufType::u8: return r.read<uint8_t>(where);
-      case GgufType::u16: return r.read<uint16_t>(where);
-      case GgufType::u32: return r.read<uint32_t>(where);
-      default: return r.read<uint64_t>(where);
+      case GgufType::u8: return r.read<uint8_t>(key);
+      case GgufType::u16: return r.read<uint16_t>(key);
+      case GgufType::u32: return r.read<uint32_t>(key);
+      default: return r.read<uint64_t>(key);
     }
   }
   int64_t integer(GgufType t) {
     switch (t) {
-      case GgufType::i8: return r.read<int8_t>(where);
-      case GgufType::i16: return r.read<int16_t>(where);
-      case GgufType::i32: return r.read<int32_t>(where);
-      default: return r.read<int64_t>(where);
+      case GgufType::i8: return r.read<int8_t>(key);
+      case GgufType::i16: return r.read<int16_t>(key);
+      case GgufType::i32: return r.read<int32_t>(key);
+      default: return r.read<int64_t>(key);
     }
   }
-  double number(GgufType t) { return t == GgufType::f32 ? r.read<float>(where) : r.read<double>(where); }
+  double number(GgufType t) { return t == GgufType::f32 ? r.read<float>(key) : r.read<double>(key); }
 
   template <class T, class Read>
   std::vector<T> list(uint64_t count, Read read) {
@@ -73,7 +73,7 @@ struct ValueReader {
     expect(depth <= deepest_array, where, ": arrays are nested more than ", deepest_array, " deep");
     GgufArray a;
     a.element = type();
-    const auto count = r.read<uint64_t>(where);
+    const auto count = r.read<uint64_t>(key);
     expect(count <= r.left() / least_bytes(a.element), where, ": wanted an array of ", count, " ", name(a.element), ", found ", r.left(), " bytes");
     switch (a.element) {
       case GgufType::string: a.values = list<std::string>(count, [&] { return string(); }); break;
@@ -170,7 +170,7 @@ GgufFile::GgufFile(std::span<const std::byte> bytes, const std::string& name, st
     const auto length = r.read<uint64_t>(ordinal);
     expect(length <= longest_key, name, ": ", ordinal, ": wanted at most ", longest_key, " bytes, found ", length);
     std::string key = r.string(length, ordinal);
-    ValueReader values{r, shown(key)};
+    ValueReader values{r, shown(key), text(name, ": ", shown(key))};
     const GgufType type = values.type();
     metadata_.add(std::move(key), values.value(type));
   }

@@ -1,6 +1,7 @@
 // The reader holds a header to the format's rules before a tensor is made of it. The writer sorts by type, larger elements first,
 // then by name, so that the same tensors give the same bytes and stay aligned.
 #include "io/safetensors.h"
+#include "io/shards.h"
 
 #include <algorithm>
 #include <cstdint>
@@ -165,17 +166,13 @@ SafetensorsFile::SafetensorsFile(std::span<const std::byte> bytes, const std::st
   expect(static_cast<size_t>(covered) == data.size(), name, ": wanted ", covered, " bytes of data, found ", data.size());
 }
 
-TensorFile read_safetensors_folder(const std::string& folder) {
-  const std::string index = folder + "/model.safetensors.index.json";
-  if (!file_exists(index)) return SafetensorsFile(folder + "/model.safetensors").tensors();
-  const std::string contents = read_text(index, size_t{64} << 20);
+std::map<std::string, std::vector<std::string>> shards_of(std::string_view contents, const std::string& index) {
   auto shallow = [&](int depth, json::parse_event_t, json&) {
     expect(depth <= 8, index, ": nested too deeply");
     return true;
   };
   const json j = json::parse(contents, shallow, false);
   expect(j.is_object() && j.contains("weight_map") && j["weight_map"].is_object(), index, ": wanted an object with a weight_map");
-  TensorFile all(folder);
   std::map<std::string, std::vector<std::string>> shards;
   for (const auto& [name, shard] : j["weight_map"].items()) {
     expect(shard.is_string(), index, ": weight_map ", shown(name), ": wanted a file name");
@@ -185,7 +182,14 @@ TensorFile read_safetensors_folder(const std::string& folder) {
            ": wanted a file of this folder, found ", shown(file));
     shards[file].push_back(name);
   }
-  for (const auto& [file, names] : shards) {
+  return shards;
+}
+
+TensorFile read_safetensors_folder(const std::string& folder) {
+  const std::string index = folder + "/model.safetensors.index.json";
+  if (!file_exists(index)) return SafetensorsFile(folder + "/model.safetensors").tensors();
+  TensorFile all(folder);
+  for (const auto& [file, names] : shards_of(read_text(index, size_t{64} << 20), index)) {
     SafetensorsFile shard(folder + "/" + file);
     for (const auto& name : names) expect(shard.tensors().find(name), index, ": tensor ", shown(name), ": wanted in ", file, ", not found there");
     for (const auto& [name, t] : shard.tensors()) all.add(name, t);

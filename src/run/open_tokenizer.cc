@@ -105,7 +105,7 @@ Tokenizer open_tokenizer(const std::string& path, const std::string& assets) {
   std::string_view name = path;
   if (name.ends_with(".zst")) name.remove_suffix(4);
   const std::string bytes = not_empty(read_packed(path), path);
-  if (name.ends_with(".json")) return Tokenizer::from_tokenizer_json(bytes, path);
+  if (name.ends_with(".json")) return naming(path, [&] { return Tokenizer::from_tokenizer_json(bytes, path); });
   if (name.ends_with(".model")) return naming(path, [&] { return Tokenizer::from_sentencepiece_model(bytes); });
   if (name.ends_with(".txt")) return Tokenizer::from_rwkv_world(bytes, path);
   if (name.ends_with(".bin")) return naming(path, [&] { return Tokenizer::from_llama2c(bytes); });

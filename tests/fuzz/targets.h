@@ -14,10 +14,13 @@
 #include <span>
 #include <string_view>
 
+#include "base/compress.h"
 #include "base/error.h"
+#include "base/file.h"
 #include "io/gguf_dialect.h"
 #include "io/pth.h"
 #include "io/safetensors.h"
+#include "io/shards.h"
 #include "models/blueprint.h"
 #include "nn/init.h"
 #include "nn/value.h"
@@ -85,14 +88,27 @@ inline void use(const Tokenizer& t, std::string_view given) {
       (void)stream.flush();
     }
 }
-inline void tokenizer_json(std::string_view s) { use(Tokenizer::from_tokenizer_json(s, "file"), s); }
+inline void tokenizer_json(std::string_view s) { use(naming("file", [&] { return Tokenizer::from_tokenizer_json(s, "file"); }), s); }
 inline void tokenizer_gguf(std::string_view s) {
   const GgufFile file(bytes_of(s), "file");
-  if (const auto vocabulary = gguf_vocabulary(file.metadata())) use(Tokenizer::from_vocabulary(*vocabulary), s);
+  if (const auto vocabulary = gguf_vocabulary(file.metadata())) use(naming("file", [&] { return Tokenizer::from_vocabulary(*vocabulary); }), s);
 }
-inline void sentencepiece(std::string_view s) { use(Tokenizer::from_sentencepiece_model(s), s); }
+inline void sentencepiece(std::string_view s) { use(naming("file", [&] { return Tokenizer::from_sentencepiece_model(s); }), s); }
 inline void rwkv_vocabulary(std::string_view s) { use(Tokenizer::from_rwkv_world(s, "file"), s); }
-inline void llama2c(std::string_view s) { use(Tokenizer::from_llama2c(s), s); }
+inline void llama2c(std::string_view s) { use(naming("file", [&] { return Tokenizer::from_llama2c(s); }), s); }
+// vocab.json, a line of three dashes, merges.txt.
+inline void gpt2_files(std::string_view s) {
+  const size_t cut = std::min(s.find("\n---\n"), s.size());
+  const std::string_view merges = s.substr(std::min(cut + 5, s.size()));
+  use(naming("file", [&] { return Tokenizer::from_gpt2_files(s.substr(0, cut), merges); }), merges);
+}
+// Beside a tokenizer.json that is sound.
+inline void tokenizer_config(std::string_view s) {
+  static const std::string sound = read_text(HEADRACE_ROOT "/tests/fuzz/corpus/tokenizer_json/byte_level");
+  use(naming("file", [&] { return Tokenizer::from_tokenizer_json(sound, "tokenizer.json", s); }), s);
+}
+inline void index_json(std::string_view s) { (void)shards_of(s, "file"); }
+inline void zst(std::string_view s) { (void)decompress_zstd(s, "file", size_t{16} << 20); }
 inline void chat_template(std::string_view s) {
   const Message messages[] = {
       {"system", "Be brief."},
@@ -148,6 +164,8 @@ inline constexpr Target targets[] = {
     {"config", config},
     {"gguf", gguf},
     {"gguf_model", gguf_model},
+    {"gpt2_files", gpt2_files},
+    {"index_json", index_json},
     {"llama2c", llama2c},
     {"op", op},
     {"pth", pth},
@@ -155,8 +173,10 @@ inline constexpr Target targets[] = {
     {"safetensors", safetensors},
     {"sentencepiece", sentencepiece},
     {"state", state},
+    {"tokenizer_config", tokenizer_config},
     {"tokenizer_gguf", tokenizer_gguf},
     {"tokenizer_json", tokenizer_json},
+    {"zst", zst},
 };
 
 inline int run(std::string_view name, const uint8_t* data, size_t size) {

@@ -65,6 +65,20 @@ std::string message(const std::function<void()>& f) {
   return "no error";
 }
 
+TEST(Ops, AParameterThatNoneReadsIsRefusedAndTheKnownOnesNamed) {
+  const Tensor x = Tensor::zeros({1, 2, 1, 4});
+  const std::map<std::string, Tensor> qkv{{"q", x}, {"k", x}, {"v", x}};
+  EXPECT_EQ(message([&] { run_op("linear_attn", qkv, Object{{"scal", 2}}); }),
+            "op linear_attn: parameter scal is not known; known: scale, normalize");
+  EXPECT_EQ(message([&] { run_op("based", qkv, Object{{"eps", 2}}); }), "op based: parameter eps is not known; known: none");
+  EXPECT_EQ(message([&] { run_op("based", qkv, Array{1}); }), "op based: parameters: wanted an object, found [1]");
+  EXPECT_EQ(message([&] { run_op("attn_full", qkv, Object{{"scale", 2}}); }), "no error");
+  for (const OpInfo& i : op_infos()) {
+    const std::string said = message([&] { run_op(i.name, {}, Object{{"no_such", 1}}); });
+    EXPECT_NE(said.find("parameter no_such is not known; known: "), std::string::npos) << i.name << ": " << said;
+  }
+}
+
 TEST(Ops, EveryFixtureHasAnOperatorAndErrorsNameWhatIsWrong) {
   EXPECT_GE(op_infos().size(), 25u);
   EXPECT_NE(message([] { run_op("glaa", {}, {}); }).find("known: attn_causal"), std::string::npos);

@@ -2,7 +2,10 @@
 // those outputs whose d_<output> the caller gave.
 #include "run/op.h"
 
+#include <algorithm>
 #include <optional>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/error.h"
@@ -30,6 +33,36 @@ const std::vector<const op::Entry*>& entries() {
 Tensor as_f32(const std::string& op, const std::string& key, const Tensor& t) {
   expect(is_float(t.dtype()) && t.device() == Device::cpu, "op ", op, ": ", key, " is ", t.dtype(), ", wanted f32");
   return dequantised(t);
+}
+
+// What the reference implementations' parameter files say too, and follows here from the inputs' shapes or changes no value.
+constexpr std::pair<const char*, const char*> implied[] = {
+    {"delta_rule_neg_eigval", "allow_neg_eigval"}, {"entmax", "n_iter"}, {"gsa", "slots"}, {"h3", "head_dim; d_state"},
+    {"hyena", "order; filter_order; emb_dim; parameters"}, {"linformer", "k; seq_len"}, {"log_linear_attn", "levels"}, {"mamba2_ssd", "chunk"},
+    {"performer_relu", "kernel"}, {"s4_dplr", "d_state; l_max"}, {"s4d", "d_state"}, {"slstm", "checked_against_package"},
+    {"titans_neural_memory", "params"}};
+
+// A name that no operator reads would leave the default in its place without a word.
+void check_parameters(const OpInfo& info, const Value& parameters) {
+  if (parameters.is_null()) return;
+  const Object* given = parameters.get<Object>();
+  expect(given, "op ", info.name, ": parameters: wanted an object, found ", to_json(parameters).substr(0, 80));
+  std::string list = info.parameters;
+  for (const auto& [op, names] : implied)
+    if (std::string_view(op) == info.name) list += std::string(list.empty() ? "" : "; ") + names;
+  std::vector<std::string> known;
+  for (size_t at = 0; at < list.size();) {               // "NAME; NAME = DEFAULT"
+    const size_t end = std::min(list.find(';', at), list.size());
+    const size_t first = std::min(list.find_first_not_of(' ', at), end);
+    known.push_back(list.substr(first, std::min(list.find_first_of(" =", first), end) - first));
+    at = end + 1;
+  }
+  for (const auto& [key, value] : *given) {
+    if (std::find(known.begin(), known.end(), key) != known.end()) continue;
+    std::string all;
+    for (const std::string& k : known) all += (all.empty() ? "" : ", ") + k;
+    fail("op ", info.name, ": parameter ", quoted(key.substr(0, 80)), " is not known; known: ", all.empty() ? "none" : all);
+  }
 }
 
 // The gradients of every input, given those of some outputs.
@@ -73,6 +106,7 @@ std::map<std::string, Tensor> run_op(const std::string& name, const std::map<std
   for (const op::Entry* e : entries()) {
     known += std::string(known.empty() ? "" : ", ") + e->info.name;
     if (name != e->info.name) continue;
+    check_parameters(e->info, parameters);
     Sizes sizes;
     if (const Value* n = parameters.find("num_householder")) {
       int64_t& steps = sizes["n"];

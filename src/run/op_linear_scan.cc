@@ -146,7 +146,8 @@ void mlstm(Call& c) {
 
 constexpr const char *by_key = "o [B,T,H,V]; final_state [B,H,K,V]", *root = "scale = K^-1/2";
 const Entry table[] = {
-    {{"linear_attn", "q [B,T,H,K]; k [B,T,H,K]; v [B,T,H,V]; (h0 [B,H,K,V])", root, by_key, "S += k v^T; o = scale q S"}, linear_attn},
+    {{"linear_attn", "q [B,T,H,K]; k [B,T,H,K]; v [B,T,H,V]; (h0 [B,H,K,V])", "scale = K^-1/2; normalize = false", by_key,
+      "S += k v^T; o = scale q S"}, linear_attn},
     {{"linear_transformer_elu", "q [B,T,H,K]; k [B,T,H,K]; v [B,T,H,V]",
       "eps = 1e-6", "o [B,T,H,V]", "phi(q) sum phi(k) v^T / (phi(q) sum phi(k) + eps), phi = elu + 1"},
         linear_transformer_elu},

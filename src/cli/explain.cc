@@ -99,7 +99,7 @@ int act(const Options& o) {
     const Loaded model = names_model(o.what) ? open(o.what, LoadOptions{.device = Device::meta}) : open_blueprint(o.what, {.device = Device::meta});
     stack = blueprint(model.model);
     const int64_t longest = model.model.decoder.positions ? model.model.decoder.positions.dim(0) : 1024;
-    plan = plan_memory(model, std::min<int64_t>(longest, 1024), 512);
+    plan = plan_memory(model, std::min<int64_t>(longest, 1024));
     found = mixers_of(model.model.decoder), runs = runs_of(model);
   }
   if (o.common.json) {

@@ -27,7 +27,7 @@ struct StateSize { size_t fixed; double per_token; };
 StateSize state_of(const MixerInfo& m, int64_t width) {
   if (!m.causal({.width = static_cast<int>(width)}, {})) return {};
   const Loaded l = open_blueprint(text("d=", width, " vocab=1 ", m.doc->name), {.device = Device::meta});
-  const Plan p = plan_memory(l, 4096, 512);
+  const Plan p = plan_memory(l, 4096);
   return {p.state_fixed, p.state_per_token};
 }
 std::string size_text(const StateSize& s) {

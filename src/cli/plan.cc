@@ -21,7 +21,9 @@ int act(const Options& o) {
   const bool cuda = o.common.device == "cuda";
   Loaded m = open(o.model, LoadOptions{.device = Device::meta, .plan_for = cuda ? Device::cuda : Device::cpu});
   const int64_t context = o.context > 0 ? o.context : m.model.context > 0 ? std::min<int64_t>(m.model.context, 4096) : 4096;
-  const Plan p = plan_memory(m, context, o.chunk);
+  Progress progress("plan", 2 * static_cast<double>(context), "tokens");
+  const Plan p = plan_memory(m, context, {.chunk = o.chunk, .threads = static_cast<int>(o.common.threads),
+                                          .progress = [&](double tokens) { progress.at(tokens); }});
   if (o.common.json) {
     Object dtypes;
     for (const auto& [t, n] : p.weights_by_dtype) dtypes[t] = static_cast<int64_t>(n);
@@ -34,7 +36,7 @@ int act(const Options& o) {
                       {"state_bytes_fixed", n(p.state_fixed)}, {"state_bytes_per_token", p.state_per_token}, {"activation_bytes", n(p.activations)},
                       {"prefill_flops", p.prefill_flops}, {"decode_flops", p.decode_flops},
                       {"program_bytes", n(p.program)}, {"product_bytes", n(p.products)}, {"total_bytes", n(p.total)},
-                      {"device", o.common.device}, {"estimate", p.estimate}, {"slots", slots}});
+                      {"device", o.common.device}, {"threads", p.threads}, {"estimate", p.estimate}, {"slots", slots}});
     return 0;
   }
   auto line = [](const char* what, size_t n, const std::string& note) {
@@ -50,7 +52,7 @@ int act(const Options& o) {
                                                 : "the same at any length");
   line("activations", p.activations, "");
   if (cuda) line("products", p.products, "the largest matrix as f32 while it is multiplied, and cuBLASLt's workspace");
-  else line("program", p.program, "with its tokenizer");
+  else line("program", p.program, fmt::format("with its tokenizer and {} threads", p.threads));
   line("total", p.total, cuda ? "an estimate of the GPU's memory; the driver's own comes on top" : "at the most");
   fmt::print("{:14}{:>12}   to prefill them all; {} for the last as a decoded token\n", "operations", count_text(p.prefill_flops),
              count_text(p.decode_flops));

@@ -1,6 +1,7 @@
 // Files: what a write leaves of what was there, and what is no file to read or write.
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -93,9 +94,11 @@ TEST_F(Files, APipeIsRefusedAndNotWaitedFor) {
 }
 
 TEST_F(Files, AnInterruptedWriteLeavesNothingBehind) {
-  for (int number : {SIGINT, SIGTERM, SIGHUP}) {
+  for (int number : {SIGINT, SIGTERM, SIGHUP, SIGQUIT}) {
     const pid_t child = ::fork();
     if (child == 0) {
+      const rlimit no_core{};
+      ::setrlimit(RLIMIT_CORE, &no_core);
       ::signal(number, SIG_DFL);
       write_atomic(at("a"), [&](const Sink& sink) {
         sink("half", 4);
@@ -117,6 +120,21 @@ TEST_F(Files, AnInterruptedWriteLeavesNothingBehind) {
   EXPECT_EQ(read_text(at("a")), "all");
   EXPECT_EQ(refused([&] { write_atomic(at("b"), [](const Sink&) { fail("no"); }); }), "no");
   EXPECT_EQ(entries(), 1);
+}
+
+TEST_F(Files, BeyondTheLimitOfFileSizesAWriteFailsByNameAndLeavesNothing) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    const rlimit small{.rlim_cur = 1024, .rlim_max = 1024};
+    ::setrlimit(RLIMIT_FSIZE, &small);
+    ::signal(SIGXFSZ, SIG_DFL);
+    const std::string message = refused([&] { write(at("a"), std::string(5000, 'x')); });
+    ::_exit(message == at("a") + ": cannot write: File too large" ? 0 : 1);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
+  EXPECT_EQ(entries(), 0);
 }
 
 }  // namespace

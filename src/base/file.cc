@@ -111,7 +111,7 @@ class Temporary {
         ::sigaction(deadly[i], nullptr, &before_[i]);
         if (before_[i].sa_handler != SIG_DFL) continue;      // the program asks for it itself
         struct sigaction a = {};
-        a.sa_handler = leave;
+        a.sa_handler = deadly[i] == SIGXFSZ ? SIG_IGN : leave;
         ::sigaction(deadly[i], &a, nullptr);
       }
     if (there) ::fchmod(file_.fd, st.st_mode & 07777);
@@ -148,7 +148,8 @@ class Temporary {
   }
 
  private:
-  static constexpr int deadly[] = {SIGINT, SIGTERM, SIGHUP};
+  // Beyond the limit of file sizes a write fails, and so with a message, where SIGXFSZ is ignored.
+  static constexpr int deadly[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGXFSZ};
   static inline std::atomic<const char*> left_behind{nullptr};   // of one writer at a time; a second one goes unguarded
   static void leave(int signal) {
     if (const char* name = left_behind) ::unlink(name);

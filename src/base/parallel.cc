@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/quota.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -131,7 +132,8 @@ std::mutex pool_mutex;   // one region at a time; a second caller waits
 
 int allowed_cores() {    // of those there are, the ones that this process may use
   cpu_set_t set;
-  const int n = ::sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : static_cast<int>(std::thread::hardware_concurrency());
+  int n = ::sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : static_cast<int>(std::thread::hardware_concurrency());
+  if (const int quota = quota_cores(); quota > 0) n = std::min(n, quota);   // threads beyond it would only wait for each other
   return std::clamp(n, 1, 64);
 }
 

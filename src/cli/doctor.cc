@@ -1,6 +1,9 @@
 // headrace doctor: processor, memory, device and shipped models, each with what to do where something is missing.
 #include <fmt/core.h>
 #include <unistd.h>
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
 
 #include <fstream>
 #include <thread>
@@ -8,6 +11,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/parallel.h"
+#include "base/quota.h"
 #include "cli/common.h"
 #include "cli/verbs.h"
 #include "ops/kernels.h"
@@ -31,6 +35,12 @@ std::vector<std::string> cpu_features() {
       {"avx512bf16", __builtin_cpu_supports("avx512bf16")}};
   for (const auto& [name, there] : all)
     if (there) have.push_back(name);
+  unsigned a = 0, b = 0, c = 0, d = 0;                 // what a compiler of some years ago has no names for
+  if (__get_cpuid_count(7, 0, &a, &b, &c, &d)) {
+    if (d >> 24 & 1) have.push_back("amx-tile");
+    if (d >> 25 & 1) have.push_back("amx-int8");
+    if (d >> 22 & 1) have.push_back("amx-bf16");
+  }
 #endif
   return have;
 }
@@ -59,6 +69,8 @@ int act(const Common& common) {
   if (!has("avx512vnni")) advice.push_back("no AVX-512 VNNI: products of 4- and 8-bit blocks take the AVX2 path");
   if (const char* e = std::getenv("HEADRACE_INSTRUCTIONS"); e && *e) advice.push_back(fmt::format("HEADRACE_INSTRUCTIONS={} chose the kernels", e));
   if (thread_count() > cores) advice.push_back(fmt::format("{} threads on {} cores: give --threads {}", thread_count(), cores, cores));
+  if (const int quota = quota_cores(); quota > 0 && quota < cores)
+    advice.push_back(fmt::format("a quota (cgroup) gives this process the time of {} of {} cores", quota, cores));
   double load[1] = {0};
   if (getloadavg(load, 1) == 1
       && load[0] > 0.5 * cores) advice.push_back(fmt::format("the machine is busy (load {:.1f}): rates measured now are too low", load[0]));

@@ -1,0 +1,49 @@
+// Reads /proc and /sys as Linux has them; what is not there is no quota.
+#include "base/quota.h"
+
+#include <algorithm>
+#include <cmath>
+#include <fstream>
+#include <sstream>
+
+namespace headrace {
+namespace {
+
+double first_number(const std::string& path) {         // 0: none, as "max" and a file that is not there
+  std::ifstream f(path);
+  double n = 0;
+  return f >> n ? n : 0;
+}
+// Cores of one group; 0: no quota.
+double quota_in(const std::string& folder, bool second) {
+  if (second) {                                        // "QUOTA PERIOD" in microseconds, or "max PERIOD"
+    std::ifstream f(folder + "/cpu.max");
+    double quota = 0, period = 0;
+    return f >> quota >> period && quota > 0 && period > 0 ? quota / period : 0;
+  }
+  const double quota = first_number(folder + "/cpu.cfs_quota_us"), period = first_number(folder + "/cpu.cfs_period_us");   // -1: none
+  return quota > 0 && period > 0 ? quota / period : 0;
+}
+
+}  // namespace
+
+int quota_cores(const std::string& groups, const std::string& root) {
+  double least = 0;
+  std::ifstream list(groups);
+  for (std::string line; std::getline(list, line);) {  // NUMBER:CONTROLLERS:PATH; version 2 has number 0 and no controllers
+    std::stringstream parts(line);
+    std::string number, controllers, path;
+    if (!std::getline(parts, number, ':') || !std::getline(parts, controllers, ':') || !std::getline(parts, path)) continue;
+    const bool second = controllers.empty();
+    if (!second && ("," + controllers + ",").find(",cpu,") == std::string::npos) continue;
+    const std::string mount = second ? root : root + "/cpu";
+    for (;;) {                                         // a quota binds all that is below; in a container the path may be the host's
+      if (const double cores = quota_in(mount + path, second); cores > 0) least = least > 0 ? std::min(least, cores) : cores;
+      if (path.empty() || path == "/") break;
+      path.resize(path.rfind('/') == std::string::npos ? 0 : path.rfind('/'));
+    }
+  }
+  return least > 0 ? std::max(1, static_cast<int>(std::min(std::floor(least), 1e6))) : 0;
+}
+
+}  // namespace headrace

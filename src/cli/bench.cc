@@ -30,15 +30,31 @@ int act(const Options& given) {
   Loaded loaded = open(o.model, o.common);
   const double load_ms = 1e3 * load.seconds();
   const Decoder& d = loaded.model.decoder;
-  if (const int64_t all = o.prompt + o.gen, most = d.positions ? d.positions.dim(0) : all; all > most) {   // both, in proportion
-    o.prompt = o.prompt * most / all, o.gen = most - o.prompt;
-    fmt::print(stderr, "{}: {} learned positions: measured with --prompt {} --gen {}\n", loaded.name, most, o.prompt, o.gen);
+  const bool whole = !d.sees_later.empty();              // nothing is carried on: there is no decoding
+  if (whole && o.gen > 0) {
+    o.gen = 0;
+    fmt::print(stderr, "{}: {} sees later tokens: only the prompt is measured\n", loaded.name, d.sees_later);
   }
+  const bool ends = d.positions || loaded.model.family == "blueprint";   // what else has a context only makes less sense beyond it
+  if (const int64_t all = o.prompt + o.gen, most = ends && loaded.model.context > 0 ? loaded.model.context : all; all > most) {
+    o.prompt = o.prompt * most / all, o.gen = most - o.prompt;           // both, in proportion
+    fmt::print(stderr, "{}: {} {}: measured with --prompt {} --gen {}\n", loaded.name, most, d.positions ? "learned positions" : "tokens at the most",
+               o.prompt, o.gen);
+  }
+  auto prefill_of = [&](std::span<const int32_t> tokens, State& s) {
+    if (whole) {
+      Batch all;
+      all.add(std::ssize(tokens));
+      s.last_logits = copy_to(d.logits(d.hidden(tokens, all).slice(0, std::ssize(tokens) - 1, 1)), Device::cpu);
+    } else {
+      feed(d, tokens, s, o.chunk);
+    }
+  };
   std::vector<int32_t> ids;
   for (int64_t i = 0; i < std::max<int64_t>(o.prompt, 1); ++i) ids.push_back(static_cast<int32_t>((i * 7919 + 104729) % d.vocab));
   {
     State s;
-    feed(d, std::span(ids).first(1), s);
+    prefill_of(std::span(ids).first(1), s);
   }
   const double first_ms = 1e3 * seconds_since_start();
   std::vector<double> prefill, decode;
@@ -48,7 +64,7 @@ int act(const Options& given) {
     State s;
     Clock c;
     if (o.prompt > 0) {
-      feed(d, ids, s, o.chunk);
+      prefill_of(ids, s);
       prefill.push_back(static_cast<double>(o.prompt) / c.seconds());
     }
     progress.at(static_cast<double>(r * (o.prompt + o.gen) + o.prompt));

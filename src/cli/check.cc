@@ -22,8 +22,12 @@ struct Options {
 int act(const Options& o) {
   // What begins at zero would prove nothing: a blueprint's parameters are shaken a little.
   Loaded loaded = open(o.model, LoadOptions{.device = o.common.apply(), .seed = static_cast<uint64_t>(o.seed), .jitter = 0.05});
-  const Tensor& learned = loaded.model.decoder.positions;
-  const int64_t tokens = learned ? std::min(o.tokens, learned.dim(0)) : o.tokens;   // learned positions end
+  const Model& m = loaded.model;
+  const bool ends = m.decoder.positions || (m.family == "blueprint" && m.context > 0);   // others only make less sense beyond theirs
+  const int64_t tokens = ends ? std::min<int64_t>(o.tokens, m.context) : o.tokens;
+  if (tokens < o.tokens)
+    fmt::print(stderr, "{}: {} {}: checked with --tokens {}\n", loaded.name, tokens, m.decoder.positions ? "learned positions" : "tokens at the most",
+               tokens);
   Progress progress("check", 6, "laws");
   CheckOptions c{.tokens = tokens, .seed = static_cast<uint64_t>(o.seed), .quantised = is_quantised(loaded)};
   if (const char* t = std::getenv("TMPDIR"); t && *t) c.folder = t;

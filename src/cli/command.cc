@@ -125,8 +125,12 @@ Command& Command::choices(const std::string& name, const std::vector<std::string
   std::string joined;
   for (const auto& c : allowed) joined += (joined.empty() ? "" : "|") + c;
   CLI::Option* o = tree_->nodes[at_].app->get_option(name);
-  o->check(CLI::Validator([allowed, joined](std::string& s) {
-    return std::find(allowed.begin(), allowed.end(), s) != allowed.end() ? std::string() : "wanted " + joined + ", found " + s;
+  o->transform(CLI::Validator([allowed, joined](std::string& s) {   // in any case of letters; what is kept is as listed
+    const std::string lower = CLI::detail::to_lower(s);
+    const auto found = std::find_if(allowed.begin(), allowed.end(), [&](const std::string& a) { return CLI::detail::to_lower(a) == lower; });
+    if (found == allowed.end()) return "wanted " + joined + ", found " + s;
+    s = *found;
+    return std::string();
   }, "", ""));
   tree_->nodes[at_].choices[o] = allowed;
   return *this;

@@ -116,8 +116,8 @@ void check_output(const std::string& out, std::initializer_list<std::string> inp
 void check_positions(const Loaded& m, int64_t tokens, int64_t more) {
   if (!m.model.decoder.positions) return;
   const int64_t positions = m.model.decoder.positions.dim(0);
-  expect(tokens + std::max<int64_t>(more, 1) - 1 <= positions, m.path, ": ", tokens, " tokens and ", more, " more: the model has ", positions,
-      " learned positions");             // the last token is not read
+  expect(tokens + std::max<int64_t>(more, 1) - 1 <= positions, m.path, ": ", tokens, " tokens", more > 0 ? text(" and ", more, " more") : "",
+      ": the model has ", positions, " learned positions");   // the last token is not read
 }
 int64_t bound(const Loaded& m, int64_t context) {
   const int64_t positions = m.model.decoder.positions ? m.model.decoder.positions.dim(0) : 0;

@@ -36,7 +36,7 @@ Loaded open(const std::string& given, const Common& common, bool pack = true, in
 void check_output(const std::string& out, std::initializer_list<std::string> inputs);
 // One line on stderr where a sequence is longer than the model was made for; recurrent ones have no such bound.
 void tell_beyond_context(const Loaded& model, int64_t tokens);
-// Throws Error where learned positions (GPT-2) end before all `more` tokens after `tokens` are said.
+// Throws Error where learned positions (GPT-2) end before `tokens` are read and all `more` after them are said.
 void check_positions(const Loaded& model, int64_t tokens, int64_t more);
 
 int64_t bound(const Loaded& model, int64_t context);                // tokens that fit both its learned positions and `context`; 0: no bound

@@ -98,7 +98,7 @@ int act(const Options& o) {
       expect(find_blueprint(o.what), o.what, ": no layer, named blueprint or model; layers: ", mixer_names());
     const Loaded model = names_model(o.what) ? open(o.what, LoadOptions{.device = Device::meta}) : open_blueprint(o.what, {.device = Device::meta});
     stack = blueprint(model.model);
-    const int64_t longest = model.model.decoder.positions ? model.model.decoder.positions.dim(0) : 1024;
+    const int64_t longest = model.model.context > 0 ? model.model.context : 1024;
     plan = plan_memory(model, std::min<int64_t>(longest, 1024));
     found = mixers_of(model.model.decoder), runs = runs_of(model);
   }

@@ -31,6 +31,7 @@ int act(const Options& o) {
   const Decoder& d = loaded.model.decoder;
   const int64_t B = in.rows(), T = in.length();
   tell_beyond_context(loaded, T);
+  check_positions(loaded, T, 0);
   Tensor logits = Tensor::empty({B, T, d.vocab});
   Clock clock;
   Progress progress("logits", static_cast<double>(B * T), "tokens");

@@ -21,6 +21,7 @@ int act(const Options& o) {
   const bool cuda = o.common.device == "cuda";
   Loaded m = open(o.model, LoadOptions{.device = Device::meta, .plan_for = cuda ? Device::cuda : Device::cpu});
   const int64_t context = o.context > 0 ? o.context : m.model.context > 0 ? std::min<int64_t>(m.model.context, 4096) : 4096;
+  check_positions(m, context, 0);
   Progress progress("plan", 2 * static_cast<double>(context), "tokens");
   const Plan p = plan_memory(m, context, {.chunk = o.chunk, .threads = static_cast<int>(o.common.threads),
                                           .progress = [&](double tokens) { progress.at(tokens); }});

@@ -44,21 +44,29 @@ int act(const Options& o) {
   for (const auto& [name, t] : open_tensors(in)) all += t.bytes();
   Exported made;
   Fallbacks fallbacks;
+  std::map<DType, int64_t> again;                  // tensors that were in blocks of another type before
   Clock clock;
   {
     Progress progress("quantize", static_cast<double>(all) / 1e6, "MB");
     made = quantise_model(in, o.out, type, assets_folder(), [&](const QuantisedTensor& t) {
       if (t.fell_back) fallbacks.all[{t.shape[-1], t.to}].push_back(t.name);
+      if (is_block(t.from) && is_block(t.to) && t.from != t.to) ++again[t.from];
       progress.at(static_cast<double>(before) / 1e6);
       before += t.from_bytes, after += t.to_bytes, ++tensors;
     });
   }
   fallbacks.print(o.type);
+  Object requantised;
+  for (const auto& [from, n] : again) {
+    requantised[name(from)] = n;
+    fmt::print(stderr, "{}: {} tensors were {} already: rounded twice, they are worse than from the original\n", in, n, name(from));
+  }
   if (!made.tokenizer) fmt::print(stderr, "{}: has no tokenizer; the new file has none either\n", in);
   if (made.own) fmt::print(stderr, "{}: GGUF has no architecture for this family; headrace opens it, llama.cpp does not\n", o.out);
   if (o.common.json)
     print_json(Object{{"in", in}, {"out", o.out}, {"type", o.type}, {"tensors", tensors}, {"bytes_before", static_cast<int64_t>(before)},
-                      {"bytes_after", static_cast<int64_t>(after)}, {"fell_back", fallbacks.json()}, {"opens_in_llamacpp", !made.own},
+                      {"bytes_after", static_cast<int64_t>(after)}, {"fell_back", fallbacks.json()}, {"requantised", requantised},
+                      {"opens_in_llamacpp", !made.own},
                       {"seconds", clock.seconds()}});
   else
     fmt::print("{}: {} tensors, {} -> {} in {:.1f} s\n", o.out, tensors, bytes_text(static_cast<double>(before)),

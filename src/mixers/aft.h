@@ -30,6 +30,7 @@ struct AftMixer {
     }
     void check() const;
     bool is_causal() const { return causal; }
+    int most_tokens() const { return form == "full" || form == "local" ? longest : 0; }
   };
   Options o;
   Linear q, k, v, out;

@@ -18,6 +18,7 @@ struct MixerInfo {
   std::string (*text)(const Place& at, std::span<const Setting> given);     // canonical: options that differ from the defaults
   Sublayer (*bind)(const Scope& s, const Place& at, std::span<const Setting> given);
   bool (*causal)(const Place& at, std::span<const Setting> given);          // false: later tokens are seen, no state is carried
+  int (*most_tokens)(const Place& at, std::span<const Setting> given);      // the longest sequence that it takes; 0: any
 };
 std::span<const MixerInfo> mixers();
 const MixerInfo* find_mixer(std::string_view name);   // null: unknown
@@ -48,6 +49,10 @@ constexpr MixerInfo mixer() {
           .causal = [](const Place& at, std::span<const Setting> given) {
             if constexpr (requires(const typename M::Options& o) { o.is_causal(); }) return mixer_options<M>(at, given).is_causal();
             else return true;
+          },
+          .most_tokens = [](const Place& at, std::span<const Setting> given) {
+            if constexpr (requires(const typename M::Options& o) { o.most_tokens(); }) return mixer_options<M>(at, given).most_tokens();
+            else return 0;
           }};
 }
 

@@ -22,6 +22,7 @@ struct Linformer {
     }
     void check() const;
     bool is_causal() const { return false; }
+    int most_tokens() const { return longest; }
   };
   Options o;
   Linear q, k, v, out;

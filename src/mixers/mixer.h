@@ -2,7 +2,8 @@
 //
 //   static const MixerDoc doc;                       // for `headrace mixers` and `headrace explain`
 //   struct Options { ...; void visit(auto& v); };    // nn/options.h. Where it stands comes from place(Place), or, without one, `width`.
-//                                                    // bool is_causal() const where it may see later tokens; it carries no state then
+//                                                    // bool is_causal() const where it may see later tokens; it carries no state then,
+//                                                    // int most_tokens() const where a sequence has a longest length
 //   static M bind(const Scope& s, Options o);        // its parameters, each with its published beginning (nn/init.h)
 //   Tensor operator()(const Tensor& x, Pass p) const;
 //

@@ -345,15 +345,18 @@ Model build_blueprint(const Blueprint& b, const std::shared_ptr<Source>& source)
   expand(b.stack, layers);
   Builder build{.h = h, .layers = static_cast<int>(layers.size())};
   std::string sees_later;
+  int longest = h.positions;                           // 0: any
   for (const Node* n : layers)
     for_each_mixer(*n, [&](const Node& m) {
       ++build.of[m.name];
-      if (sees_later.empty() && !find_mixer(m.name)->causal({.width = h.width}, m.settings)) sees_later = m.name;
+      const MixerInfo& info = *find_mixer(m.name);
+      if (sees_later.empty() && !info.causal({.width = h.width}, m.settings)) sees_later = m.name;
+      if (const int most = info.most_tokens({.width = h.width}, m.settings); most > 0 && (longest == 0 || most < longest)) longest = most;
     });
 
   const Scope root(source);
   Model m;
-  m.family = "blueprint", m.config = Object{{"blueprint", print(b)}}, m.context = h.positions, m.post_norms = h.post;
+  m.family = "blueprint", m.config = Object{{"blueprint", print(b)}}, m.context = longest, m.post_norms = h.post;
   Decoder& d = m.decoder;
   d.vocab = h.vocab, d.width = h.width, d.embed_scale = h.scale, d.logit_cap = h.cap, d.sees_later = sees_later;
   d.embed = (root / "embed").matrix("weight", {h.vocab, h.width}, h.embed_norm ? Init::uniform(-1e-4, 1e-4) : Init::normal(0.02));

@@ -1,7 +1,8 @@
 // Does time grow with T as the mixer says it does? Every mixer of the registry at one width, a whole sequence of T = 1k .. 32k tokens
 // without state: the exponent of log time over log T, beside the one of its counted operations (ops/meter.h). Then one token after
-// about 4k (where windows are full) and 32k others: where its operations and its state do not grow, its time must not. Fails with the names of those that do worse: more
-// than 0.05 over the counted exponent (1.15 at most where that is linear times a logarithm), decode more than half slower.
+// about 4k (where windows are full) and 32k others: where its operations and its state do not grow, its time must not. Fails with the
+// names of those that do worse: more than 0.05 over the counted exponent (1.15 at most where that is linear times a logarithm), decode more
+// than half slower.
 // bench_growth [--width D] [--rounds N] [MIXER...]. Where a quadratic one would take more than seconds, or a sequence is more than
 // the mixer takes, it stops before.
 //
@@ -137,8 +138,8 @@ int main(int argc, char** argv) {
   for (; first + 1 < argc && !std::strncmp(argv[first], "--", 2); first += 2)
     (!std::strcmp(argv[first], "--width") ? width : rounds) = std::atoi(argv[first + 1]);
   set_thread_count(1);
-  std::printf("d = %d, one thread\n%-18s %6s %6s %8s %11s %11s %10s %10s %10s %10s\n", width, "mixer", "theory", "fitted", "longest", "tokens/s 1k", "longest",
-              "us/token 4k", "longest", "state 4k", "longest");
+  std::printf("d = %d, one thread\n%-18s %6s %6s %8s %11s %11s %10s %10s %10s %10s\n", width, "mixer", "theory", "fitted", "longest",
+              "tokens/s 1k", "longest", "us/token 4k", "longest", "state 4k", "longest");
   std::string failed;
   for (const MixerInfo& m : mixers()) {
     bool wanted = first == argc;

@@ -216,11 +216,13 @@ void ScaleHeads(Rows x, Rows s, int heads, Rows y) {
 
 void BlockLinear(Rows x, const float* w, const float* b, int blocks, Rows y) {
   const int64_t in = x.cols / blocks, out = y.cols / blocks;
-  const int64_t strip = 64, strips_of_rows = (x.rows + strip - 1) / strip;
+  // A strip of rows meets all blocks whose weights stay in the cache before the next strip does.
+  const int64_t strip = 64, strips_of_rows = (x.rows + strip - 1) / strip, group = std::clamp<int64_t>((int64_t{128} << 10) / (in * out), 1, blocks);
   parallel(blocks * strips_of_rows, std::max<int64_t>(1, cheap / std::max<int64_t>(1, std::min(strip, x.rows) * in * out)),
       [&](int64_t begin, int64_t end, int) {
     for (int64_t task = begin; task < end; ++task) {
-      const int64_t h = task / strips_of_rows, first = task % strips_of_rows * strip, rows = std::min(strip, x.rows - first);
+      const int64_t g = task / (group * strips_of_rows) * group, wide = std::min(group, blocks - g), rest = task - g * strips_of_rows;
+      const int64_t h = g + rest % wide, first = rest / wide * strip, rows = std::min(strip, x.rows - first);
       for (int64_t i = first; i < first + rows; ++i)
         strips(out, [&](auto s) { s.store(b ? s.load(b + h * out) : set(0), y[i] + h * out); });
       product<true>(rows, out, {x[first] + h * in, x.stride, 1, w + h * in * out, out, y[first] + h * out, y.stride, in});

@@ -239,7 +239,7 @@ void append_keys(const float* k, int64_t k_stride, const float* v, int64_t v_str
 }
 
 void attention(const AttentionArgs& a) {
-  if (!a.plain()) return attention_with_options(a);
+  if (!a.plain()) return strided_alone(a) ? attention_strided(a) : attention_with_options(a);
   const int G = a.heads / a.kv_heads;
   const int64_t unit = 24 / std::gcd(G, 24);                  // tokens whose rows fill the products' tiles, of 12 or 6 rows and of 8
   const int64_t block = unit * std::max<int64_t>(1, 3072 / std::max(a.key, 1) / (unit * G));   // and whose queries fill half of the cache

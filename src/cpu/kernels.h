@@ -30,6 +30,8 @@ void append_keys(const float* k, int64_t k_stride, const float* v, int64_t v_str
                  const Sequences& sequences, const KeyPages* keys);                       // attention.cc
 void attention(const AttentionArgs& args);
 void attention_with_options(const AttentionArgs& args);                                   // attention_options.cc
+bool strided_alone(const AttentionArgs& args);     // what attention_strided computes                 attention_strided.cc
+void attention_strided(const AttentionArgs& args);
 void attention_backward(const AttentionBackwardArgs& args);                               // attention_backward.cc
 void linear_scan(const LinearScanArgs& args);                                             // scan.cc
 void linear_scan_backward(const LinearScanBackward& args);                                // scan_backward.cc

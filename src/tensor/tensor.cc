@@ -169,7 +169,9 @@ std::shared_ptr<Storage> allocate(size_t bytes, Device device) {
       s->data = static_cast<std::byte*>(list.back());
       list.pop_back();
     } else {
-      s->data = static_cast<std::byte*>(rounded <= largest_kept ? std::aligned_alloc(64, rounded) : large_blocks().take(bytes));
+      const bool listed = rounded <= largest_kept;
+      s->data = static_cast<std::byte*>(listed ? std::aligned_alloc(rounded < huge_page ? 64 : huge_page, rounded) : large_blocks().take(bytes));
+      if (listed && s->data && bytes >= huge_page) in_huge_pages(s->data, bytes / huge_page * huge_page);
       expect(s->data != nullptr, "out of memory: ", bytes, " bytes");
     }
     s->release = release_cpu;

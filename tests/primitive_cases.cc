@@ -154,6 +154,7 @@ std::vector<PrimitiveCase> attentions() {
       attend("Full", {4, 2, 16, 20}, {.causal = false}),
       attend("WindowBothWays", {2, 2, 16, 16}, {.window = 5, .causal = false, .ahead = 4}),
       attend_by("Strided", {4, 2, 16, 20}, with_pattern({.kind = Kind::strided, .block = 7})),
+      attend_by("StridedFar", {4, 2, 16, 20}, with_pattern({.kind = Kind::strided, .block = 24})),
       attend_by("StridedFarInAWindow", {2, 1, 16, 16}, with_pattern({.kind = Kind::strided, .block = 70}, 100)),
       attend_by("Fixed", {4, 2, 16, 20}, with_pattern({.kind = Kind::fixed, .block = 24, .extra = 3})),
       attend_by("Merged", {4, 2, 16, 20}, with_pattern({.kind = Kind::merged, .block = 24})),

@@ -1,9 +1,6 @@
 // Scans and convolutions whose channels do not meet: channels lie along the lanes, each thread takes a range of them.
 #include <algorithm>
-#include <array>
-#include <cmath>
-#include <cstring>
-#include <tuple>
+#include <type_traits>
 #include <vector>
 
 #include "cpu/kernels.h"
@@ -20,54 +17,43 @@ HWY_BEFORE_NAMESPACE();
 namespace headrace::cpu {
 namespace HWY_NAMESPACE {
 
-// Four strips go through time together where there are as many: a row gives four cache lines at a time, and four chains hide the
-// latency of each other.
-template <class F>
-HWY_INLINE void wide_strips(int64_t n, F&& f) {
-  const int64_t L = lanes(), wide = n / (4 * L) * 4 * L;
-  for (int64_t i = 0; i < wide; i += 4 * L) f(std::array{Full{i}, Full{i + L}, Full{i + 2 * L}, Full{i + 3 * L}});
-  strips(n - wide, [&](auto s) {
-    s.i += wide;
-    f(std::array{s});
-  });
-}
-template <class Strips>
-constexpr int count_of = std::tuple_size_v<std::decay_t<Strips>>;
+// Where states are small, all channels of a task take a token before any takes the next: rows are read and written once, whole and in
+// order, and what is kept between tokens stays in the first-level cache.
 
+// h_{t-1} is the row of y before.
 void Real(const DiagScanArgs& a, const ChannelTask& task) {
   const int64_t begin = a.sequences.offsets[task.sequence], end = a.sequences.offsets[task.sequence + 1];
   float* state = a.states ? a.states[task.sequence] + task.first : nullptr;
-  wide_strips(task.channels, [&](const auto& s) {
-    constexpr int W = count_of<decltype(s)>;
-    V h[W];
-    for (int j = 0; j < W; ++j) h[j] = state ? s[j].load(state) : set(0);
-    for (int64_t t = begin; t < end; ++t) {
-      const float *decay = a.log_decay + t * a.decay_stride + task.first, *x = a.x + t * a.x_stride + task.first;
-      float* y = a.y + t * a.y_stride + task.first;
-      for (int j = 0; j < W; ++j) h[j] = hn::MulAdd(hn::Exp(D(), s[j].load(decay)), h[j], s[j].load(x)), s[j].store(h[j], y);
-    }
-    for (int j = 0; state && j < W; ++j) s[j].store(h[j], state);
-  });
+  const float* before = state;
+  for (int64_t t = begin; t < end; ++t) {
+    const float *decay = a.log_decay + t * a.decay_stride + task.first, *x = a.x + t * a.x_stride + task.first;
+    float* y = a.y + t * a.y_stride + task.first;
+    strips(task.channels, [&](auto s) {
+      s.store(before ? hn::MulAdd(hn::Exp(D(), s.load(decay)), s.load(before), s.load(x)) : s.load(x), y);
+    });
+    before = y;
+  }
+  if (state && before != state) std::copy_n(before, task.channels, state);
 }
 
 void ComplexScan(const DiagScanArgs& a, const ChannelTask& task) {
   const int64_t begin = a.sequences.offsets[task.sequence], end = a.sequences.offsets[task.sequence + 1], C = a.channels;
   float* state = a.states ? a.states[task.sequence] + task.first : nullptr;
-  wide_strips(task.channels, [&](const auto& s) {
-    constexpr int W = count_of<decltype(s)>;
-    V re[W], im[W];
-    for (int j = 0; j < W; ++j) re[j] = state ? s[j].load(state) : set(0), im[j] = state ? s[j].load(state + C) : set(0);
-    for (int64_t t = begin; t < end; ++t) {
-      const float *w = a.log_decay + t * a.decay_stride + task.first, *x = a.x + t * a.x_stride + task.first;
-      float* y = a.y + t * a.y_stride + task.first;
-      for (int j = 0; j < W; ++j) {
-        const V w_re = s[j].load(w), w_im = s[j].load(w + C), next = hn::MulAdd(w_re, re[j], hn::NegMulAdd(w_im, im[j], s[j].load(x)));
-        im[j] = hn::MulAdd(w_re, im[j], hn::MulAdd(w_im, re[j], s[j].load(x + C))), re[j] = next;
-        s[j].store(re[j], y), s[j].store(im[j], y + C);
+  const float* before = state;
+  for (int64_t t = begin; t < end; ++t) {
+    const float *w = a.log_decay + t * a.decay_stride + task.first, *x = a.x + t * a.x_stride + task.first;
+    float* y = a.y + t * a.y_stride + task.first;
+    strips(task.channels, [&](auto s) {
+      V re = s.load(x), im = s.load(x + C);
+      if (before) {
+        const V w_re = s.load(w), w_im = s.load(w + C), h_re = s.load(before), h_im = s.load(before + C);
+        re = hn::MulAdd(w_re, h_re, hn::NegMulAdd(w_im, h_im, re)), im = hn::MulAdd(w_re, h_im, hn::MulAdd(w_im, h_re, im));
       }
-    }
-    for (int j = 0; state && j < W; ++j) s[j].store(re[j], state), s[j].store(im[j], state + C);
-  });
+      s.store(re, y), s.store(im, y + C);
+    });
+    before = y;
+  }
+  if (state && before != state) std::copy_n(before, task.channels, state), std::copy_n(before + C, task.channels, state + C);
 }
 
 // One token: the state of a channel lies along the lanes.
@@ -92,32 +78,42 @@ void SelectiveStep(const DiagScanArgs& a, const ChannelTask& task, int64_t t) {
   }
 }
 
-// Several tokens: channels along the lanes, so that the sum over the state needs no lanes to meet.
+// Several tokens: channels along the lanes, so that the sum over the state needs no lanes to meet. A token's row is a page or half of one
+// away from the next, further than the processor fetches ahead by itself.
 void Selective(const DiagScanArgs& a, const ChannelTask& task) {
   const int64_t begin = a.sequences.offsets[task.sequence], end = a.sequences.offsets[task.sequence + 1], N = a.state;
   if (end - begin == 1) return SelectiveStep(a, task, begin);
-  constexpr int64_t L = HWY_TARGET == HWY_AVX2 ? 8 : 16;
+  constexpr int64_t L = HWY_TARGET == HWY_AVX2 ? 8 : 16, ahead = 12;
+  constexpr float log2_e = 1.44269504f;
   static thread_local std::vector<float> scratch;
   scratch.resize(static_cast<size_t>(2 * N * L));
-  float *A = scratch.data(), *H = A + N * L;
+  float *A = scratch.data(), *H = A + N * L;                 // A log2(e)
   float* states = a.states ? a.states[task.sequence] : nullptr;
   strips(task.channels, [&](auto s) {
     const int64_t first = task.first + s.i, m = std::min(L, task.channels - s.i);
     std::fill(scratch.begin(), scratch.end(), 0.f);
     for (int64_t c = 0; c < m; ++c)
       for (int64_t n = 0; n < N; ++n) {
-        A[n * L + c] = a.log_decay[(first + c) * N + n];
+        A[n * L + c] = log2_e * a.log_decay[(first + c) * N + n];
         if (states) H[n * L + c] = states[(first + c) * N + n];
       }
     for (int64_t t = begin; t < end; ++t) {
-      V dt = s.load(a.dt + t * a.dt_stride + task.first), in = hn::Mul(dt, s.load(a.x + t * a.x_stride + task.first)), out = set(0);
+      const float *dt_row = a.dt + t * a.dt_stride + first, *x_row = a.x + t * a.x_stride + first;
+      float* y_row = a.y + t * a.y_stride + first;
+      if (t + ahead < end) {
+        __builtin_prefetch(dt_row + ahead * a.dt_stride), __builtin_prefetch(x_row + ahead * a.x_stride);
+        __builtin_prefetch(y_row + ahead * a.y_stride, 1);
+      }
+      const V dt = s.load(dt_row - s.i), in = hn::Mul(dt, s.load(x_row - s.i));
       const float *B = a.B + t * a.B_stride, *C = a.C + t * a.C_stride;
+      V out = set(0);
       for (int64_t n = 0; n < N; ++n) {
-        V h = hn::MulAdd(hn::Exp(D(), hn::Mul(dt, hn::LoadU(D(), A + n * L))), hn::LoadU(D(), H + n * L), hn::Mul(in, set(B[n])));
+        const V decay = exp2_of(hn::Mul(dt, hn::LoadU(D(), A + n * L)));
+        const V h = hn::MulAdd(decay, hn::LoadU(D(), H + n * L), hn::Mul(in, set(B[n])));
         hn::StoreU(h, D(), H + n * L);
         out = hn::MulAdd(set(C[n]), h, out);
       }
-      s.store(out, a.y + t * a.y_stride + task.first);
+      s.store(out, y_row - s.i);
     }
     if (states)
       for (int64_t c = 0; c < m; ++c)
@@ -125,24 +121,38 @@ void Selective(const DiagScanArgs& a, const ChannelTask& task) {
   });
 }
 
+// e^(x - m) and e^(y - m), m the larger of both: one of them is 1.
+struct Weights { V x, y; };
+HWY_INLINE Weights weights_of(V x, V y) {
+  const V less = hn::Exp(D(), hn::Neg(hn::AbsDiff(x, y)));
+  const auto first = hn::Ge(x, y);
+  return {hn::IfThenElse(first, set(1), less), hn::IfThenElse(first, less, set(1))};
+}
+
 // Weighted sums in log space with their running maximum (Peng et al. 2023, RWKV-4).
 void Rwkv4(const DiagScanArgs& a, const ChannelTask& task) {
   const int64_t begin = a.sequences.offsets[task.sequence], end = a.sequences.offsets[task.sequence + 1], C = a.channels;
   float* state = a.states ? a.states[task.sequence] + task.first : nullptr;
-  auto e = [](V x) { return hn::Exp(D(), x); };
+  static thread_local std::vector<float> scratch;
+  scratch.resize(static_cast<size_t>(3 * task.channels));
+  float *num = scratch.data(), *den = num + task.channels, *top = den + task.channels;
   strips(task.channels, [&](auto s) {
-    V num = state ? s.load(state) : set(0), den = state ? s.load(state + C) : set(0), top = state ? s.load(state + 2 * C) : set(-1e38f);
-    const V w = s.load(a.log_decay + task.first), u = s.load(a.B + task.first);
-    for (int64_t t = begin; t < end; ++t) {
-      V k = s.load(a.dt + t * a.dt_stride + task.first), v = s.load(a.x + t * a.x_stride + task.first);
-      V bonus = hn::Add(u, k), high = hn::Max(top, bonus), old = e(hn::Sub(top, high)), now = e(hn::Sub(bonus, high));
-      s.store(hn::Div(hn::MulAdd(old, num, hn::Mul(now, v)), hn::MulAdd(old, den, now)), a.y + t * a.y_stride + task.first);
-      V decayed = hn::Add(top, w);
-      high = hn::Max(decayed, k), old = e(hn::Sub(decayed, high)), now = e(hn::Sub(k, high));
-      num = hn::MulAdd(old, num, hn::Mul(now, v)), den = hn::MulAdd(old, den, now), top = high;
-    }
-    if (state) s.store(num, state), s.store(den, state + C), s.store(top, state + 2 * C);
+    s.store(state ? s.load(state) : set(0), num), s.store(state ? s.load(state + C) : set(0), den);
+    s.store(state ? s.load(state + 2 * C) : set(-1e38f), top);
   });
+  for (int64_t t = begin; t < end; ++t) {
+    const float *keys = a.dt + t * a.dt_stride + task.first, *values = a.x + t * a.x_stride + task.first;
+    float* y = a.y + t * a.y_stride + task.first;
+    strips(task.channels, [&](auto s) {
+      const V k = s.load(keys), v = s.load(values), n = s.load(num), d = s.load(den), high = s.load(top);
+      const V bonus = hn::Add(s.load(a.B + task.first), k), decayed = hn::Add(high, s.load(a.log_decay + task.first));
+      const auto [old, now] = weights_of(high, bonus);
+      s.store(hn::Div(hn::MulAdd(old, n, hn::Mul(now, v)), hn::MulAdd(old, d, now)), y);
+      const auto [past, own] = weights_of(decayed, k);
+      s.store(hn::MulAdd(past, n, hn::Mul(own, v)), num), s.store(hn::MulAdd(past, d, own), den), s.store(hn::Max(decayed, k), top);
+    });
+  }
+  if (state) std::copy_n(num, task.channels, state), std::copy_n(den, task.channels, state + C), std::copy_n(top, task.channels, state + 2 * C);
 }
 
 void Diag(const DiagScanArgs& a, const ChannelTask& task) {
@@ -195,14 +205,19 @@ namespace headrace::cpu {
 HWY_EXPORT(Diag);
 HWY_EXPORT(Conv);
 
-constexpr int64_t channel_block = 64;    // channels of one task
+// Channels of one task: as many as leave each thread one of every sequence.
+static int64_t channel_block(int64_t channels) {
+  constexpr int64_t least = 64;
+  return std::max(least, (channels + thread_count() - 1) / thread_count());
+}
 
 void diag_scan(const DiagScanArgs& a) {
-  parallel_tasks(channel_tasks(a.sequences, a.channels, channel_block), 8192.0 / a.state,
+  parallel_tasks(channel_tasks(a.sequences, a.channels, channel_block(a.channels)), 8192.0 / a.state,
                  [&](const ChannelTask& t) { HWY_DYNAMIC_DISPATCH(Diag)(a, t); });
 }
 void short_conv(const ShortConvArgs& a) {
-  parallel_tasks(channel_tasks(a.sequences, a.x.cols, channel_block), 8192, [&](const ChannelTask& t) { HWY_DYNAMIC_DISPATCH(Conv)(a, t); });
+  parallel_tasks(channel_tasks(a.sequences, a.x.cols, channel_block(a.x.cols)), 8192,
+                 [&](const ChannelTask& t) { HWY_DYNAMIC_DISPATCH(Conv)(a, t); });
 }
 
 }  // namespace headrace::cpu

@@ -47,6 +47,21 @@ HWY_INLINE void strips(int64_t n, F&& f) {
 
 // Arguments are bounded so that no intermediate overflows; the bound comes first so that NaN passes through min and max.
 HWY_INLINE V exp_of(V x) { return hn::Exp(D(), hn::Min(set(88.7f), x)); }
+// 2^x within 1e-7, exact at whole numbers; at least 2^-126, at most 2^127.99. The polynomial is 2^f, |f| <= 1/2; 2^n goes to the exponent's
+// bits: of `shifted`, the low ones are n.
+HWY_INLINE V exp2_of(V x) {
+  const hn::RebindToSigned<D> di;
+  const V magic = set(12582912.f);                           // 1.5 * 2^23
+  x = hn::Min(set(127.99f), hn::Max(set(-126), x));
+  const V shifted = hn::Add(x, magic), f = hn::Sub(x, hn::Sub(shifted, magic));
+  V p = hn::MulAdd(set(1.53458119e-4f), f, set(1.33999312e-3f));
+  p = hn::MulAdd(p, f, set(9.61848896e-3f));
+  p = hn::MulAdd(p, f, set(5.55032878e-2f));
+  p = hn::MulAdd(p, f, set(2.40226469e-1f));
+  p = hn::MulAdd(p, f, set(6.93147206e-1f));
+  p = hn::MulAdd(p, f, set(1));
+  return hn::BitCast(D(), hn::Add(hn::BitCast(di, p), hn::ShiftLeft<23>(hn::BitCast(di, shifted))));
+}
 HWY_INLINE V sigmoid_of(V x) { return hn::Div(set(1), hn::Add(set(1), exp_of(hn::Neg(x)))); }
 HWY_INLINE V softplus_of(V x) {
   return hn::Add(hn::Max(set(0), x), hn::Log1p(D(), hn::Exp(D(), hn::Neg(hn::Abs(x)))));

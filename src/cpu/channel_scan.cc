@@ -163,36 +163,41 @@ void Diag(const DiagScanArgs& a, const ChannelTask& task) {
 }
 
 void Conv(const ShortConvArgs& a, const ChannelTask& task) {
-  constexpr int64_t L = HWY_TARGET == HWY_AVX2 ? 8 : 16;
-  const int64_t begin = a.sequences.offsets[task.sequence], n = a.sequences.offsets[task.sequence + 1] - begin, C = a.x.cols;
+  constexpr int64_t ahead = 4;                               // tokens whose sums are under way at once
+  const int64_t begin = a.sequences.offsets[task.sequence], n = a.sequences.offsets[task.sequence + 1] - begin, C = a.x.cols, M = task.channels;
   const int taps = a.taps, kept = taps - 1;
   if (n == 0) return;
   float* state = a.states ? a.states[task.sequence] + task.first : nullptr;
   static thread_local std::vector<float> scratch;
-  scratch.resize(static_cast<size_t>(2 * taps) * L);
-  float *w = scratch.data(), *past = w + taps * L;           // past[i]: the token i + 1 - taps before the first
-  strips(task.channels, [&](auto s) {
-    const int64_t first = task.first + s.i, m = std::min(L, task.channels - s.i);
-    for (int i = 0; i < kept; ++i) hn::StoreU(state ? s.load(state + i * C) : set(0), D(), past + i * L);
-    if (a.weight)
-      for (int64_t c = 0; c < m; ++c)
-        for (int i = 0; i < taps; ++i) w[i * L + c] = a.weight[(first + c) * taps + i];
-    const V bias = a.bias ? s.load(a.bias + task.first) : set(0);
-    auto input = [&](int64_t t) { return t >= 0 ? s.load(a.x[begin + t] + task.first) : hn::LoadU(D(), past + (t + kept) * L); };
-    for (int64_t t = 0; t < n; ++t) {
-      V y;
-      if (!a.weight) {
-        y = input(t - 1);
-      } else {
-        y = bias;
-        for (int i = 0; i < taps; ++i) y = hn::MulAdd(hn::LoadU(D(), w + i * L), input(t - kept + i), y);
-        if (a.silu) y = hn::Mul(y, sigmoid_of(y));
+  static thread_local std::vector<const float*> rows;        // what the tokens under way read, oldest first
+  scratch.resize(static_cast<size_t>((taps + kept) * M)), rows.resize(static_cast<size_t>(kept + ahead));
+  float *w = scratch.data(), *past = w + taps * M;           // past[i]: the token i - kept from the first
+  for (int i = 0; i < kept; ++i)
+    if (state) std::copy_n(state + i * C, M, past + i * M);
+    else std::fill_n(past + i * M, M, 0.f);
+  if (a.weight)
+    for (int64_t c = 0; c < M; ++c)
+      for (int i = 0; i < taps; ++i) w[i * M + c] = a.weight[(task.first + c) * taps + i];
+  const auto input = [&](int64_t t) { return t >= 0 ? a.x[begin + t] + task.first : past + (t + kept) * M; };
+  const auto tokens = [&]<int count>(int64_t t, std::integral_constant<int, count>) {
+    for (int64_t i = 0; i < kept + count; ++i) rows[static_cast<size_t>(i)] = input(t - kept + i);
+    strips(M, [&](auto s) {
+      V y[count];
+      for (int j = 0; j < count; ++j) y[j] = a.bias ? s.load(a.bias + task.first) : set(0);
+      for (int i = 0; i < taps; ++i) {
+        const V tap = s.load(w + i * M);
+        for (int j = 0; j < count; ++j) y[j] = hn::MulAdd(tap, s.load(rows[static_cast<size_t>(i + j)]), y[j]);
       }
-      s.store(y, a.y[begin + t] + task.first);
-    }
-    if (state)
-      for (int i = 0; i < kept; ++i) s.store(input(n - kept + i), state + i * C);
-  });
+      for (int j = 0; j < count; ++j) s.store(a.silu ? hn::Mul(y[j], sigmoid_of(y[j])) : y[j], a.y[begin + t + j] + task.first);
+    });
+  };
+  int64_t t = 0;
+  if (!a.weight)
+    for (; t < n; ++t) std::copy_n(input(t - 1), M, a.y[begin + t] + task.first);
+  for (; t + ahead <= n; t += ahead) tokens(t, std::integral_constant<int, ahead>());
+  for (; t < n; ++t) tokens(t, std::integral_constant<int, 1>());
+  if (state)
+    for (int i = 0; i < kept; ++i) std::copy_n(input(n - kept + i), M, state + i * C);
 }
 
 }  // namespace HWY_NAMESPACE

@@ -1,6 +1,6 @@
-// Where a tensor's memory comes from: kept blocks by size on the CPU, so that a step that makes the same temporaries again asks
-// nobody; the device's own pool on CUDA; a count without memory on meta, which is how a plan knows the peak. Then shapes, views
-// and copies.
+// Where a tensor's memory comes from: kept blocks by size on the CPU (large ones: large_blocks.h), so that a step that makes the same
+// temporaries again asks nobody; the device's own pool on CUDA; a count without memory on meta, which is how a plan knows the peak.
+// Then shapes, views and copies.
 #include "tensor/tensor.h"
 
 #include <algorithm>

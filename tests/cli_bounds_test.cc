@@ -1,6 +1,7 @@
 // What a model, a file or a machine cannot give more of: the verbs say so by name, or take what there is.
 #include <gtest/gtest.h>
 
+#include "base/file.h"
 #include "cli.h"
 
 namespace headrace {
@@ -17,6 +18,13 @@ TEST_F(CliBounds, MoreTokensThanLearnedPositionsNameTheFileWhateverTheVerb) {
     EXPECT_NE(r.err.find(model + ": 129 tokens: the model has 128 learned positions"), std::string::npos) << r.err;
   }
   EXPECT_EQ(run("plan " + model + " --context 128").code, 0);
+}
+
+TEST_F(CliBounds, WhatLiesBesideTheShippedModelsIsNone) {
+  ASSERT_TRUE(file_exists(HEADRACE_ROOT "/assets/README.md"));
+  const Ran r = run("info README.md");
+  one_line(r, 1, "README.md");
+  EXPECT_NE(r.err.find("README.md: no such file or folder"), std::string::npos) << r.err;
 }
 
 TEST_F(CliBounds, CheckTellsThatItTookFewerTokens) {

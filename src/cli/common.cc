@@ -58,7 +58,7 @@ std::string model_path(const std::string& given) {
   if (!given.empty() && file_exists(name)) return name;
   if (name.find('/') == std::string::npos)
     for (const std::string& path : {assets_folder() + "/" + name, assets_folder() + "/" + name + ".gguf"})
-      if (file_exists(path)) return path;
+      if (file_exists(path) && (is_folder(path) || path.ends_with(".gguf"))) return path;
   if (is_blueprint(name)) return name;
   std::string known;
   for (const auto& n : shipped_models()) known += (known.empty() ? "" : ", ") + n;

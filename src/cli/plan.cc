@@ -54,7 +54,7 @@ int act(const Options& o) {
   line("activations", p.activations, "");
   if (cuda) line("products", p.products, "the largest matrix as f32 while it is multiplied, and cuBLASLt's workspace");
   else line("program", p.program, fmt::format("with its tokenizer and {} threads", p.threads));
-  line("total", p.total, cuda ? "an estimate of the GPU's memory; the driver's own comes on top" : "at the most");
+  line("total", p.total, cuda ? "an estimate of the GPU's memory; the driver's own comes on top" : "at the most, give or take 5 %");
   fmt::print("{:14}{:>12}   to prefill them all; {} for the last as a decoded token\n", "operations", count_text(p.prefill_flops),
              count_text(p.decode_flops));
   if (o.slots)

@@ -49,7 +49,7 @@ fuzz:       ## each reader of files, FUZZ_SECONDS of fuzzing under sanitizers
 	@$(MAKE) --no-print-directory build PRESET=fuzz
 	@set -e; for f in tests/fuzz/*_fuzz.cc; do n=$$(basename $$f _fuzz.cc); mkdir -p build-fuzz/corpus/$$n; echo "== $$n"; \
 	  build-fuzz/$${n}_fuzz build-fuzz/corpus/$$n tests/fuzz/corpus/$$n -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=2048 -timeout=10 -verbosity=0; done
-release:    ## build-release/headrace, one file to copy: third-party libraries inside
+release:    ## build-release/headrace, to copy with libhwy.so.1 (Debian has no archive of it): all other libraries inside
 	@$(MAKE) --no-print-directory build PRESET=release
 install:    ## headrace and the models that ship, under PREFIX (/usr/local)
 install: configure

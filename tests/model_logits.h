@@ -1,4 +1,4 @@
-// The logits of a whole sequence, run in steps, and how far two of them are apart.
+// The logits of a whole sequence, run in steps, the tokens that they name, and how far two of them are apart.
 #pragma once
 #include <algorithm>
 #include <cmath>
@@ -32,6 +32,13 @@ inline double relative_error(const Tensor& got, const Tensor& want) {
     size += std::pow(double{want.f32()[i]}, 2);
   }
   return std::sqrt(off / size);
+}
+// The likeliest token after each, of logits [tokens, vocab].
+inline std::vector<int32_t> likeliest_of(const Tensor& logits, int64_t vocab) {
+  std::vector<int32_t> all;
+  for (const float* row = logits.f32(); row < logits.f32() + logits.count(); row += vocab)
+    all.push_back(static_cast<int32_t>(std::max_element(row, row + vocab) - row));
+  return all;
 }
 inline std::vector<int32_t> token_ids(const Tensor& t) { return {t.data<int64_t>(), t.data<int64_t>() + t.count()}; }
 

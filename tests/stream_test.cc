@@ -34,13 +34,6 @@ std::vector<std::string> names() {
   for (const auto& [name, path] : models()) all.push_back(name);
   return all;
 }
-std::vector<int32_t> best(const Tensor& logits, int64_t vocab) {
-  std::vector<int32_t> all;
-  for (const float* row = logits.f32(); row < logits.f32() + logits.count(); row += vocab)
-    all.push_back(static_cast<int32_t>(std::max_element(row, row + vocab) - row));
-  return all;
-}
-
 class Stream : public testing::TestWithParam<std::string> {
  protected:
   void SetUp() override {
@@ -60,13 +53,13 @@ class Stream : public testing::TestWithParam<std::string> {
     ASSERT_EQ(want.count(), all * d.vocab);
     const Tensor whole = logits_in_steps(d, tokens, nullptr, all);
     EXPECT_LT(relative_error(whole, want), tolerance) << "whole";
-    EXPECT_EQ(best(whole, d.vocab), best(want, d.vocab)) << "whole";
+    EXPECT_EQ(likeliest_of(whole, d.vocab), likeliest_of(want, d.vocab)) << "whole";
     for (int64_t chunk : chunks) {
       State state;
       const Tensor y = logits_in_steps(d, tokens, &state, chunk);
       EXPECT_LT(relative_error(y, want), tolerance) << "in chunks of " << chunk;
       EXPECT_LT(relative_error(y, whole), tolerance) << "in chunks of " << chunk;
-      EXPECT_EQ(best(y, d.vocab), best(want, d.vocab)) << "in chunks of " << chunk;
+      EXPECT_EQ(likeliest_of(y, d.vocab), likeliest_of(want, d.vocab)) << "in chunks of " << chunk;
       EXPECT_EQ(state.tokens, all);
     }
   }
@@ -86,8 +79,8 @@ TEST_P(Stream, GoesOnGreedilyAsTheReferenceDid) {
   Loaded m = opened(shorter.size() + generated.size());
   const Decoder& d = m.model.decoder;
   State state;
-  std::vector<int32_t> told{best(logits_in_steps(d, shorter, &state, static_cast<int64_t>(shorter.size())), d.vocab).back()};
-  while (told.size() < generated.size()) told.push_back(best(logits_in_steps(d, std::span(told).last(1), &state, 1), d.vocab).back());
+  std::vector<int32_t> told{likeliest_of(logits_in_steps(d, shorter, &state, static_cast<int64_t>(shorter.size())), d.vocab).back()};
+  while (told.size() < generated.size()) told.push_back(likeliest_of(logits_in_steps(d, std::span(told).last(1), &state, 1), d.vocab).back());
   EXPECT_EQ(told, generated);
 }
 

@@ -1,4 +1,4 @@
-// headrace state: save, load, fork, info, diff, the same files that `run --state` and the chat's /save and /load use.
+// headrace state: save, load, fork, mark, rollback, info, diff, on the same files that `run --state` and the chat's /save and /load use.
 #include <fmt/core.h>
 
 #include <algorithm>

@@ -113,9 +113,8 @@ void linear(std::span<const LinearPart> parts) {
     if (p.weight->layout() != Layout::panel) unpacked_product(p);
   }
   if (parts[0].weight->layout() != Layout::panel) return;
-  static thread_local std::array<Quantised, 8> kept;
+  static thread_local std::array<Quantised, 8> inputs; // the caller's; the threads below read it through `works`
   std::array<Work, 8> works;
-  std::array<Quantised, 8>& inputs = kept;             // the threads below read the caller's
   size_t quantised = 0;
   int64_t panels = 0, bytes = 0;
   for (size_t i = 0; i < parts.size(); ++i) {

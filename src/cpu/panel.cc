@@ -122,6 +122,27 @@ uint16_t get_half(const uint8_t* p, int r) {
   return bits;
 }
 
+// Block b of row r of a panel.
+void block_values(const PanelFormat& f, const uint8_t* panel, int64_t b, int r, float* out) {
+  const uint8_t* super = panel + b / f.blocks * f.super_bytes();
+  const uint8_t* block = super + f.header + b % f.blocks * f.block_bytes();
+  for (int h = 0; h < f.halves; ++h) {
+    float d, m = 0;
+    if (f.header == 0) {
+      d = f16_to_f32(get_half(block, r));
+      if (f.minimum) m = f16_to_f32(get_half(block + 32, r));
+    } else {
+      const uint8_t code = block[16 * h + r];
+      d = f16_to_f32(get_half(super, r)) * static_cast<float>(f.minimum ? code : static_cast<int8_t>(code));
+      if (f.minimum) m = -f16_to_f32(get_half(super + 32, r)) * block[16 * (f.halves + h) + r];
+    }
+    for (int i = 32 * h / f.halves; i < 32 * (h + 1) / f.halves; ++i) {
+      const int q = get_quant(f, block + f.scales, r, i);
+      out[i] = d * static_cast<float>(f.lookup ? iq4_values[q] : q - f.zero) + m;
+    }
+  }
+}
+
 void pack_super(const PanelFormat& f, uint8_t* panel, int r, const Super& s) {
   if (f.header) {
     put_half(panel, r, s.d);
@@ -206,22 +227,20 @@ void panel_row(const Tensor& w, int64_t row, float* out) {
     }
     return;
   }
-  for (int64_t k = 0; k < K; ++k) {
-    const uint8_t* super = panel + k / (32 * f->blocks) * f->super_bytes();
-    const uint8_t* block = super + f->header + k / 32 % f->blocks * f->block_bytes();
-    const int h = f->halves == 2 ? static_cast<int>(k % 32 / 16) : 0;
-    float d, m = 0;
-    if (f->header == 0) {
-      d = f16_to_f32(get_half(block, r));
-      if (f->minimum) m = f16_to_f32(get_half(block + 32, r));
-    } else {
-      uint8_t code = block[16 * h + r];
-      d = f16_to_f32(get_half(super, r)) * (f->minimum ? code : static_cast<int8_t>(code));
-      if (f->minimum) m = -f16_to_f32(get_half(super + 32, r)) * block[16 * (f->halves + h) + r];
-    }
-    int q = get_quant(*f, block + f->scales, r, static_cast<int>(k % 32));
-    out[k] = d * static_cast<float>(f->lookup ? iq4_values[q] : q - f->zero) + m;
+  for (int64_t b = 0; b < K / 32; ++b) {
+    float values[32];
+    block_values(*f, panel, b, r, values);
+    std::memcpy(out + 32 * b, values, sizeof values);
   }
+}
+
+void panel_values(const PanelFormat& f, const uint8_t* panel, int64_t K, float* out) {
+  for (int64_t b = 0; b < K / 32; ++b)
+    for (int r = 0; r < panel_rows; ++r) {
+      float values[32];
+      block_values(f, panel, b, r, values);
+      for (int i = 0; i < 32; ++i) out[(32 * b + i) * panel_rows + r] = values[i];
+    }
 }
 
 }  // namespace headrace::cpu

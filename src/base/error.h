@@ -47,13 +47,14 @@ template <class... Parts>
 void expect(bool ok, const Parts&... parts) {
   if (!ok) [[unlikely]] fail(parts...);
 }
-// What f gives; an Error of it that does not yet begin with the file's name gets it.
+// What f gives; an Error of it that does not yet begin with the file's name (or a path in it) gets it.
 template <class F>
 auto naming(const std::string& file, F&& f) {
   try {
     return f();
   } catch (const Error& e) {
-    if (std::string_view(e.what()).starts_with(file)) throw;
+    const std::string_view what = e.what();
+    if (what.starts_with(file) && what.size() > file.size() && std::string_view(":/ ,").find(what[file.size()]) != what.npos) throw;
     fail(file, ": ", e.what());
   }
 }

@@ -88,7 +88,7 @@ std::string resolved(std::string path) {
 }
 
 // The temporary file beside the one to be written, open. Its own mode is that of the file that it will replace, else what
-// the umask leaves. It goes with the writer unless it was renamed, also when a signal ends the program.
+// the umask leaves. It goes with the writer unless it was renamed, also when a signal that nobody catches ends the program.
 class Temporary {
  public:
   explicit Temporary(const std::string& path) : path_(path) {

@@ -3,6 +3,7 @@
 #include "base/parallel.h"
 
 #include <sched.h>
+#include <signal.h>
 
 #include <algorithm>
 #include <atomic>
@@ -10,6 +11,7 @@
 #include <exception>
 #include <memory>
 #include <mutex>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -36,17 +38,34 @@ struct Job {
   int pieces;
 };
 
+int allowed_cores() {    // of those there are, the ones that this process may use
+  cpu_set_t set;
+  int n = ::sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : static_cast<int>(std::thread::hardware_concurrency());
+  if (const int quota = quota_cores(); quota > 0) n = std::min(n, quota);   // threads beyond it would only wait for each other
+  return std::clamp(n, 1, 64);
+}
+int known_cores() {      // asked once: pieces, and so sums, must not change under way
+  static const int cores = allowed_cores();
+  return cores;
+}
+
 class Pool {
  public:
-  explicit Pool(int threads) : threads_(threads), slots_(static_cast<size_t>(threads)) {
-    for (int w = 1; w < threads; ++w) workers_.emplace_back([this, w] { work(w); });
+  explicit Pool(int threads) : threads_(threads), spins_(threads <= known_cores() ? 30000 : 0), slots_(static_cast<size_t>(threads)) {
+    sigset_t all, before;                  // signals are the first thread's: it waits for them
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, &before);
+    int started = 1;
+    try {
+      for (; started < threads; ++started) workers_.emplace_back([this, w = started] { work(w); });
+    } catch (const std::system_error&) {}
+    pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    if (started < threads) {
+      end();
+      fail("threads: only ", started, " of ", threads, " could be started; give --threads ", started);
+    }
   }
-  ~Pool() {
-    stop_ = true;
-    epoch_.fetch_add(1, std::memory_order_release);
-    epoch_.notify_all();
-    for (auto& t : workers_) t.join();
-  }
+  ~Pool() { end(); }
   int threads() const { return threads_; }
 
   void run(const Job& job) {
@@ -61,7 +80,7 @@ class Pool {
       }
       int spins = 0;
       while (slots_[w].done.load(std::memory_order_acquire) != epoch)
-        if (++spins < 20000) pause_briefly(); else std::this_thread::yield();
+        if (++spins < spins_) pause_briefly(); else std::this_thread::yield();
     }
     if (error_) {
       std::exception_ptr e = std::move(error_);
@@ -71,6 +90,12 @@ class Pool {
   }
 
  private:
+  void end() {
+    stop_ = true;
+    epoch_.fetch_add(1, std::memory_order_release);
+    epoch_.notify_all();
+    for (auto& t : workers_) t.join();
+  }
   void piece(int w) {
     if (w >= job_.pieces) return;
     try {
@@ -91,6 +116,7 @@ class Pool {
 
   struct alignas(64) Slot { std::atomic<uint32_t> claimed{0}, done{0}; };
   int threads_;
+  const int spins_;                      // before a thread sleeps, about 0.3 to 1 ms; none where threads wait for each other's core
   std::vector<std::thread> workers_;
   std::vector<Slot> slots_;
   alignas(64) std::atomic<uint32_t> epoch_{0};
@@ -109,7 +135,7 @@ void Pool::work(int w) {
   for (;;) {
     int spins = 0;
     while (epoch_.load(std::memory_order_acquire) == seen) {
-      if (++spins < 30000) {          // about 0.3 to 1 ms
+      if (++spins < spins_) {
         pause_briefly();
       } else {
         sleepers_.fetch_add(1, std::memory_order_seq_cst);
@@ -130,19 +156,11 @@ std::unique_ptr<Pool> pool;
 std::atomic<int> wanted{0};
 std::mutex pool_mutex;   // one region at a time; a second caller waits
 
-int allowed_cores() {    // of those there are, the ones that this process may use
-  cpu_set_t set;
-  int n = ::sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : static_cast<int>(std::thread::hardware_concurrency());
-  if (const int quota = quota_cores(); quota > 0) n = std::min(n, quota);   // threads beyond it would only wait for each other
-  return std::clamp(n, 1, 64);
-}
-
 }  // namespace
 
 int thread_count() {
-  static const int cores = allowed_cores();            // asked once: pieces, and so sums, must not change under way
   const int n = wanted.load(std::memory_order_relaxed);
-  return n > 0 ? n : cores;
+  return n > 0 ? n : known_cores();
 }
 void set_thread_count(int n) {
   expect(n >= 1 && n <= 64, "threads: ", n, " is not in 1..64");

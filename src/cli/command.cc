@@ -51,10 +51,12 @@ size_t edits(const std::string& a, const std::string& b) {
 // What was meant by an option that the verb has not: of its own the one that is written most alike, if any is.
 std::string meant_by(const std::string& given, const CLI::App& verb) {
   const std::string name = given.substr(0, given.find('='));
-  if (name == "-m" || name == "--model") return "; MODEL needs no option";
+  const auto options = verb.get_options();
+  const bool has_model = std::any_of(options.begin(), options.end(), [](const CLI::Option* o) { return o->get_name(true) == "MODEL"; });
+  if (has_model && (name == "-m" || name == "--model")) return "; MODEL needs no option";
   std::string best;
   size_t least = std::min<size_t>(3, name.size() / 2);
-  for (const CLI::Option* o : verb.get_options())
+  for (const CLI::Option* o : options)
     for (const std::string& long_name : o->get_lnames())
       if (const size_t n = edits(name, "--" + long_name); n < least) least = n, best = "; did you mean --" + long_name + "?";
   return best;
@@ -254,9 +256,9 @@ int Program::run(int argc, char** argv) {
     return 0;
   } catch (const CLI::ParseError& e) {
     const CLI::App& verb = *root.tree_->nodes[chosen()].app;
-    const auto unknown = verb.remaining();
-    fmt::print(stderr, "{}: {}{} (see {} --help)\n", path_of(chosen()), one_line(e.what()), unknown.empty() ? "" : meant_by(unknown[0], verb),
-               path_of(chosen()));
+    std::string meant;
+    if (const auto unknown = verb.remaining(); dynamic_cast<const CLI::ExtrasError*>(&e) && !unknown.empty()) meant = meant_by(unknown[0], verb);
+    fmt::print(stderr, "{}: {}{} (see {} --help)\n", path_of(chosen()), one_line(e.what()), meant, path_of(chosen()));
     return 2;
   }
   const int at = chosen();

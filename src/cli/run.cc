@@ -128,7 +128,7 @@ int complete(const Options& o, const std::string& prompt) {
     for (double l : a.log_probabilities) scores.push_back(l);
     for (const auto& at : a.top) {
       Array list;
-      for (const Scored& s : at) list.push_back(Object{{"token", s.id}, {"text", loaded.tokenizer->piece(s.id)}, {"logprob", s.log_probability}});
+      for (const Scored& s : at) list.push_back(Object{{"token", s.id}, {"text", loaded.piece(s.id)}, {"logprob", s.log_probability}});
       alternatives.push_back(list);
     }
     Object j{{"text", a.text}, {"tokens", tokens}, {"reason", a.reason}, {"prompt_tokens", prompt_tokens},

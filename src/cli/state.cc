@@ -102,7 +102,7 @@ int load(const Options& o) {
   if (!o.common.json) show(s, o.file, o.common);
   if (s.state.last_logits)
     for (const Scored& t : top_log_probabilities(s.state.last_logits.floats(), 5)) {
-      const std::string piece = loaded.tokenizer && t.id < loaded.tokenizer->size() ? loaded.tokenizer->piece(t.id) : "";
+      const std::string piece = loaded.piece(t.id);
       next.push_back(Object{{"token", t.id}, {"text", piece}, {"logprob", t.log_probability}});
       if (!o.common.json) fmt::print("next {:6} {:8.4f}  {}\n", t.id, std::exp(t.log_probability), to_json(piece));
     }

@@ -49,7 +49,7 @@ HWY_INLINE V exp_small(V x) {
   const D d;
   const hn::RebindToSigned<D> di;
   const V log2_e = set(1.44269504f), magic = set(12582912.f);          // 1.5 * 2^23
-  x = hn::Max(x, set(-87.f));
+  x = hn::Max(set(-87.f), x);
   const V shifted = hn::MulAdd(x, log2_e, magic), f = hn::MulSub(x, log2_e, hn::Sub(shifted, magic));
   V p = hn::MulAdd(set(1.5403530e-4f), f, set(1.3333558e-3f));         // of 2^f, |f| <= 1/2: Taylor's
   p = hn::MulAdd(p, f, set(9.6181291e-3f));

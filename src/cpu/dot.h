@@ -43,6 +43,6 @@ extern const DotTable dot_avx512, dot_avx2;
 const DotTable& dot_amx();
 bool has_amx();                          // the machine has it and the system gives it
 const DotTable& dots();                  // what HEADRACE_INSTRUCTIONS names, else the best of this machine; throws Error where it is not there
-void force_dots(const char* name);       // "avx2", "avx512" or "amx", for tests and timings; null: no more
+void force_dots(const char* name);       // "avx2", "avx512" or "amx", for tests and timings, while nothing else computes; null: no more
 
 }  // namespace headrace::cpu

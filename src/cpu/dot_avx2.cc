@@ -2,6 +2,8 @@
 // bits fit (63 * 127 * 2); 8-bit ones are made signed first and their sign moved to the input (128 * 127 * 2 fits too).
 #include <immintrin.h>
 
+#include <cmath>
+#include <cstring>
 #include <utility>
 
 #include "cpu/dot-inl.h"
@@ -105,15 +107,22 @@ struct Avx2 {
   static void quantise(const float* x, int64_t K, int8_t* quants, float* scales, int32_t* sums) {
     for (int64_t b = 0; b < K / 32; ++b) {
       const float* p = x + 32 * b;
-      __m256 v[4], top = _mm256_setzero_ps();
+      __m256 v[4];
+      __m256i top = _mm256_setzero_si256();                  // sizes as integers: NaN is the largest
       for (int i = 0; i < 4; ++i) {
         v[i] = _mm256_loadu_ps(p + 8 * i);
-        top = _mm256_max_ps(top, _mm256_andnot_ps(_mm256_set1_ps(-0.f), v[i]));
+        top = _mm256_max_epi32(top, _mm256_castps_si256(_mm256_andnot_ps(_mm256_set1_ps(-0.f), v[i])));
       }
-      __m128 m = _mm_max_ps(_mm256_castps256_ps128(top), _mm256_extractf128_ps(top, 1));
-      m = _mm_max_ps(m, _mm_movehl_ps(m, m));
-      m = _mm_max_ss(m, _mm_movehdup_ps(m));
-      float largest = _mm_cvtss_f32(m), inverse = largest > 0 ? 127 / largest : 0;
+      __m128i m = _mm_max_epi32(_mm256_castsi256_si128(top), _mm256_extracti128_si256(top, 1));
+      m = _mm_max_epi32(m, _mm_shuffle_epi32(m, 0x4e));
+      m = _mm_max_epi32(m, _mm_shuffle_epi32(m, 0xb1));
+      const float largest = _mm_cvtss_f32(_mm_castsi128_ps(m));
+      if (!std::isfinite(largest)) {                         // no number, and so are all products with this block
+        std::memset(quants + 32 * b, 0, 32);
+        scales[b] = NAN, sums[2 * b] = sums[2 * b + 1] = 0;
+        continue;
+      }
+      const float inverse = largest > 0 ? 127 / largest : 0;
       int32_t half[2] = {0, 0};
       alignas(32) int32_t t[8];
       for (int i = 0; i < 4; ++i) {

@@ -61,15 +61,18 @@ struct Avx512 {
     quantise_two(last, q, scale, sum);
     std::memcpy(quants + 32 * b, q, 32), scales[b] = scale[0], std::memcpy(sums + 2 * b, sum, 2 * sizeof(int32_t));
   }
-  // Two blocks at once: their largest values meet in one vector, and so do the sums of their four halves.
+  // Two blocks at once: their largest values meet in one vector, and so do the sums of their four halves. Sizes are compared as integers,
+  // of which NaN is the largest: its block's scale is then NaN.
   static void quantise_two(const float* x, int8_t* quants, float* scales, int32_t* sums) {
     F v[4];
     for (int i = 0; i < 4; ++i) v[i] = _mm512_loadu_ps(x + 16 * i);
-    const F m = _mm512_max_ps(_mm512_abs_ps(v[0]), _mm512_abs_ps(v[1])), n = _mm512_max_ps(_mm512_abs_ps(v[2]), _mm512_abs_ps(v[3]));
-    F top = _mm512_max_ps(_mm512_shuffle_f32x4(m, n, 0x44), _mm512_shuffle_f32x4(m, n, 0xee));   // of m in the low half, of n in the high
-    top = _mm512_max_ps(top, _mm512_shuffle_f32x4(top, top, 0xb1));
-    top = _mm512_max_ps(top, _mm512_permute_ps(top, 0x4e));
-    top = _mm512_max_ps(top, _mm512_permute_ps(top, 0xb1));
+    auto size = [&](int i) { return _mm512_castps_si512(_mm512_abs_ps(v[i])); };
+    const I m = _mm512_max_epi32(size(0), size(1)), n = _mm512_max_epi32(size(2), size(3));
+    I most_of = _mm512_max_epi32(_mm512_shuffle_i32x4(m, n, 0x44), _mm512_shuffle_i32x4(m, n, 0xee));   // of m in the low half, of n in the high
+    most_of = _mm512_max_epi32(most_of, _mm512_shuffle_i32x4(most_of, most_of, 0xb1));
+    most_of = _mm512_max_epi32(most_of, _mm512_shuffle_epi32(most_of, _MM_PERM_BADC));
+    most_of = _mm512_max_epi32(most_of, _mm512_shuffle_epi32(most_of, _MM_PERM_CDAB));
+    const F top = _mm512_castsi512_ps(most_of);
     const __m128 both = _mm_unpacklo_ps(_mm512_castps512_ps128(top), _mm512_extractf32x4_ps(top, 2)), most = _mm_set1_ps(127);
     const __m128 inverse = _mm_maskz_div_ps(_mm_cmp_ps_mask(both, _mm_setzero_ps(), _CMP_GT_OQ), most, both);
     _mm_storel_pi(reinterpret_cast<__m64*>(scales), _mm_div_ps(both, most));

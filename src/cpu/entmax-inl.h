@@ -24,11 +24,11 @@ struct Bend {
       V p = exp_of(d);
       return {p, p};
     }
-    const V u = hn::Mul(set(beta), d), w = hn::Max(hn::Add(set(1), u), set(0));
+    const V u = hn::Mul(set(beta), d), w = hn::Max(set(0), hn::Add(set(1), u));
     const auto inside = hn::Gt(w, set(0));
     if (beta == 0.5f) return {hn::Mul(w, w), w};
     if (beta == 1) return {w, hn::IfThenElseZero(inside, set(1))};
-    const V log = hn::Log1p(D(), hn::Max(u, set(-0.99999994f)));
+    const V log = hn::Log1p(D(), hn::Max(set(-0.99999994f), u));
     return {hn::IfThenElseZero(inside, hn::Exp(D(), hn::Mul(log, set(1 / beta)))),
             hn::IfThenElseZero(inside, hn::Exp(D(), hn::Mul(log, set(1 / beta - 1))))};
   }

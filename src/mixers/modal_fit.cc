@@ -1,24 +1,15 @@
 // Fitting modes to a filter (Massaroli et al. 2023, 2310.18780; method: modal_fit.h). A channel is a task: LAPACK runs on one thread in each.
 #include "mixers/modal_fit.h"
 
-#include <cblas.h>
-
 #include <algorithm>
 #include <cmath>
 #include <complex>
 #include <numeric>
 #include <vector>
 
+#include "base/blas.h"
 #include "base/error.h"
 #include "base/parallel.h"
-
-extern "C" {                                       // LAPACK, columns first
-void dsyevd_(const char* vectors, const char* triangle, const int* n, double* a, const int* lda, double* w, double* work, const int* lwork,
-             int* iwork, const int* liwork, int* info);
-void dgeev_(const char* left, const char* right, const int* n, double* a, const int* lda, double* re, double* im, double* vl, const int* ldvl,
-            double* vr, const int* ldvr, double* work, const int* lwork, int* info);
-void dposv_(const char* triangle, const int* n, const int* columns, double* a, const int* lda, double* b, const int* ldb, int* info);
-}
 
 namespace headrace {
 namespace {
@@ -40,7 +31,7 @@ Vector hankel_vectors(const Vector& h, int m, int most, int& count) {
   Vector work(z(lwork));
   std::vector<int> iwork(z(liwork)), order(z(m));
   int info = 0;
-  dsyevd_("V", "L", &m, a.data(), &m, w.data(), work.data(), &lwork, iwork.data(), &liwork, &info);
+  blas().dsyevd("V", "L", &m, a.data(), &m, w.data(), work.data(), &lwork, iwork.data(), &liwork, &info);
   expect(info == 0, "fit_modes: the eigenvalues of a filter's Hankel matrix do not converge");
   std::iota(order.begin(), order.end(), 0);
   std::stable_sort(order.begin(), order.end(), [&](int i, int j) { return std::abs(w[z(i)]) > std::abs(w[z(j)]); });
@@ -71,7 +62,7 @@ std::vector<Number> realised(const Vector& h, int64_t modes) {
     }
     const int one = 1, lwork = 8 * r;
     int info = 0;
-    dgeev_("N", "N", &r, A.data(), &r, re.data(), im.data(), nullptr, &one, nullptr, &one, work.data(), &lwork, &info);
+    blas().dgeev("N", "N", &r, A.data(), &r, re.data(), im.data(), nullptr, &one, nullptr, &one, work.data(), &lwork, &info);
     std::vector<Number> poles;
     for (int i = 0; info == 0 && i < r; ++i)
       if (im[z(i)] >= 0) poles.emplace_back(re[z(i)], im[z(i)]);
@@ -114,13 +105,13 @@ struct Fit {
     const int n = static_cast<int>(std::ssize(picked) / taps), T = static_cast<int>(taps), one = 1;
     Vector A(z(n) * z(n));
     b.resize(z(n));
-    cblas_dsyrk(CblasColMajor, CblasLower, CblasTrans, n, T, 1, picked.data(), T, 0, A.data(), n);
-    cblas_dgemv(CblasColMajor, CblasTrans, T, n, 1, picked.data(), T, left.data(), 1, 0, b.data(), 1);
+    blas().dsyrk(CblasColMajor, CblasLower, CblasTrans, n, T, 1, picked.data(), T, 0, A.data(), n);
+    blas().dgemv(CblasColMajor, CblasTrans, T, n, 1, picked.data(), T, left.data(), 1, 0, b.data(), 1);
     double largest = 0;
     for (int i = 0; i < n; ++i) largest = std::max(largest, A[z(i) * z(n + 1)]);
     for (int i = 0; i < n; ++i) A[z(i) * z(n + 1)] += damping * A[z(i) * z(n + 1)] + 1e-14 * largest + 1e-300;
     int info = 0;
-    dposv_("L", &n, &one, A.data(), &n, b.data(), &n, &info);
+    blas().dposv("L", &n, &one, A.data(), &n, b.data(), &n, &info);
     if (info != 0) std::fill(b.begin(), b.end(), 0.0);
     if (!residues_alone) return b;
     Vector all(z(4 * modes));
@@ -157,7 +148,6 @@ struct Fit {
 ModalFit fit_modes(const Tensor& filter, int64_t modes) {
   expect(filter.rank() == 2 && filter.dtype() == DType::f32 && filter.device() == Device::cpu && filter.dim(1) >= 1 && modes >= 1,
          "fit_modes: filter ", filter.shape(), " on ", filter.device(), ", modes ", modes);
-  openblas_set_num_threads(1);                       // the threads are ours
   const int64_t C = filter.dim(0), taps = filter.dim(1);
   const Shape pairs{C, modes, 2};
   ModalFit fit{.log_pole = Tensor::zeros(pairs), .residue = Tensor::zeros(pairs), .rest = Tensor::empty({C}), .error = Tensor::empty({C})};

@@ -49,7 +49,7 @@ struct Prover {
       squares += e * e, norm += a * a;
     }
     const double worst = finite ? (squares == 0 ? 0 : std::sqrt(squares / std::max(norm, 1e-300))) : INFINITY;
-    const bool same = std::memcmp(wanted.raw(), found.raw(), wanted.bytes()) == 0;
+    const bool same = finite && std::memcmp(wanted.raw(), found.raw(), wanted.bytes()) == 0;
     const double allowed = exact ? 0 : tolerance;
     // Results of one law are folded: the worst stands, with its detail.
     if (!results.empty() && results.back().law == law) {

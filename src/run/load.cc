@@ -117,6 +117,7 @@ const std::string& Loaded::hash() const {
   if (known_hash.empty()) known_hash = fingerprint();
   return known_hash;
 }
+std::string Loaded::piece(int32_t id) const { return tokenizer && id >= 0 && id < tokenizer->size() ? tokenizer->piece(id) : std::string(); }
 ModelIdentity identity(const Loaded& m) { return {replace_broken(m.name), m.model.family, m.hash(), blueprint(m.model)}; }
 
 Value read_model_config(const std::string& path) {

@@ -35,6 +35,7 @@ struct Loaded {
   const std::string& hash() const;
   std::function<std::string()> fingerprint;
   mutable std::string known_hash = {};   // once it was asked for
+  std::string piece(int32_t id) const;   // of the tokenizer; empty where the model's vocabulary is wider, and where there is none
 };
 Loaded open_model(const std::string& path, LoadOptions options = {});
 // A blueprint, or the name of one (models/named_blueprints.h), with parameters as they begin; no tokenizer.

@@ -21,23 +21,31 @@ void check(const SampleOptions& o) {
 
 Sampler::Sampler(SampleOptions options, uint64_t row) : options_(options), random_{.seed = options.seed, .stream = row} { check(options); }
 
-// In blocks, each by sixteen places that do not wait for each other; a NaN is never larger.
+// In blocks, each by sixteen places that do not wait for each other. -inf, which says never, is a number; NaN is none.
 int32_t likeliest(std::span<const float> logits) {
   expect(!logits.empty(), "no logits to choose from");
   constexpr size_t places = 16, block = 512;
   float top = -INFINITY;
+  bool none = false;                               // something that is no number
   size_t best = 0, i = 0;                          // best: the block where top is, then its place
   for (; i + block <= logits.size(); i += block) {
     float most[places];
     std::fill(most, most + places, -INFINITY);
+    int nans[places] = {};
     for (size_t j = i; j < i + block; j += places)
-      for (size_t k = 0; k < places; ++k) most[k] = logits[j + k] > most[k] ? logits[j + k] : most[k];
+      for (size_t k = 0; k < places; ++k) {
+        const float x = logits[j + k];
+        most[k] = x > most[k] ? x : most[k], nans[k] |= x != x;
+      }
+    none |= std::any_of(nans, nans + places, [](int n) { return n != 0; });
     const float m = *std::max_element(most, most + places);
     if (m > top) top = m, best = i;
   }
-  for (; i < logits.size(); ++i)
+  for (; i < logits.size(); ++i) {
     if (logits[i] > top) top = logits[i], best = i;
-  expect(std::isfinite(top), "the model's logits are not finite; its weights are broken or of another kind");
+    none |= std::isnan(logits[i]);
+  }
+  expect(std::isfinite(top) && !none, "the model's logits are not finite; its weights are broken or of another kind");
   while (logits[best] != top) ++best;
   return static_cast<int32_t>(best);
 }
@@ -56,12 +64,12 @@ double log_probability(std::span<const float> logits, int32_t id) {
   return logits[static_cast<size_t>(id)] - log_sum_exp(logits);
 }
 std::vector<Scored> top_log_probabilities(std::span<const float> logits, size_t n) {
+  const double total = log_sum_exp(logits);        // first: it refuses NaN, which has no place in an order
   std::vector<int32_t> ids(logits.size());
   for (size_t i = 0; i < ids.size(); ++i) ids[i] = static_cast<int32_t>(i);
   n = std::min(n, ids.size());
   std::partial_sort(ids.begin(), ids.begin() + static_cast<std::ptrdiff_t>(n), ids.end(),
                     [&](int32_t a, int32_t b) { return logits[a] != logits[b] ? logits[a] > logits[b] : a < b; });
-  const double total = log_sum_exp(logits);
   std::vector<Scored> best;
   for (size_t i = 0; i < n; ++i) best.push_back({ids[i], logits[ids[i]] - total});
   return best;

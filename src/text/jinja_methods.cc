@@ -34,6 +34,7 @@ Value split(const std::string& text, const std::optional<Value>& separator, int6
   if (by_space) { rest = strip(rest, nullptr, !from_right, from_right); }
   const std::string between = by_space ? "" : as_text(*separator, "split");
   expect(by_space || !between.empty(), "split: empty separator");
+  budget.search(rest, between);
   for (; limit != 0; --limit) {
     budget.step();
     size_t begin = rest.npos, end = 0;
@@ -108,6 +109,7 @@ std::string replace(const std::string& text, const std::string& from, const std:
     if (limit != 0) out += to;
     return out;
   }
+  budget.search(text, from);
   for (size_t hit; limit != 0 && (hit = text.find(from, at)) != text.npos; --limit) {
     budget.step();
     budget.make(to.size());
@@ -173,6 +175,7 @@ Value search(std::string_view name, const std::string& whole, const Arguments& a
     });
   }
   const std::string& wanted = as_text(*a[0], name);
+  budget.search(text, wanted);
   if (name == "count") {
     if (wanted.empty()) return length(make_text(text, budget), budget) + 1;
     int64_t n = 0;
@@ -236,6 +239,7 @@ Value text_method(std::string_view name, const std::string& s, const Arguments& 
     expect(a[0].has_value(), name, ": expected a separator");
     const std::string& by = as_text(*a[0], name);
     expect(!by.empty(), name, ": empty separator");
+    budget.search(s, by);
     const size_t at = name[0] == 'r' ? s.rfind(by) : s.find(by);
     if (at == s.npos) {
       const bool right = name[0] == 'r';

@@ -46,8 +46,9 @@ size_t length(const Value& value, Budget& budget) {
 bool contains(const Value& container, const Value& item, Budget& budget) {
   if (container.undefined()) return false;
   if (const std::string* text = container.text()) {
-    budget.step(text->size() / 64);
-    return text->find(as_text(item, "in")) != text->npos;
+    const std::string& wanted = as_text(item, "in");
+    budget.search(*text, wanted);
+    return text->find(wanted) != text->npos;
   }
   if (const Dict* dict = container.dict()) return dict->find(item, budget) != nullptr;
   if (const List* list = container.list())

@@ -24,6 +24,9 @@ struct Budget {
     steps -= static_cast<int64_t>(n);
     expect(steps >= 0, "the template takes too many steps");
   }
+  void search(std::string_view text, std::string_view wanted) {          // as long as it takes where nearly everything fits
+    step(1 + text.size() / 64 + text.size() * wanted.size() / 1024);
+  }
   void make(size_t n) {
     expect(n <= static_cast<size_t>(bytes), "the template makes too much text");
     bytes -= static_cast<int64_t>(n);

@@ -122,10 +122,13 @@ std::string shown(const Parts& p, int id) {
     if (int byte = byte_of_name(token); byte >= 0) return std::string(1, static_cast<char>(byte));
   std::string out(token);
   for (const auto& [from, to] : p.shown_as) {
-    for (size_t at = 0; !from.empty() && (at = out.find(from, at)) != out.npos; at += to.size()) {
-      out.replace(at, from.size(), to);
-      expect(out.size() < (size_t{1} << 24), "token ", id, ": decoder Replace makes more than 16 MiB");
+    std::string replaced;
+    size_t at = 0;
+    for (size_t hit; !from.empty() && (hit = out.find(from, at)) != out.npos; at = hit + from.size()) {
+      replaced.append(out, at, hit - at) += to;
+      expect(replaced.size() < (size_t{1} << 24), "token ", id, ": decoder Replace makes more than 16 MiB");
     }
+    if (at > 0) out = replaced.append(out, at);
   }
   return out;
 }

@@ -82,7 +82,8 @@ TEST(Agree, EveryKernelOfTheTableHasACase) {
   std::set<std::string> kernels{"append_keys", "append_gates", "pack", "synchronize", "peak", "instructions"};   // append_*: parts of attention
   for (const char* backward :   // slope_test.cc and the tests of the primitives
        {"unary_backward", "norm_backward", "softmax_backward", "entmax_backward", "attention_backward", "embedding_backward", "short_conv_backward",
-        "diag_scan_backward", "cell_scan_backward", "linear_scan_backward", "memory_scan_backward", "normalise_backward", "modal_scan_backward"})
+        "diag_scan_backward", "cell_scan_backward", "linear_scan_backward", "memory_scan_backward", "normalise_backward", "modal_scan_backward",
+        "cross_entropy_backward"})
     kernels.insert(backward);
   for (const OpCase& c : op_cases()) kernels.insert(c.kernel);
   for (const PrimitiveCase& c : primitive_cases()) kernels.insert(c.kernel);

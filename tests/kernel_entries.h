@@ -24,6 +24,9 @@ inline std::map<std::string, bool> kernel_entries(const Kernels& k) {
           {"short_conv_backward", has(k.short_conv_backward)}, {"long_conv", has(k.long_conv)}, {"modal_scan", has(k.modal_scan)},
           {"modal_scan_backward", has(k.modal_scan_backward)}, {"complex_unary", has(k.complex_unary)},
           {"modal_filter", has(k.modal_filter)}, {"cauchy", has(k.cauchy)}, {"inverse_fourier", has(k.inverse_fourier)},
+          {"cross_entropy", has(k.cross_entropy)},
+          {"cross_entropy_backward", has(k.cross_entropy_backward)}, {"dropout", has(k.dropout)}, {"square_sum", has(k.square_sum)},
+          {"adam_step", has(k.adam_step)},
           {"pack", has(k.pack)}, {"synchronize", has(k.synchronize)}, {"peak", has(k.peak)}, {"instructions", has(k.instructions)}};
 }
 // One less than the table's pointers, the first of which is the device's name: none is forgotten above.

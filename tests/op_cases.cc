@@ -6,6 +6,7 @@
 #include "ops/complex.h"
 #include "ops/ops.h"
 #include "ops/sequence.h"
+#include "ops/training.h"
 #include "tensor/blocks.h"
 
 namespace headrace {
@@ -111,6 +112,36 @@ void norms(std::vector<OpCase>& all) {
     for (int64_t cols : {1, 16, 37, 300}) {
       ys.push_back(softmax(map(r.rows({5, cols}), [](float v) { return 30 * v; })));
       ys.push_back(softmax(r.whole({5, 2, cols})));
+    }
+    return ys;
+  }});
+  all.push_back({"CrossEntropy", "cross_entropy", [](Random& r) {
+    std::vector<Tensor> ys;
+    for (int64_t cols : {1, 16, 37, 300}) {
+      const std::vector<int32_t> targets{0, static_cast<int32_t>(cols - 1), -1, static_cast<int32_t>(r.below(cols)), 0};
+      const Tensor x = map(r.rows({5, cols}), [](float v) { return 20 * v; });
+      ys.push_back(cross_entropy(x, targets));
+      ys.push_back(cross_entropy(x, targets, {.smoothing = 0.1f, .z = 1e-3f}));
+      ys.push_back(linear_cross_entropy(r.rows({5, 12}), r.whole({cols, 12}), targets, 0.5f, {.smoothing = 0.1f}));
+    }
+    return ys;
+  }});
+  all.push_back({"Dropout", "dropout", [](Random& r) {
+    std::vector<Tensor> ys;
+    for (int64_t cols : {1, 37, 300}) ys.push_back(dropout(r.rows({7, cols}), 0.3f, {.seed = 1, .stream = static_cast<uint64_t>(cols)}));
+    return ys;
+  }});
+  all.push_back({"SquareSum", "square_sum", [](Random& r) {
+    std::vector<float> sums;
+    for (const Shape& s : {Shape{1}, Shape{37}, Shape{5, 300}, Shape{3, 5000}}) sums.push_back(static_cast<float>(square_sum(r.rows(s))));
+    return std::vector<Tensor>{Tensor::from(sums, {std::ssize(sums)})};
+  }});
+  all.push_back({"AdamStep", "adam_step", [](Random& r) {
+    std::vector<Tensor> ys;
+    for (int64_t n : {1, 37, 9000}) {
+      Tensor w = r.whole({n}), m = map(r.whole({n}), [](float v) { return 0.1f * v; }), v = map(r.whole({n}), [](float v) { return v * v; });
+      adam_step(w, r.whole({n}), m, v, {.rate = 0.01f, .decay = 0.1f, .scale = 0.5f}, 3);
+      for (const Tensor& t : {w, m, v}) ys.push_back(t);
     }
     return ys;
   }});

@@ -7,6 +7,7 @@
 #include "laws.h"
 #include "ops/ops.h"
 #include "ops/tape.h"
+#include "ops/training.h"
 
 namespace headrace {
 

@@ -76,6 +76,15 @@ std::vector<SlopeCase> cases() {
       [](const Tensors& x) { return Tensors{rms_norm(x[0], {}), layer_norm(x[1], {}, {})}; });
   add("L2Norm", [](Random& r) { return Tensors{r.rows({3, 2, 19}), map(r.rows({3, 19}), [](float v) { return 0.1f * v; })}; },
       [](const Tensors& x) { return Tensors{l2_norm(x[0]), l2_norm(x[0], 1e-3f, true), l2_norm(x[1], 2.f, true)}; });
+  for (const CrossEntropy o : {CrossEntropy{}, CrossEntropy{.smoothing = 0.125f, .z = 0.0625f}})
+    add(o.z > 0 ? "CrossEntropySmoothed" : "CrossEntropy", [](Random& r) { return Tensors{r.rows({5, 19})}; },
+        [=](const Tensors& x) { return Tensors{cross_entropy(x[0], std::vector<int32_t>{3, 0, -1, 18, 7}, o)}; });
+  add("LinearCrossEntropy", [](Random& r) { return Tensors{r.rows({5, 6}), r.whole({19, 6})}; }, [](const Tensors& x) {
+    return Tensors{linear_cross_entropy(x[0], x[1], std::vector<int32_t>{3, 0, 2, 18, 7}, 0.5f),
+                   linear_cross_entropy(x[0], x[1], std::vector<int32_t>{3, -1, -1, 18, 7}, 2.f, {.smoothing = 0.125f, .z = 0.0625f})};
+  });
+  add("Dropout", [](Random& r) { return Tensors{r.rows({5, 19})}; },
+      [](const Tensors& x) { return Tensors{dropout(x[0], 0.25f, {.seed = 3, .stream = 5})}; });
   add("Softmax", [](Random& r) { return Tensors{r.rows({3, 2, 19})}; }, [](const Tensors& x) { return Tensors{softmax(x[0])}; });
   // No element may come in or go out as an input moves: the support is all, or settled.
   for (float alpha : {1.f, 1.25f, 1.5f})

@@ -28,6 +28,8 @@ int main(int argc, char** argv) {
       cli::add_doctor,
       cli::add_op,
       cli::add_quantize,
+      cli::add_train,
+      cli::add_tokenizer,
       cli::add_completion,
       cli::add_man,
   };

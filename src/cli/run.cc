@@ -89,11 +89,12 @@ int complete(const Options& o, const std::string& prompt) {
   Session session(loaded.model.decoder);
   std::vector<int32_t> ids;
   std::map<std::string, std::string> notes;
-  const bool resumed = !o.state.empty() && file_exists(o.state);
+  bool resumed = !o.state.empty() && file_exists(o.state);
   if (resumed) {
     SavedState s = read_state(o.state);
     bind_state(s, identity(loaded), loaded.model.decoder, o.state);
-    expect(static_cast<int64_t>(s.history.size()) == s.state.tokens && s.state.last_logits, o.state, ": has no tokens or logits to continue from");
+    resumed = s.state.tokens > 0;                            // of none: what was trained for texts to begin with
+    expect(static_cast<int64_t>(s.history.size()) == s.state.tokens && (!resumed || s.state.last_logits), o.state, ": has no tokens or logits to continue from");
     ids = s.history, notes = std::move(s.notes);
     session.adopt(std::move(s.state), std::move(s.history));
   }

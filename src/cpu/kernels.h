@@ -55,6 +55,11 @@ void cell_scan(const CellScanArgs& args);                                       
 void cell_scan_backward(const CellScanBackwardArgs& args);
 void product(const MatrixProduct& args);                                                  // product.cc
 void embedding_backward(std::span<const int32_t> ids, Rows dy, Rows dtable);
+void cross_entropy(const CrossEntropyArgs& args);                                         // training.cc
+void cross_entropy_backward(const CrossEntropyBackwardArgs& args);
+void dropout(const DropoutArgs& args);
+void square_sum(Rows x, double* sum);
+void adam_step(const AdamArgs& args);
 
 Peak peak();                                                                              // peak.cc
 const char* instructions();

@@ -23,6 +23,8 @@ const Kernels& kernels() {
       .short_conv_backward = short_conv_backward, .long_conv = long_conv,
       .modal_scan = modal_scan, .modal_scan_backward = modal_scan_backward,
       .complex_unary = complex_unary, .modal_filter = modal_filter, .cauchy = cauchy, .inverse_fourier = inverse_fourier,
+      .cross_entropy = cross_entropy, .cross_entropy_backward = cross_entropy_backward, .dropout = dropout, .square_sum = square_sum,
+      .adam_step = adam_step,
       .pack = pack, .synchronize = nullptr,
       .peak = peak, .instructions = instructions};
   dots();                                                    // chooses the instructions before any of them runs

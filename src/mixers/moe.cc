@@ -46,7 +46,7 @@ Tensor Moe::operator()(const Tensor& x, Pass p) const {
   const Tensor all = concat_rows(parts);
   Tensor y = take_rows(all, place[0]);
   for (size_t j = 1; j < place.size(); ++j) y = y + take_rows(all, place[j]);
-  if (recording(score)) {
+  if (recording(score) || p.batch->training) {
     std::vector<float> share;                                    // E f_e / N: a constant
     for (const auto& chosen : tokens) share.push_back(static_cast<float>(E * static_cast<int64_t>(chosen.size())) / static_cast<float>(N * N));
     const Tensor f = copy_to(Tensor::from(share, {1, E}), x.device());

@@ -294,7 +294,7 @@ struct Builder {
     if (h.carry == 0) return residual(print(n, {.width = h.width}), std::move(pre), std::move(f), std::move(post));
     return {print(n, {.width = h.width}), [=, carry = h.carry](const Tensor& x, Pass p) {
               const Tensor in = pre(x), y = f(in, p);
-              return carry * in + (post.weight ? post(y) : y);
+              return carry * in + p.dropped(post.weight ? post(y) : y);
             }};
   }
   Layer operator()(const Node& n, const Scope& s) {
@@ -370,7 +370,7 @@ Model build_blueprint(const Blueprint& b, const std::shared_ptr<Source>& source)
 }
 
 std::string blueprint(const Model& m) {
-  if (m.family == "blueprint") return *m.config.find("blueprint")->get<std::string>();
+  if (m.config.find("blueprint")) return *m.config.find("blueprint")->get<std::string>();
   const Decoder& d = m.decoder;
   const Header h{.width = d.width, .vocab = d.vocab, .norm = d.norm.kind == NormKind::layer ? "layer" : "rms", .eps = d.norm.eps,
                  .offset = d.norm.offset, .scale = d.embed_scale, .cap = d.logit_cap, .carry = 0, .post = m.post_norms,

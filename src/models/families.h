@@ -16,5 +16,6 @@ Model gla(const Value& config, const Scope& scope, const std::string& file);    
 Model retnet(const Value& config, const Scope& scope, const std::string& file);  // fla.cc
 Model hgrn2(const Value& config, const Scope& scope, const std::string& file);   // fla.cc
 Model linear_attn(const Value& config, const Scope& scope, const std::string& file);   // fla.cc
+Model saved_blueprint(const Value& config, const Scope& scope, const std::string& file);   // headrace
 
 }  // namespace headrace

@@ -14,6 +14,7 @@ constexpr Family table[] = {
     {"mamba", mamba}, {"falcon_mamba", mamba}, {"mamba2", mamba2}, {"recurrent_gemma", recurrent_gemma},
     {"rwkv", rwkv}, {"rwkv4", rwkv}, {"rwkv5", rwkv}, {"rwkv6", rwkv}, {"rwkv7", rwkv},
     {"gla", gla}, {"retnet", retnet}, {"hgrn2", hgrn2}, {"linear_attn", linear_attn},
+    {"headrace", saved_blueprint},                     // what `headrace train` saves
 };
 
 }  // namespace

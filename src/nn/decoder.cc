@@ -2,6 +2,7 @@
 #include "nn/decoder.h"
 
 #include "base/error.h"
+#include "ops/tape.h"
 
 namespace headrace {
 
@@ -16,13 +17,40 @@ Tensor Decoder::hidden(std::span<const int32_t> ids, Batch& batch) const {
     x = x + embedding(positions, batch.positions);
   }
   if (embed_norm.weight) x = embed_norm(x);
+  x = Pass{&batch}.dropped(x);
   x = meta ? after_meta(x, batch) : through_layers(x, batch);
   for (size_t s = 0; s < batch.states.size(); ++s) batch.states[s]->tokens += batch.offsets[s + 1] - batch.offsets[s];
   return norm.weight ? norm(x) : x;
 }
 
+namespace {
+// A layer of which backward computes again what it keeps of it. What it hands to later layers comes out beside its result, so that
+// gradients reach it; what earlier ones handed to it is as it was then. The layer outlives the tape's records.
+Tensor recomputed(const Layer& layer, const Tensor& x, Batch& batch, int l) {
+  const Batch before = batch;
+  auto names = std::make_shared<std::vector<std::string>>();
+  auto draws = std::make_shared<uint64_t>();
+  const std::vector<Tensor> out = checkpoint([=, run = &layer.run] {
+    Batch b = before;
+    std::vector<Tensor> all{(*run)(x, {&b, l})};
+    names->clear();
+    for (const auto& [name, t] : b.shared) {
+      const auto old = before.shared.find(name);
+      if (old == before.shared.end() || old->second.storage() != t.storage()) names->push_back(name), all.push_back(t);
+    }
+    *draws = b.training->draws;
+    return all;
+  });
+  for (size_t i = 0; i < names->size(); ++i) batch.shared[(*names)[i]] = out[i + 1];
+  batch.training->draws = *draws;
+  return out[0];
+}
+}  // namespace
+
 Tensor Decoder::through_layers(Tensor x, Batch& batch) const {
-  for (size_t l = 0; l < layers.size(); ++l) x = layers[l].run(x, {&batch, static_cast<int>(l)});
+  const bool again = batch.training && batch.training->recompute && batch.states.empty();   // a state would be carried on twice
+  for (size_t l = 0; l < layers.size(); ++l)
+    x = again ? recomputed(layers[l], x, batch, static_cast<int>(l)) : layers[l].run(x, {&batch, static_cast<int>(l)});
   return x;
 }
 
@@ -31,6 +59,7 @@ Tensor Decoder::after_meta(const Tensor& x, Batch& batch) const {
   const int64_t P = meta.dim(0);
   Batch longer;
   longer.states = batch.states;
+  longer.training = batch.training;
   std::vector<Tensor> rows;
   std::vector<int64_t> own;
   for (size_t s = 0; s + 1 < batch.offsets.size(); ++s) {

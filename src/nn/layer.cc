@@ -26,7 +26,7 @@ Layer operator+(Layer first, Layer then) {
 Layer residual(std::string text, Norm pre, Sublayer f, Norm post) {
   return {std::move(text), [pre = std::move(pre), f = std::move(f), post = std::move(post)](const Tensor& x, Pass p) {
             Tensor y = f(pre.weight ? pre(x) : x, p);
-            return x + (post.weight ? post(y) : y);
+            return x + p.dropped(post.weight ? post(y) : y);
           }};
 }
 

@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "nn/arranged.h"
 #include "ops/kernels.h"
+#include "ops/ops.h"
 #include "tensor/blocks.h"
 
 namespace headrace {
@@ -59,7 +60,7 @@ int64_t Scope::dim(const std::string& name, int i) const {
   return 0;
 }
 
-Tensor Scope::fetch(const std::string& name, const Shape& shape) const {
+Tensor Scope::fetch(const std::string& name, const Shape& shape, const Init& init) const {
   const std::string key = full(name);
   source_->used.insert(key);
   Tensor t = source_->find(key);
@@ -75,7 +76,20 @@ Tensor Scope::fetch(const std::string& name, const Shape& shape) const {
     note(source_->wrong, text(key, " is ", t.dtype(), " ", t.shape(), ", wanted ", shape));
     return {};
   }
+  if (source_->trains) {
+    auto it = source_->kept.find(key);
+    if (it == source_->kept.end()) {
+      const bool plan = source_->device == Device::meta;
+      const Tensor rows = plan ? Tensor::empty(t.shape(), DType::f32, Device::meta) : copy_to(dequantised(t), source_->device);
+      it = source_->kept.emplace(key, Parameter{key, t.shape(), DType::f32, rows.bytes(), init.decay.value_or(shape.rank() > 1), init.group,
+                                                init.trained, rows}).first;
+    }
+    return it->second.value.view(shape);
+  }
   return t.contiguous() ? t.view(shape) : t.contiguous_copy().view(shape);
+}
+Tensor Scope::adapted(const std::string& name, const Tensor& matrix) const {
+  return source_->adapt ? source_->adapt(full(name), matrix) : matrix;
 }
 
 Tensor Scope::made(const std::string& name, const Shape& shape, const Init& init, bool matrix) const {
@@ -83,19 +97,24 @@ Tensor Scope::made(const std::string& name, const Shape& shape, const Init& init
   const std::string key = full(name);
   auto it = s.kept.find(key);
   if (it == s.kept.end()) {
-    const Tensor rows = s.make(key, shape, init), t = matrix ? arranged(rows) : rows;
-    it = s.kept.emplace(key, Parameter{key, shape, DType::f32, bytes_in_memory(t), init.decay.value_or(shape.rank() > 1), init.group,
+    const Tensor rows = s.make(key, shape, init);
+    const bool there = rows.device() != Device::meta || s.device == Device::meta;     // else it was missing, and finish() says so
+    const Tensor plain = matrix || rows.dtype() == DType::f32 ? rows
+        : s.device == Device::meta ? Tensor::empty(shape, DType::f32, Device::meta) : copy_to(dequantised(rows), s.device);
+    const Tensor t = matrix && there ? arranged(plain) : plain;
+    it = s.kept.emplace(key, Parameter{key, shape, plain.dtype(), bytes_in_memory(t), init.decay.value_or(shape.rank() > 1), init.group,
                                        init.trained, t}).first;
   }
   expect(it->second.shape == shape, "parameter ", key, " ", it->second.shape, " is declared again as ", shape);
   if (s.used.insert(key).second) s.parameters.push_back(it->second);   // what layers share is one parameter
-  return it->second.value;
+  return matrix ? adapted(name, it->second.value) : it->second.value;
 }
 
 Tensor Scope::operator()(const std::string& name, const Shape& shape, const Init& init) const {
   if (source_->make) return made(name, shape, init, false);
-  Tensor raw = fetch(name, shape);
+  Tensor raw = fetch(name, shape, init);
   source_->parameters.push_back({full(name), shape, DType::f32, static_cast<size_t>(shape.count()) * 4});
+  if (raw && source_->trains) return raw;
   if (!raw || source_->device == Device::meta) return Tensor::empty(shape, DType::f32, Device::meta);
   Tensor t = Tensor::empty(shape);
   int64_t row = shape.rank() ? shape[-1] : 1;
@@ -116,7 +135,7 @@ Tensor Scope::arranged(const Tensor& rows) const { return headrace::arranged(*so
 
 Tensor Scope::place(const std::string& name, const Tensor& rows) const {
   Source& s = *source_;
-  Tensor placed = arranged(rows);
+  Tensor placed = s.trains ? rows : arranged(rows);
   s.parameters.push_back({full(name), rows.shape(), rows.dtype(), bytes_in_memory(placed)});
   if (placed.layout() == Layout::panel && s.device != Device::meta && rows.storage()->owner)
     release_pages(rows.raw(), rows.bytes());       // the mapped original need not stay resident
@@ -125,8 +144,8 @@ Tensor Scope::place(const std::string& name, const Tensor& rows) const {
 
 Tensor Scope::matrix(const std::string& name, const Shape& shape, const Init& init) const {
   if (source_->make) return made(name, shape, init, true);
-  Tensor raw = fetch(name, shape);
-  return raw ? place(name, raw) : Tensor::empty(shape, DType::f32, Device::meta);
+  Tensor raw = fetch(name, shape, init);
+  return raw ? adapted(name, place(name, raw)) : Tensor::empty(shape, DType::f32, Device::meta);
 }
 
 Tensor Scope::transposed(const std::string& name, int64_t rows, int64_t begin, const Shape& shape) const {
@@ -136,13 +155,14 @@ Tensor Scope::transposed(const std::string& name, int64_t rows, int64_t begin, c
     note(source_->wrong, text(full(name), " is ", raw.dtype(), "; only plain dtypes can be transposed"));
     return Tensor::empty(shape, DType::f32, Device::meta);
   }
+  if (source_->trains) return headrace::transposed(place(name + part_text(rows, begin, shape[0]), adapted(name, raw).slice(1, begin, shape[0])));
   return place(name + part_text(rows, begin, shape[0]), raw.slice(1, begin, shape[0]).transposed_copy());
 }
 
 Tensor Scope::part(const std::string& name, int64_t rows, int64_t begin, const Shape& shape) const {
   Tensor raw = fetch(name, {rows, shape[1]});
   if (!raw) return Tensor::empty(shape, DType::f32, Device::meta);
-  return place(name + part_text(rows, begin, shape[0]), raw.slice(0, begin, shape[0]));
+  return place(name + part_text(rows, begin, shape[0]), adapted(name, raw).slice(0, begin, shape[0]));
 }
 
 }  // namespace headrace

@@ -37,7 +37,10 @@ struct Source {
   std::function<Tensor(const std::string& name, const Shape& shape, const Init& init)> make;   // set in place of both by an initialiser
   std::function<bool(const std::string& name)> ignore = [](const std::string&) { return false; };   // spare but harmless
 
-  std::map<std::string, Parameter> kept; // what `make` made: binding again gives the same tensors
+  std::map<std::string, Parameter> kept; // what `make` made, and where it trains what was found: binding again gives the same tensors
+  bool trains = false;                   // what is found becomes f32 rows in `kept`, and the model reads those
+  // Where set: what a matrix by that name becomes on its way to the model, which is trained (LoRA).
+  std::function<Tensor(const std::string& name, const Tensor& rows)> adapt;
 
   std::vector<Parameter> parameters;     // in order of declaration
   std::set<std::string> used;
@@ -70,10 +73,12 @@ class Scope {
   // A dimension of the tensor in the file, for sizes that no configuration gives; 0 when it is missing.
   int64_t dim(const std::string& name, int i) const;
   Source& source() const { return *source_; }
+  const std::shared_ptr<Source>& shared_source() const { return source_; }
 
  private:
   std::string full(const std::string& name) const { return path_.empty() ? name : path_ + "." + name; }
-  Tensor fetch(const std::string& name, const Shape& shape) const;
+  Tensor fetch(const std::string& name, const Shape& shape, const Init& init = {}) const;
+  Tensor adapted(const std::string& name, const Tensor& matrix) const;
   Tensor made(const std::string& name, const Shape& shape, const Init& init, bool matrix) const;
   Tensor arranged(const Tensor& rows) const;
   Tensor place(const std::string& name, const Tensor& rows) const;

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "base/error.h"
+#include "ops/training.h"
 
 namespace headrace {
 
@@ -36,6 +37,12 @@ Slot Pass::slot(const char* name) const {
     s.values.push_back(&state->layers[static_cast<size_t>(layer)].at(name));
   }
   return s;
+}
+
+Tensor Pass::dropped(const Tensor& x) const {
+  if (!batch->training || batch->training->dropout == 0) return x;
+  Training& t = *batch->training;
+  return dropout(x, t.dropout, {t.random.seed, t.random.stream + t.draws++});
 }
 
 }  // namespace headrace

@@ -4,9 +4,11 @@
 #include <array>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "base/random.h"
 #include "ops/slot.h"
 
 namespace headrace {
@@ -24,12 +26,21 @@ struct State {
   size_t bytes() const;
 };
 
+// What a forward pass does otherwise while a model is trained.
+struct Training {
+  float dropout = 0;                                    // of each sublayer's output, and of the embedding
+  bool recompute = false;                               // layers keep their inputs only; backward computes the rest again
+  Philox random;                                        // of this pass
+  uint64_t draws = 0;                                   // dropouts so far
+};
+
 // A ragged batch on its way through the layers. tokens lie one sequence after the other.
 struct Batch {
   std::vector<int64_t> offsets{0};                      // [S+1]
   std::vector<int32_t> positions;                       // [N]
   std::vector<State*> states;                           // one per sequence, or none at all
   std::map<std::string, Tensor> shared;                 // what one layer hands to later ones (RWKV-7's first value)
+  std::optional<Training> training;
   void add(int64_t tokens, State* state = nullptr);     // positions go on from the state's
 };
 
@@ -38,6 +49,7 @@ struct Pass {
   Batch* batch;
   int layer = 0;
   Slot slot(const char* name) const;
+  Tensor dropped(const Tensor& x) const;                // dropout where the model is trained with it, else x
   std::span<const int32_t> positions() const { return batch->positions; }
   Pass at(int l) const { return {batch, l}; }
 };

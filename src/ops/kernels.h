@@ -30,6 +30,10 @@ struct ModalScanBackwardArgs;
 struct ComplexRows;                                // ops/kernels/filters.h
 struct ModalFilterArgs;
 struct CauchyArgs;
+struct CrossEntropyArgs;                           // ops/kernels/training.h
+struct CrossEntropyBackwardArgs;
+struct AdamArgs;
+struct DropoutArgs;
 
 struct LinearPart {
   Rows x;                   // [N, in]
@@ -132,6 +136,11 @@ struct Kernels {
   void (*modal_filter)(const ModalFilterArgs& args);   // and its gradients
   void (*cauchy)(const CauchyArgs& args);              // and its gradients
   void (*inverse_fourier)(ComplexRows spectrum, bool transposed, Rows x);   // [M,n/2+1] -> [M,n]; transposed: the gradient's way
+  void (*cross_entropy)(const CrossEntropyArgs& args);
+  void (*cross_entropy_backward)(const CrossEntropyBackwardArgs& args);
+  void (*dropout)(const DropoutArgs& args);        // and its gradient
+  void (*square_sum)(Rows x, double* sum);         // sum: host memory
+  void (*adam_step)(const AdamArgs& args);
   Tensor (*pack)(const Tensor& weight);            // the device's own arrangement of a matrix; may be null
   void (*synchronize)();                           // waits for the device; may be null
   Peak (*peak)();                                  // takes about a second; may be null

@@ -15,6 +15,7 @@
 #include "ops/kernels/memory_scan.h"
 #include "ops/kernels/modal_scan.h"
 #include "ops/kernels/short_conv.h"
+#include "ops/kernels/training.h"
 
 namespace headrace {
 namespace {
@@ -195,6 +196,11 @@ const Kernels& meter_kernels() {
       },
       .cauchy = [](const CauchyArgs& a) { count("cauchy", (a.gradient ? 40 : 20) * size(a.r.re) * static_cast<double>(a.z.re.cols)); },
       .inverse_fourier = [](ComplexRows, bool, Rows x) { count("fourier", static_cast<double>(x.rows) * transform(static_cast<double>(x.cols))); },
+      .cross_entropy = [](const CrossEntropyArgs& a) { count("cross_entropy", (a.dx.rows ? 6 : 4) * size(a.x)); },
+      .cross_entropy_backward = [](const CrossEntropyBackwardArgs& a) { count("cross_entropy", 3 * size(a.x)); },
+      .dropout = [](const DropoutArgs& a) { count("dropout", size(a.x)); },
+      .square_sum = [](Rows x, double*) { count("square_sum", 2 * size(x)); },
+      .adam_step = [](const AdamArgs& a) { count("adam_step", 14 * static_cast<double>(a.count)); },
       .pack = nullptr, .synchronize = nullptr, .peak = nullptr, .instructions = nullptr,
   };
   return table;

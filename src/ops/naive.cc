@@ -284,7 +284,9 @@ const Kernels& naive_kernels() {
       .short_conv = naive::short_conv, .short_conv_backward = naive::short_conv_backward, .long_conv = naive::long_conv,
       .modal_scan = naive::modal_scan, .modal_scan_backward = naive::modal_scan_backward,
       .complex_unary = naive::complex_unary, .modal_filter = naive::modal_filter, .cauchy = naive::cauchy,
-      .inverse_fourier = naive::inverse_fourier,
+      .inverse_fourier = naive::inverse_fourier, .cross_entropy = naive::cross_entropy,
+      .cross_entropy_backward = naive::cross_entropy_backward, .dropout = naive::dropout, .square_sum = naive::square_sum,
+      .adam_step = naive::adam_step,
       .pack = nullptr, .synchronize = nullptr, .peak = nullptr, .instructions = nullptr};
   return table;
 }

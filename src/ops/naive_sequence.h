@@ -1,5 +1,5 @@
 // The definitions that have files of their own: the sequence primitives (naive_attention.cc and its kin), and softmax and
-// its kin (naive_softmax.cc), for naive.cc's table.
+// its kin (naive_softmax.cc), and what training adds (naive_training.cc), for naive.cc's table.
 #pragma once
 #include "ops/kernels.h"
 
@@ -34,5 +34,10 @@ void softmax_backward(Rows y, Rows dy, Rows dx);
 void entmax(Rows x, std::span<const float> alpha, Rows y);
 void entmax_backward(const EntmaxBackward& args);
 void top_k(Rows x, Rows values, int64_t* columns);
+void cross_entropy(const CrossEntropyArgs& args);
+void cross_entropy_backward(const CrossEntropyBackwardArgs& args);
+void dropout(const DropoutArgs& args);
+void square_sum(Rows x, double* sum);
+void adam_step(const AdamArgs& args);
 
 }  // namespace headrace::naive

@@ -41,6 +41,7 @@ void Tape::record(const std::vector<Tensor>& outputs, const std::vector<Tensor>&
   for (const Tensor& y : outputs) {
     r.outputs.push_back(place(y));
     if (y) gradients_.try_emplace(y.storage()->id);
+    if (y && trap) trap(y);
   }
   for (const Tensor& x : inputs) r.inputs.push_back(tracks(x) ? place(x) : Place{});
   records_.push_back(std::move(r));
@@ -94,9 +95,10 @@ void Tape::backward() {
     if (!flowed) continue;
     if (r.recompute) {                               // its records follow here and are next
       active = this;
-      Tensor y = r.recompute();
+      const std::vector<Tensor> ys = r.recompute();
       active = nullptr;
-      if (tracks(y)) add(place(y), dys[0]);
+      for (size_t i = 0; i < ys.size(); ++i)
+        if (dys[i] && tracks(ys[i])) add(place(ys[i]), dys[i]);
       continue;
     }
     std::vector<Tensor> dxs = r.backward(dys);
@@ -119,19 +121,24 @@ Tensor Tape::gradient(const Tensor& x) const {
 }
 void Tape::forget(const Tensor& x) { gradients_.at(x.storage()->id) = {}; }
 
-Tensor checkpoint(std::function<Tensor()> f) {
+std::vector<Tensor> checkpoint(std::function<std::vector<Tensor>()> f) {
   Tape* tape = Tape::current();
   if (!tape) return f();
-  Tensor y;
+  std::vector<Tensor> ys;
   {
     PauseTape pause;
-    y = f();
+    ys = f();
   }
   Tape::Record r{.recompute = std::move(f)};
-  r.outputs.push_back(Tape::place(y));
-  tape->gradients_.try_emplace(y.storage()->id);
+  for (const Tensor& y : ys) {
+    r.outputs.push_back(Tape::place(y));
+    tape->gradients_.try_emplace(y.storage()->id);
+  }
   tape->records_.push_back(std::move(r));
-  return y;
+  return ys;
+}
+Tensor checkpoint(std::function<Tensor()> f) {
+  return checkpoint([f = std::move(f)] { return std::vector<Tensor>{f()}; })[0];
 }
 
 }  // namespace headrace

@@ -38,8 +38,10 @@ class Tape {
 
   static Tape* current();                            // null: nothing is recorded
 
+  std::function<void(const Tensor& output)> trap;    // where set: called with each result that is recorded, as it is made
+
  private:
-  friend Tensor checkpoint(std::function<Tensor()> f);
+  friend std::vector<Tensor> checkpoint(std::function<std::vector<Tensor>()> f);
   struct Place {                                     // a tensor without its memory
     uint64_t id = 0;
     Device device;
@@ -49,7 +51,7 @@ class Tape {
   struct Record {
     std::vector<Place> outputs, inputs;
     Backward backward;
-    std::function<Tensor()> recompute;               // instead of backward: makes the one output again, recording
+    std::function<std::vector<Tensor>()> recompute;  // instead of backward: makes the outputs again, recording
   };
   static Place place(const Tensor& x);
   void add(const Place& x, const Tensor& dx);
@@ -78,6 +80,7 @@ Tape* recording(const std::vector<Tensor>& inputs);
 
 // f() without keeping what it computes on the way: backward computes it again (Chen et al. 2016, 1604.06174). f must give
 // the same again: state that it carries on would be carried on twice.
+std::vector<Tensor> checkpoint(std::function<std::vector<Tensor>()> f);
 Tensor checkpoint(std::function<Tensor()> f);
 
 }  // namespace headrace

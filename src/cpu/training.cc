@@ -1,0 +1,126 @@
+// The loss and its gradient row by row, Adam's step, sums of squares, dropout (definitions: ops/naive_training.cc).
+#include <cmath>
+#include <vector>
+
+#include "base/parallel.h"
+#include "base/random.h"
+#include "cpu/kernels.h"
+#include "ops/kernels/training.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "cpu/training.cc"
+#include "hwy/foreach_target.h"
+#include "cpu/simd-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace headrace::cpu {
+namespace HWY_NAMESPACE {
+
+void LossRow(const CrossEntropyArgs& a, int64_t n) {
+  const float* x = a.x[n];
+  V high = set(-HUGE_VALF), sum = set(0), all = set(0);
+  strips(a.x.cols, [&](auto s) { high = hn::Max(high, s.only(s.load(x), -HUGE_VALF)); });
+  const float top = max_of(high);
+  const int32_t t = a.targets[static_cast<size_t>(n)];
+  const float at = t < 0 ? 0 : x[t];                         // before dx takes its place
+  float* dx = a.dx.data ? a.dx[n] : nullptr;
+  strips(a.x.cols, [&](auto s) {
+    const V v = s.load(x), e = hn::Exp(D(), hn::Sub(v, set(top)));
+    sum = hn::Add(sum, s.only(e)), all = hn::Add(all, s.only(v));
+    if (dx) s.store(e, dx);
+  });
+  const float total = sum_of(sum), lse = top + std::log(total);
+  a.lse[n] = lse;
+  if (t < 0) a.loss[n] = 0;
+  else a.loss[n] = (1 - a.smoothing) * (lse - at) + a.smoothing * (lse - sum_of(all) / static_cast<float>(a.x.cols)) + a.z * lse * lse;
+  if (!dx) return;
+  const V gain = set(t < 0 ? 0 : (1 + 2 * a.z * lse) / total), spread = set(t < 0 ? 0 : -a.smoothing / static_cast<float>(a.x.cols));
+  strips(a.x.cols, [&](auto s) { s.store(hn::MulAdd(gain, s.load(dx), spread), dx); });
+  if (t >= 0) dx[t] -= 1 - a.smoothing;
+}
+void LossRowBackward(const CrossEntropyBackwardArgs& a, int64_t n) {
+  const float *x = a.x[n], d = a.targets[static_cast<size_t>(n)] < 0 ? 0 : a.dloss[n], lse = a.lse[n];
+  float* dx = a.dx[n];
+  if (d == 0) return strips(a.x.cols, [&](auto s) { s.store(set(0), dx); });
+  const V gain = set(d * (1 + 2 * a.z * lse)), spread = set(-d * a.smoothing / static_cast<float>(a.x.cols)), low = set(lse);
+  strips(a.x.cols, [&](auto s) { s.store(hn::MulAdd(gain, hn::Exp(D(), hn::Sub(s.load(x), low)), spread), dx); });
+  dx[a.targets[static_cast<size_t>(n)]] -= d * (1 - a.smoothing);
+}
+
+void AdamPiece(const AdamArgs& a, int64_t begin, int64_t end) {
+  const V scale = set(a.scale), keep1 = set(1 - a.beta1), keep2 = set(1 - a.beta2), gain1 = set(a.gain1), gain2 = set(a.gain2), eps = set(a.eps),
+          rate = set(-a.rate), decay = set(a.decay);
+  float *w = a.value + begin, *m = a.first + begin, *v = a.second + begin;
+  const float* g = a.gradient + begin;
+  strips(end - begin, [&](auto s) {
+    const V d = hn::Mul(scale, s.load(g)), m0 = s.load(m), v0 = s.load(v), w0 = s.load(w);
+    const V m1 = hn::MulAdd(keep1, hn::Sub(d, m0), m0), v1 = hn::MulAdd(keep2, hn::Sub(hn::Mul(d, d), v0), v0);
+    s.store(m1, m), s.store(v1, v);
+    const V step = hn::Div(hn::Mul(m1, gain1), hn::Add(hn::Sqrt(hn::Mul(v1, gain2)), eps));
+    s.store(hn::MulAdd(rate, hn::MulAdd(decay, w0, step), w0), w);
+  });
+}
+float SquarePiece(const float* x, int64_t n) { return dot(x, x, n); }
+
+}  // namespace HWY_NAMESPACE
+}  // namespace headrace::cpu
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace headrace::cpu {
+
+HWY_EXPORT(LossRow);
+HWY_EXPORT(LossRowBackward);
+HWY_EXPORT(AdamPiece);
+HWY_EXPORT(SquarePiece);
+
+namespace {
+int64_t grain(int64_t cols, int64_t least) { return std::max<int64_t>(1, least / std::max<int64_t>(cols, 1)); }
+}  // namespace
+
+void cross_entropy(const CrossEntropyArgs& a) {
+  parallel(a.x.rows, grain(a.x.cols, 4096), [&](int64_t begin, int64_t end, int) {
+    for (int64_t n = begin; n < end; ++n) HWY_DYNAMIC_DISPATCH(LossRow)(a, n);
+  });
+}
+void cross_entropy_backward(const CrossEntropyBackwardArgs& a) {
+  parallel(a.x.rows, grain(a.x.cols, 4096), [&](int64_t begin, int64_t end, int) {
+    for (int64_t n = begin; n < end; ++n) HWY_DYNAMIC_DISPATCH(LossRowBackward)(a, n);
+  });
+}
+void adam_step(const AdamArgs& a) {
+  constexpr int64_t unit = 4096;
+  parallel((a.count + unit - 1) / unit, 2, [&](int64_t b, int64_t e, int) {
+    HWY_DYNAMIC_DISPATCH(AdamPiece)(a, b * unit, std::min(a.count, e * unit));
+  });
+}
+// Pieces do not depend on the threads, and their sums are added in order.
+void square_sum(Rows x, double* sum) {
+  constexpr int64_t unit = 4096;
+  const int64_t pieces = (x.cols + unit - 1) / unit;
+  std::vector<float> parts(static_cast<size_t>(x.rows * pieces));
+  parallel(x.rows * pieces, grain(std::min(x.cols, unit), 16384), [&](int64_t begin, int64_t end, int) {
+    for (int64_t p = begin; p < end; ++p) {
+      const int64_t at = p % pieces * unit;
+      parts[static_cast<size_t>(p)] = HWY_DYNAMIC_DISPATCH(SquarePiece)(x[p / pieces] + at, std::min(unit, x.cols - at));
+    }
+  });
+  *sum = 0;
+  for (float p : parts) *sum += p;
+}
+void dropout(const DropoutArgs& a) {
+  const Philox random{a.seed, a.stream};
+  const float gain = static_cast<float>(1 / (1 - double{a.rate}));
+  parallel(a.x.rows, grain(a.x.cols, 1024), [&](int64_t begin, int64_t end, int) {
+    std::array<uint32_t, 4> four{};
+    for (int64_t i = begin; i < end; ++i)
+      for (int64_t j = 0; j < a.x.cols; ++j) {
+        const auto n = static_cast<uint64_t>(i * a.x.cols + j);
+        if (n % 4 == 0 || j == 0) four = random.block(n / 4);
+        a.y[i][j] = (four[n % 4] + 0.5) * 0x1p-32 < a.rate ? 0 : gain * a.x[i][j];
+      }
+  });
+}
+
+}  // namespace headrace::cpu
+#endif

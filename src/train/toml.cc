@@ -1,0 +1,55 @@
+// TOML by toml++ (header only, so that nothing more is linked). Dates have no place in a recipe.
+#include "train/toml.h"
+
+#define TOML_HEADER_ONLY 1
+#include <toml++/toml.h>
+
+#include "base/error.h"
+
+namespace headrace {
+namespace {
+
+Value convert(const toml::node& n, const std::string& path, Toml& out, const std::string& file) {
+  if (!path.empty()) out.lines[path] = static_cast<int>(n.source().begin.line);
+  if (auto v = n.as_boolean()) return v->get();
+  if (auto v = n.as_integer()) return v->get();
+  if (auto v = n.as_floating_point()) return v->get();
+  if (auto v = n.as_string()) return v->get();
+  if (auto a = n.as_array()) {
+    Array all;
+    for (size_t i = 0; i < a->size(); ++i) all.push_back(convert((*a)[i], text(path, "[", i, "]"), out, file));
+    return all;
+  }
+  if (auto t = n.as_table()) {
+    Object all;
+    for (const auto& [key, v] : *t) {
+      const std::string name(key.str());
+      all.emplace(name, convert(v, path.empty() ? name : path + "." + name, out, file));
+    }
+    return all;
+  }
+  fail(file, ":", static_cast<int>(n.source().begin.line), ": ", path, ": dates and times have no meaning here");
+}
+
+}  // namespace
+
+Toml parse_toml(std::string_view bytes, const std::string& file) {
+  try {
+    const toml::table table = toml::parse(bytes);
+    Toml out;
+    out.root = convert(table, "", out, file);
+    return out;
+  } catch (const toml::parse_error& e) {
+    fail(file, ":", static_cast<int>(e.source().begin.line), ": ", std::string(e.description()));
+  }
+}
+
+Value toml_value(const std::string& given) {
+  try {
+    return *parse_toml("x = " + given, "--set").root.find("x");
+  } catch (const Error&) {
+    return given;
+  }
+}
+
+}  // namespace headrace

@@ -1,0 +1,300 @@
+// The run: what train.h promises, in the order in which it happens.
+#include "train/train.h"
+
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <filesystem>
+#include <numbers>
+#include <optional>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "io/safetensors.h"
+#include "tensor/blocks.h"
+#include "run/load.h"
+#include "run/open_tokenizer.h"
+#include "text/bpe_train.h"
+#include "train/log.h"
+
+namespace headrace {
+namespace {
+
+namespace fs = std::filesystem;
+double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+void write_text(const std::string& path, const std::string& bytes) {
+  write_atomic(path, [&](const Sink& sink) { sink(bytes.data(), bytes.size()); });
+}
+
+// A tokenizer and the files that make a folder open with it.
+struct Vocabularies {
+  Tokenizer tokenizer;
+  std::vector<std::pair<std::string, std::string>> files;
+  int32_t end = -1;                      // ends a document; below 0: none
+};
+Vocabularies open_vocabulary(const std::string& path, const std::string& assets) {
+  const auto from_json = [](const std::string& json, const std::string& file, const std::string& config) {
+    return Vocabularies{Tokenizer::from_tokenizer_json(json, file, config), {{"tokenizer.json", json}, {"tokenizer_config.json", config}}};
+  };
+  Vocabularies v = [&] {
+    if (path == "bytes") return from_json(tokenizer_json({}), "tokenizer.json", tokenizer_config_json());
+    expect(file_exists(path), path, ": no such file or folder; data.tokenizer wants bytes, or a file or folder that has one");
+    if (is_folder(path)) {
+      Vocabularies all{open_tokenizer(path, assets), {}};
+      for (const char* name : {"tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json", "merges.txt", "rwkv_vocab_v20230424.txt",
+                               "special_tokens_map.json", "generation_config.json", "chat_template.jinja"})
+        if (file_exists(path + "/" + name)) all.files.emplace_back(name, read_text(path + "/" + name));
+      expect(!all.files.empty(), path, ": its tokenizer is in no file that can be saved with the model");
+      return all;
+    }
+    if (path.ends_with(".json")) {
+      const std::string beside = fs::path(path).parent_path().string() + "/tokenizer_config.json";
+      Vocabularies all = from_json(read_text(path), path, file_exists(beside) ? read_text(beside) : tokenizer_config_json());
+      return all;
+    }
+    const char* name = path.ends_with(".model") ? "tokenizer.model" : path.ends_with(".txt") ? "rwkv_vocab_v20230424.txt" : nullptr;
+    expect(name, path, ": data.tokenizer wants bytes, a folder, tokenizer.json, SentencePiece's .model or RWKV's .txt");
+    return Vocabularies{open_tokenizer(path, assets), {{name, read_text(path)}}};
+  }();
+  if (v.tokenizer.eos()) v.end = *v.tokenizer.eos();
+  else if (const auto found = v.tokenizer.find("<|endoftext|>")) v.end = *found;
+  return v;
+}
+
+class Run {
+ public:
+  Run(const Recipe& recipe, const TrainOptions& options, const TrainHooks& hooks) : recipe_(recipe), options_(options), hooks_(hooks) {
+    folder_ = !options.folder.empty() ? options.folder : !recipe.save.folder.empty() ? recipe.save.folder : fs::path(recipe.file).stem().string();
+    checkpoint_ = recipe.model.checkpoint.empty() ? "" : model_folder();
+    doing("reading the tokenizer");
+    const std::string& given = recipe.data.tokenizer;
+    const std::string own = checkpoint_.empty() ? "bytes" : checkpoint_;
+    words_ = open_vocabulary(given.empty() ? own : given == "bytes" ? given : place(given), options.assets);
+    doing("reading data");
+    for (const DataFile& f : recipe.data.train) files_.push_back(read(f));
+    for (const DataFile& f : recipe.data.valid) valid_files_.push_back(read(f));
+    for (const Documents& d : files_) documents_ += d.count();
+    stream_.emplace(std::move(files_), recipe.data, static_cast<uint64_t>(recipe.seed));
+    valid_ = in_order(valid_files_, recipe.data, recipe.report.eval_tokens);
+    for (const Packed& p : valid_)
+      for (int32_t t : p.targets) valid_bytes_ += words_.tokenizer.is_special(t) ? 0 : static_cast<double>(words_.tokenizer.piece(t).size());
+  }
+
+  Trained operator()() {
+    const Outlook seen = look_ahead();
+    doing("making the model");
+    trainer_.emplace(learner(options_.device), recipe_);
+    check_vocabulary();
+    resume();
+    Opening o{.folder = folder_, .outlook = seen, .documents = documents_, .tokens = stream_->tokens(), .tokens_a_step = tokens_a_step()};
+    o.from_step = trainer_->steps();
+    const double left = static_cast<double>(recipe_.train.steps - o.from_step);
+    o.epochs = left * static_cast<double>(o.tokens_a_step) / static_cast<double>(o.tokens);
+    o.seconds = left > 0 ? left * seconds_of_a_step() : 0;
+    if (hooks_.opened) hooks_.opened(o);
+    Trained result{.folder = folder_};
+    if (options_.plan) return result;
+    make_folder();
+    log_.emplace(folder_ + "/log.jsonl", o.from_step);
+    if (recipe_.report.tensorboard) events_.emplace(folder_);
+    run(result);
+    return result;
+  }
+
+ private:
+  void doing(const char* what) const {
+    if (hooks_.doing) hooks_.doing(what);
+  }
+  std::string place(const std::string& path) const {             // relative to the recipe
+    if (path.empty() || path[0] == '/') return path;
+    return (fs::path(recipe_.file).parent_path() / path).string();
+  }
+  std::string model_folder() const {
+    const std::string given = place(recipe_.model.checkpoint), shipped = options_.assets + "/" + recipe_.model.checkpoint;
+    return !file_exists(given) && !options_.assets.empty() && is_folder(shipped) ? shipped : given;
+  }
+  Documents read(const DataFile& f) const { return read_documents(place(f.path), f, recipe_.data, words_.tokenizer, words_.end); }
+  int64_t tokens_a_step() const {
+    const int64_t lanes = recipe_.data.carry ? recipe_.data.batch : 1, all = recipe_.data.batch * recipe_.data.length;
+    return all / lanes * lanes * recipe_.train.accumulate;
+  }
+
+  Learner learner(Device device) const {
+    const ModelPart& m = recipe_.model;
+    const auto seed = static_cast<uint64_t>(recipe_.seed);
+    Learner l = checkpoint_.empty() ? new_learner(m.blueprint, words_.tokenizer.size(), seed, device) : learner_of(checkpoint_, device);
+    if (m.tune == "lora") adapt(l, m.rank, m.alpha, m.targets, seed);
+    if (m.tune == "state") tune_state(l);
+    return l;
+  }
+  void check_vocabulary() const {
+    const int vocab = trainer_->learner().bind().decoder.vocab;
+    const int tokens = words_.tokenizer.size();
+    expect(tokens <= vocab, recipe_.file, ": the tokenizer has ", tokens, " tokens, the model's vocabulary ", vocab);
+  }
+  Outlook look_ahead() const {
+    doing("looking ahead");
+    begin_memory_plan();
+    return outlook(learner(Device::meta), recipe_);
+  }
+  double seconds_of_a_step() {                                   // backward is two passes more
+    const std::vector<int64_t> place = stream_->position();
+    const Packed p = stream_->next();
+    stream_->seek(place);
+    trainer_->score({&p, 1});
+    const double begin = now();
+    trainer_->score({&p, 1});
+    return 3 * (now() - begin) * static_cast<double>(recipe_.train.accumulate);
+  }
+
+  std::string state_file() const { return folder_ + "/training.safetensors"; }
+  void make_folder() const {
+    std::error_code e;
+    fs::create_directories(folder_, e);
+    expect(!e, folder_, ": cannot make the folder: ", e.message());
+    check_writable(state_file());
+  }
+  void resume() {
+    if (options_.restart || !file_exists(state_file())) return;
+    const std::string path = state_file();
+    const SafetensorsFile file(path);
+    const auto note = [&](const char* key) {
+      const auto it = file.metadata().find(key);
+      expect(it != file.metadata().end(), path, ": ", key, " is missing; it is no training state");
+      return it->second;
+    };
+    expect(note("format") == "headrace-training-1", path, ": format ", headrace::quoted(note("format")), ", wanted headrace-training-1");
+    const std::vector<std::string> other = differences(parse_json(note("recipe"), path), to_value(recipe_));
+    std::string list;
+    for (const std::string& d : other) list += (list.empty() ? "" : "; ") + d;
+    expect(other.empty(), folder_, ": was trained by another recipe: ", list, "; --restart begins anew, --out FOLDER elsewhere");
+    const Tensor position = file.tensor("position").contiguous_copy();
+    naming(path, [&] {
+      expect(position.dtype() == DType::i64, "position: wanted i64");
+      stream_->seek({position.data<int64_t>(), static_cast<size_t>(position.count())});
+      trainer_->restore(std::stoll(note("step")), [&](const std::string& name) { return file.tensor(name).contiguous_copy(); }, file.names());
+      return 0;
+    });
+    done_ = std::stoll(note("tokens"));
+    seconds_before_ = std::stod(note("seconds"));
+    if (trainer_->steps() == recipe_.train.steps) save_model();  // a kill may have come between the two
+  }
+
+  void save() {
+    std::vector<NamedTensor> tensors;
+    for (const auto& [name, t] : trainer_->state()) tensors.emplace_back(name, copy_to(t, Device::cpu));
+    const std::vector<int64_t> p = stream_->position();
+    tensors.emplace_back("position", Tensor::from(p, {std::ssize(p)}));
+    write_safetensors(state_file(), tensors, {{"format", "headrace-training-1"}, {"recipe", to_json(to_value(recipe_))},
+                                              {"step", text(trainer_->steps())}, {"tokens", text(done_)}, {"seconds", text(seconds())}});
+    saved_ = trainer_->steps();
+    save_model();
+  }
+  void save_model() const {
+    const Learner& l = trainer_->learner();
+    Object config = *l.config.get<Object>();
+    config["torch_dtype"] = recipe_.save.dtype == "f32" ? "float32" : recipe_.save.dtype == "bf16" ? "bfloat16" : "float16";
+    if (!config.contains("eos_token_id") && words_.end >= 0) config["eos_token_id"] = int64_t{words_.end};
+    if (!config.contains("vocab_size")) config["vocab_size"] = int64_t{l.bind().decoder.vocab};
+    std::vector<NamedTensor> tensors;
+    const DType dtype = dtype_from_name(recipe_.save.dtype);
+    for (auto& [name, t] : l.model_tensors(trainer_->averaged())) {
+      Tensor x = copy_to(t, Device::cpu);
+      if (dtype != DType::f32 && x.rank() > 1) {
+        Tensor y = Tensor::empty(x.shape(), dtype);
+        const int64_t cols = x.dim(-1);
+        for (int64_t r = 0; r < x.count() / std::max<int64_t>(cols, 1); ++r)
+          quantise_row(dtype, x.f32() + r * cols, y.data<std::byte>() + bytes_of(dtype, r * cols), cols);
+        x = y;
+      }
+      tensors.emplace_back(name, x);
+    }
+    write_safetensors(folder_ + "/model.safetensors", tensors, {{"format", "pt"}});
+    write_text(folder_ + "/config.json", to_json(config, 2) + "\n");
+    for (const auto& [name, bytes] : words_.files)
+      if (!bytes.empty() && !file_exists(folder_ + "/" + name)) write_text(folder_ + "/" + name, bytes);
+    if (!l.initial.empty()) save_initial_state();
+  }
+  void save_initial_state() const {
+    const Loaded model = open_model(folder_, {.assets = options_.assets});
+    State s = trainer_->learner().initial_state();
+    s.last_logits = Tensor::zeros({model.model.decoder.vocab});
+    save_state(folder_ + "/initial.state", s, identity(model));
+  }
+  void draw() const {
+    const std::string svg = curve_svg(fs::path(folder_).filename().string() + ": loss in nats a token", log_->series({"loss", "valid_loss"}));
+    write_text(folder_ + "/loss.svg", svg);
+  }
+  double seconds() const { return seconds_before_ + (begin_ > 0 ? now() - begin_ : 0); }
+
+  Scored score() {
+    const Trainer::Score s = trainer_->score(valid_);
+    Scored out{trainer_->steps(), s.loss};
+    if (valid_bytes_ > 0) out.bits_per_byte = s.loss * static_cast<double>(s.tokens) / std::numbers::ln2 / valid_bytes_;
+    note({{"step", static_cast<double>(out.step)}, {"valid_loss", out.loss}, {"bits_per_byte", out.bits_per_byte}});
+    if (hooks_.scored) hooks_.scored(out);
+    return out;
+  }
+  void note(const std::map<std::string, double>& values) {
+    log_->add(values);
+    if (!events_) return;
+    for (const auto& [key, v] : values)
+      if (key != "step") events_->scalar(key, v, static_cast<int64_t>(values.at("step")));
+  }
+
+  void run(Trained& result) {
+    begin_ = now();
+    double sum = 0, since = now();
+    int64_t count = 0, tokens = 0;
+    const int64_t first = trainer_->steps(), steps = recipe_.train.steps;
+    saved_ = first > 0 ? first : -1;
+    try {
+      while (trainer_->steps() < steps) {
+        std::vector<Packed> batches;
+        for (int64_t i = 0; i < recipe_.train.accumulate; ++i) batches.push_back(stream_->next());
+        const Lesson lesson = trainer_->step(batches);
+        for (const Packed& p : batches) done_ += p.tokens(), tokens += p.tokens();
+        sum += lesson.loss, ++count, result.loss = lesson.loss;
+        const double rate = static_cast<double>(tokens) / std::max(1e-9, now() - since);
+        const double each = (now() - begin_) / static_cast<double>(trainer_->steps() - first);
+        if (hooks_.stepped)
+          hooks_.stepped({lesson, steps, done_, rate, each * static_cast<double>(steps - trainer_->steps()), seconds()});
+        if (lesson.step % recipe_.report.every == 0 || lesson.step == steps) {
+          note({{"step", static_cast<double>(lesson.step)}, {"loss", sum / static_cast<double>(count)}, {"norm", lesson.norm}, {"rate", lesson.rate},
+                {"tokens", static_cast<double>(done_)}, {"seconds", seconds()}, {"tokens_per_second", rate}});
+          sum = 0, count = 0, tokens = 0, since = now();
+        }
+        const bool over = lesson.step == steps, stop = !over && hooks_.stop && hooks_.stop();
+        if (!valid_.empty() && (over || (recipe_.report.eval_every > 0 && lesson.step % recipe_.report.eval_every == 0))) result.last = score();
+        if (over || stop || (recipe_.save.every > 0 && lesson.step % recipe_.save.every == 0)) save(), draw();
+        if (stop) break;
+      }
+    } catch (const Error& e) {
+      if (saved_ < 0) fail(e.what(), "; nothing was saved before");
+      fail(e.what(), "; ", folder_, " has the run as it was after step ", saved_);
+    }
+    result.steps = trainer_->steps(), result.complete = trainer_->steps() >= steps;
+  }
+
+  Recipe recipe_;
+  TrainOptions options_;
+  const TrainHooks& hooks_;
+  std::string folder_, checkpoint_;
+  Vocabularies words_{Tokenizer::bytes(), {}};
+  std::vector<Documents> files_, valid_files_;
+  int64_t documents_ = 0, done_ = 0, saved_ = -1;
+  double valid_bytes_ = 0, begin_ = 0, seconds_before_ = 0;
+  std::optional<Stream> stream_;
+  std::vector<Packed> valid_;
+  std::optional<Trainer> trainer_;
+  std::optional<RunLog> log_;
+  std::optional<EventFile> events_;
+};
+
+}  // namespace
+
+Trained train(const Recipe& recipe, const TrainOptions& options, const TrainHooks& hooks) { return Run(recipe, options, hooks)(); }
+
+}  // namespace headrace

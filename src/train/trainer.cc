@@ -1,0 +1,287 @@
+// A step. The model is bound anew on the tape of the step; a batch's sequences begin fresh, from the state that is tuned, or where their
+// lane ended. Losses are weighted so that accumulated batches are one large batch.
+#include "train/trainer.h"
+
+#include <algorithm>
+#include <cmath>
+#include <set>
+#include <utility>
+
+#include "base/error.h"
+#include "ops/meter.h"
+#include "ops/ops.h"
+#include "ops/tape.h"
+#include "ops/training.h"
+
+namespace headrace {
+namespace {
+
+int64_t asked(const Packed& p) { return std::count_if(p.targets.begin(), p.targets.end(), [](int32_t t) { return t >= 0; }); }
+double number(const Tensor& t) { return copy_to(t, Device::cpu).f32()[0]; }
+// Of a parameter's name: "layers.3.0.attn..." -> 3; below 0: of no layer.
+int64_t layer_of(const std::string& name) {
+  for (size_t at = name.find('.'); at != name.npos; at = name.find('.', at + 1)) {
+    const size_t end = name.find_first_not_of("0123456789", at + 1);
+    if (end > at + 1 && (end == name.npos || name[end] == '.')) return std::stoll(name.substr(at + 1, 9));
+  }
+  return -1;
+}
+// scale times the sum of losses [1].
+Tensor loss_sum(const Decoder& d, const Tensor& h, const std::vector<int32_t>& targets, float scale, CrossEntropy o) {
+  if (d.logit_cap == 0 && !d.head.bias) return linear_cross_entropy(h, d.head.weight, targets, scale, o);
+  return scale * sum_columns(cross_entropy(d.logits(h), targets, o).view({1, h.dim(0)}));
+}
+
+}  // namespace
+
+Trainer::Trainer(Learner learner, const Recipe& recipe)
+    : learner_(std::move(learner)), recipe_(recipe), optimizer_(recipe.optimizer, learner_.learned, learner_.bind().decoder.vocab) {
+  if (recipe.data.carry) lanes_.resize(static_cast<size_t>(recipe.data.batch));
+  if (recipe.train.ema > 0)
+    for (const Parameter& p : learner_.learned) averages_.push_back(1.f * p.value);
+}
+
+Tensor Trainer::forward(const Model& m, const Packed& p, int64_t all, bool training, double* sum) {
+  Batch batch;
+  std::vector<State> states;
+  if (recipe_.data.carry || !learner_.initial.empty()) {
+    states.resize(p.lengths.size(), learner_.initial_state());
+    for (size_t s = 0; s < states.size(); ++s)
+      if (p.continues[s] >= 0) states[s] = lanes_[static_cast<size_t>(p.continues[s])];
+  }
+  for (size_t s = 0; s < p.lengths.size(); ++s) batch.add(p.lengths[s], states.empty() ? nullptr : &states[s]);
+  if (training)
+    batch.training = Training{.dropout = static_cast<float>(recipe_.train.dropout), .recompute = recipe_.train.recompute,
+                              .random = {.seed = static_cast<uint64_t>(recipe_.seed) ^ 0x64726f70u,
+                                         .stream = (static_cast<uint64_t>(steps() + 1) << 32) + (passes_++ << 20)}};
+  const Tensor h = m.decoder.hidden(p.ids, batch);
+  const CrossEntropy o{.smoothing = training ? static_cast<float>(recipe_.train.smoothing) : 0,
+                       .z = training ? static_cast<float>(recipe_.train.z_loss) : 0};
+  const float scale = 1 / static_cast<float>(std::max<int64_t>(all, 1));
+  Tensor loss = loss_sum(m.decoder, h, p.targets, scale, o);
+  if (sum && loss.device() != Device::meta) *sum += number(loss) / scale;
+  if (const auto balance = batch.shared.find("moe.balance"); balance != batch.shared.end() && training && recipe_.train.balance > 0)
+    loss = loss + static_cast<float>(recipe_.train.balance * static_cast<double>(asked(p)) / static_cast<double>(std::max<int64_t>(all, 1))) *
+                      balance->second.view({1});
+  for (size_t s = 0; s < states.size(); ++s)
+    if (training && p.lanes[s] >= 0) lanes_[static_cast<size_t>(p.lanes[s])] = std::move(states[s]);
+  return loss;
+}
+
+Lesson Trainer::step(std::span<const Packed> batches) {
+  Tape tape;
+  for (const Parameter& p : learner_.learned) tape.watch(p.value);
+  Lesson lesson{.step = steps() + 1};
+  for (const Packed& p : batches) lesson.tokens += asked(p);
+  expect(lesson.tokens > 0, "train: a batch without a target");
+  passes_ = 0;
+  const std::vector<State> lanes = lanes_;
+  for (const Packed& p : batches) {
+    double sum = 0;
+    {
+      const Model m = learner_.bind();
+      const Tensor loss = forward(m, p, lesson.tokens, true, &sum);
+      if (loss.device() != Device::meta && !std::isfinite(sum + number(loss))) {
+        lanes_ = lanes;
+        PauseTape pause;
+        not_finite(p, text("the loss is ", sum));
+      }
+      tape.backward(loss);
+    }
+    lesson.loss += sum / static_cast<double>(lesson.tokens);
+  }
+  std::vector<Tensor> gradients;
+  double square = 0;
+  PauseTape pause;
+  reached_.assign(learner_.learned.size(), false);
+  for (size_t i = 0; i < learner_.learned.size(); ++i) {
+    gradients.push_back(tape.gradient(learner_.learned[i].value));
+    reached_[i] = static_cast<bool>(gradients[i]);
+    if (!gradients[i]) continue;
+    const double own = square_sum(gradients[i]);
+    if (!std::isfinite(own)) {
+      lanes_ = lanes;
+      not_finite(batches[0], text("the gradient of ", learner_.learned[i].name, " is not finite"));
+    }
+    square += own;
+  }
+  lesson.norm = std::sqrt(square);
+  const double share = schedule(recipe_.schedule, lesson.step, recipe_.train.steps), clip = recipe_.train.clip;
+  lesson.rate = share * recipe_.optimizer.rate;
+  optimizer_.step(gradients, share, clip > 0 && lesson.norm > clip ? static_cast<float>(clip / lesson.norm) : 1.f);
+  for (size_t i = 0; i < averages_.size(); ++i)
+    add_into(static_cast<float>(1 - recipe_.train.ema) * (learner_.learned[i].value - averages_[i]), averages_[i]);
+  return lesson;
+}
+
+// The pass again, each result looked at as it is made; the first number that is none is told by its layer and place.
+void Trainer::not_finite(const Packed& p, const std::string& what) {
+  Tape tape;
+  for (const Parameter& q : learner_.learned) tape.watch(q.value);
+  for (const Parameter& q : learner_.learned)
+    if (!std::isfinite(square_sum(q.value))) fail("step ", steps() + 1, ": ", what, "; parameter ", q.name, " is not finite");
+  std::string where = "before the first layer";
+  const auto look = [&](const Tensor& y) {
+    const Tensor t = copy_to(y.contiguous_or_copy(), Device::cpu);
+    for (int64_t i = 0; i < t.count(); ++i) {
+      if (std::isfinite(t.f32()[i])) continue;
+      const int64_t rows = t.rank() > 1 ? t.dim(0) : 1, at = i / std::max<int64_t>(1, t.count() / rows);
+      std::string place = text("; the first that is not finite: ", t.f32()[i], " ", where, ", in ", t.shape());
+      if (rows == p.tokens()) {
+        int64_t s = 0, begin = 0;
+        while (begin + p.lengths[static_cast<size_t>(s)] <= at) begin += p.lengths[static_cast<size_t>(s)], ++s;
+        place += text(", token ", at - begin, " (id ", p.ids[static_cast<size_t>(at)], ") of sequence ", s);
+        if (t.rank() == 3) place += text(", head ", i / t.dim(2) % t.dim(1));
+        place += text(", channel ", i % t.dim(-1));
+      }
+      fail("step ", steps() + 1, ": ", what, place);
+    }
+  };
+  tape.trap = look;
+  Model m = learner_.bind();
+  for (size_t l = 0; l < m.decoder.layers.size(); ++l) {
+    Layer& layer = m.decoder.layers[l];
+    layer.run = [&where, l, name = layer.text, f = layer.run](const Tensor& x, Pass pass) {
+      where = text("in layer ", l, " (", name, ")");
+      Tensor y = f(x, pass);
+      where = text("after layer ", l);
+      return y;
+    };
+  }
+  struct Kept {                                          // whatever comes of the pass
+    Trainer& t;
+    bool recompute = std::exchange(t.recipe_.train.recompute, false);
+    std::vector<State> lanes = t.lanes_;
+    ~Kept() { t.recipe_.train.recompute = recompute, t.lanes_ = std::move(lanes); }
+  } kept{*this};
+  passes_ = 0;
+  forward(m, p, asked(p), true, nullptr);
+  fail("step ", steps() + 1, ": ", what, "; the pass before it is finite");
+}
+
+Trainer::Score Trainer::score(std::span<const Packed> batches) {
+  PauseTape pause;
+  swap_averages();
+  const Model m = learner_.bind();
+  Score s;
+  double sum = 0;
+  const std::vector<State> lanes = lanes_;
+  for (const Packed& p : batches) forward(m, p, 1, false, &sum), s.tokens += asked(p);
+  swap_averages();
+  s.loss = sum / static_cast<double>(std::max<int64_t>(1, s.tokens));
+  return s;
+}
+void Trainer::swap_averages() {
+  for (size_t i = 0; i < averages_.size(); ++i) {
+    Tensor value = learner_.learned[i].value;
+    const Tensor kept = 1.f * value;
+    copy_into(averages_[i], value), copy_into(kept, averages_[i]);
+  }
+}
+
+std::vector<Tensor> Trainer::averaged() const {
+  if (!averages_.empty()) return averages_;
+  std::vector<Tensor> all;
+  for (const Parameter& p : learner_.learned) all.push_back(p.value);
+  return all;
+}
+
+std::vector<std::pair<std::string, Tensor>> Trainer::state() const {
+  std::vector<std::pair<std::string, Tensor>> all = optimizer_.state();
+  for (size_t i = 0; i < learner_.learned.size(); ++i) {
+    all.emplace_back("value." + learner_.learned[i].name, learner_.learned[i].value);
+    if (!averages_.empty()) all.emplace_back("average." + learner_.learned[i].name, averages_[i]);
+  }
+  for (size_t lane = 0; lane < lanes_.size(); ++lane)
+    for (size_t l = 0; l < lanes_[lane].layers.size(); ++l)
+      for (int i = 0; i < State::slots_per_layer; ++i) {
+        const SlotValue& v = lanes_[lane].layers[l].values[i];
+        const char* name = lanes_[lane].layers[l].names[i];
+        if (!name) continue;
+        const std::string full = text("lane.", lane, ".", l, ".", name);
+        if (v.value) all.emplace_back(full, v.value);
+        for (size_t page = 0; page < v.pages.size(); ++page)
+          if (v.pages[page]) all.emplace_back(text(full, ".page.", page, ".", v.length), v.pages[page]);
+      }
+  for (size_t lane = 0; lane < lanes_.size(); ++lane)
+    all.emplace_back(text("lane.", lane, ".tokens"), Tensor::from(std::vector<int64_t>{lanes_[lane].tokens}, {1}));
+  return all;
+}
+
+void Trainer::restore(int64_t steps, const std::function<Tensor(const std::string&)>& find, std::span<const std::string> names) {
+  optimizer_.restore(steps, find);
+  const auto fill = [&](const std::string& name, Tensor to) {
+    const Tensor t = find(name);
+    expect(t.shape() == to.shape(), name, " is ", t.shape(), ", wanted ", to.shape());
+    copy_bytes(to.raw(), to.device(), t.raw(), Device::cpu, to.bytes());
+  };
+  for (size_t i = 0; i < learner_.learned.size(); ++i) {
+    fill("value." + learner_.learned[i].name, learner_.learned[i].value);
+    if (!averages_.empty()) fill("average." + learner_.learned[i].name, averages_[i]);
+  }
+  static std::set<std::string> slots;                    // states keep pointers to names
+  for (const std::string& name : names) {
+    if (!name.starts_with("lane.")) continue;
+    std::vector<std::string> parts{""};
+    for (char c : name) {
+      if (c == '.') parts.emplace_back();
+      else parts.back() += c;
+    }
+    State& s = lanes_.at(static_cast<size_t>(std::stoll(parts[1])));
+    const Tensor t = find(name);
+    if (parts[2] == "tokens") {
+      s.tokens = t.data<int64_t>()[0];
+      continue;
+    }
+    const auto layer = static_cast<size_t>(std::stoll(parts[2]));
+    if (s.layers.size() <= layer) s.layers.resize(layer + 1);
+    size_t words = parts.size();
+    const bool page = words > 6 - 1 && parts[words - 3] == "page";
+    std::string slot = parts[3];
+    for (size_t i = 4; i < words - (page ? 3 : 0); ++i) slot += "." + parts[i];
+    SlotValue& v = s.layers[layer].at(slots.insert(slot).first->c_str());
+    const Tensor copy = copy_to(t.contiguous_copy(), learner_.source->device);
+    if (!page) {
+      v.value = copy;
+      continue;
+    }
+    const auto number = static_cast<size_t>(std::stoll(parts[words - 2]));
+    v.length = std::stoll(parts[words - 1]);
+    if (v.pages.size() <= number) v.pages.resize(number + 1);
+    v.pages[number] = copy;
+  }
+}
+
+Outlook outlook(Learner meta, const Recipe& recipe) {
+  Outlook o;
+  std::set<int64_t> layers, reached;
+  const std::vector<Parameter> learned = meta.learned, fixed = meta.fixed;
+  for (const auto* list : {&learned, &fixed})
+    for (const Parameter& p : *list) {
+      o.parameters += p.shape.count();
+      if (const int64_t l = layer_of(p.name); l >= 0) layers.insert(l);
+    }
+  Meter meter;
+  Trainer t(std::move(meta), recipe);
+  Packed p;
+  for (int64_t s = 0; s < recipe.data.batch; ++s)
+    p.lengths.push_back(recipe.data.length), p.continues.push_back(-1), p.lanes.push_back(recipe.data.carry ? static_cast<int32_t>(s) : -1);
+  p.ids.assign(static_cast<size_t>(recipe.data.batch * recipe.data.length), 0), p.targets = p.ids;
+  t.step({&p, 1});
+  o.flops = meter.flops() * static_cast<double>(recipe.train.accumulate);
+  int64_t with = 0;
+  for (size_t i = 0; i < learned.size(); ++i) {
+    o.learned += learned[i].shape.count();
+    if (!t.reached()[i]) continue;
+    with += learned[i].shape.count();
+    std::string name = learned[i].name;
+    if (name.starts_with("initial_state.")) name = name.substr(8);
+    if (const int64_t l = layer_of(name); l >= 0) reached.insert(l);
+  }
+  o.layers = std::ssize(layers), o.layers_reached = std::ssize(reached);
+  o.share_reached = static_cast<double>(with) / static_cast<double>(std::max<int64_t>(1, o.parameters));
+  o.bytes = planned_bytes();
+  return o;
+}
+
+}  // namespace headrace

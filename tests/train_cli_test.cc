@@ -1,0 +1,189 @@
+// headrace train from outside: what it leaves opens in the other verbs, a run that is stopped or killed at any moment ends with the weights
+// of one that is not, and what goes wrong is one line.
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cmath>
+#include <cstring>
+#include <filesystem>
+#include <thread>
+
+#include "base/file.h"
+#include "cli.h"
+#include "train/log.h"
+
+namespace headrace {
+namespace {
+
+class TrainCli : public Cli {
+ protected:
+  void SetUp() override {
+    Cli::SetUp();
+    std::string text;
+    for (int i = 0; i < 40; ++i) text += "the cat sat on the mat and saw " + std::to_string(i * i) + " birds\n<|endoftext|>\n";
+    write("text.txt", text);
+    write("r.toml", R"(
+[model]
+blueprint = "d=32  attn(heads=2) + swiglu, mamba"
+[data]
+train = ["text.txt"]
+valid = ["text.txt"]
+length = 32
+batch = 4
+[train]
+steps = 30
+dropout = 0.1
+ema = 0.9
+[optimizer]
+rate = 0.01
+[save]
+every = 5
+[report]
+every = 5
+eval_every = 0
+)");
+  }
+  std::string bytes(const std::string& name) const { return read_text(at(name)); }
+  // Starts the run, kills it after so many milliseconds unless it has ended by itself; true where it had.
+  bool killed_after(const std::string& arguments, int milliseconds, int signal) const {
+    const pid_t child = ::fork();
+    if (child == 0) {
+      if (::chdir(folder_.c_str()) != 0 || !std::freopen("/dev/null", "w", stderr) || !std::freopen("/dev/null", "w", stdout)) ::_exit(126);
+      ::execl("/bin/sh", "sh", "-c", ("exec '" HEADRACE_BINARY "' " + arguments).c_str(), nullptr);
+      ::_exit(127);
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds));
+    ::kill(child, signal);
+    int status = 0;
+    ::waitpid(child, &status, 0);
+    return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+  }
+};
+
+TEST_F(TrainCli, WhatIsTrainedRunsAndIsExported) {
+  const Value j = json("train r.toml --json");
+  EXPECT_EQ(number(j, "steps"), 30);
+  EXPECT_EQ(number(j, "share_reached"), 1);
+  EXPECT_EQ(number(j, "layers_reached"), 2);
+  EXPECT_LT(number(j, "bits_per_byte"), 5);
+  for (const char* file : {"config.json", "model.safetensors", "tokenizer.json", "training.safetensors", "log.jsonl", "loss.svg"})
+    EXPECT_TRUE(file_exists(at(std::string("r/") + file))) << file;
+  EXPECT_EQ(run("run r -p 'the cat' -n 8 --temp 0").code, 0);
+  EXPECT_EQ(string(json("info r --json"), "blueprint"), "d=32 vocab=257  attn(heads=2) + swiglu, mamba");
+  EXPECT_EQ(run("check r --tokens 20").code, 0);
+  EXPECT_EQ(run("quantize r r.gguf --type F32").code, 0) << run("quantize r r.gguf --type F32").err;
+  EXPECT_EQ(run("run r.gguf -p 'the cat' -n 8 --temp 0").out, run("run r -p 'the cat' -n 8 --temp 0").out);
+  const std::string svg = bytes("r/loss.svg");
+  EXPECT_TRUE(svg.starts_with("<svg") && svg.find("valid_loss") != svg.npos);
+  EXPECT_EQ(std::count(svg.begin(), svg.end(), '\n') > 5, true);
+}
+
+TEST_F(TrainCli, ARunThatIsKilledEndsAsOneThatIsNot) {
+  ASSERT_EQ(run("train r.toml --threads 1 --out whole").code, 0);
+  uint64_t seed = 88172645463325252u;
+  bool complete = false;
+  for (int i = 0; i < 6 && !complete; ++i) {
+    seed ^= seed << 13, seed ^= seed >> 7, seed ^= seed << 17;
+    const int after = 60 + static_cast<int>(seed % 300);
+    complete = killed_after("train r.toml --threads 1 --out cut --set save.every=1", after, i % 3 == 2 ? SIGTERM : SIGKILL);
+  }
+  ASSERT_EQ(run("train r.toml --threads 1 --out cut").code, 0);
+  EXPECT_TRUE(bytes("whole/model.safetensors") == bytes("cut/model.safetensors"));
+}
+
+TEST_F(TrainCli, CarriedStatesAreGoneOnWith) {
+  const std::string carry = " --threads 1 --set data.carry=true --set data.length=8 "
+                            "--set 'model.blueprint=\"d=32  attn(heads=2, window=100), mamba, slstm(heads=2)\"'";
+  ASSERT_EQ(run("train r.toml --out whole --set train.steps=12" + carry).code, 0) << run("train r.toml --out whole --set train.steps=12" + carry).err;
+  // The schedule follows train.steps, so that it is constant here.
+  const std::string constant = carry + " --set schedule.kind=constant --set schedule.warmup=0";
+  ASSERT_EQ(run("train r.toml --out long --set train.steps=12" + constant).code, 0);
+  ASSERT_EQ(run("train r.toml --out cut --set train.steps=5" + constant).code, 0);
+  ASSERT_EQ(run("train r.toml --out cut --set train.steps=12" + constant).code, 0);
+  EXPECT_TRUE(bytes("long/model.safetensors") == bytes("cut/model.safetensors"));
+}
+
+TEST_F(TrainCli, FineTuningSavesTheFamilyThatItOpened) {
+  const std::string base = std::string(HEADRACE_ROOT) + "/assets/";
+  write("f.toml", "[model]\ncheckpoint = \"stories260K\"\n[data]\ntrain = \"text.txt\"\nlength = 32\nbatch = 2\n[train]\nsteps = 5\n");
+  ASSERT_EQ(run("train f.toml").code, 0) << run("train f.toml").err;
+  EXPECT_EQ(string(json("info f --json"), "blueprint"), string(json("info stories260K --json"), "blueprint"));
+  EXPECT_EQ(run("run f -p 'the cat' -n 8 --temp 0").code, 0);
+  const Value lora = json("train f.toml --out lora --json --set model.tune=lora --set model.rank=4 --set save.dtype=bf16");
+  EXPECT_LT(number(lora, "share_reached"), 0.3);
+  EXPECT_EQ(number(lora, "layers_reached"), 5);
+  EXPECT_EQ(run("run lora -p 'the cat' -n 8 --temp 0").code, 0);
+  EXPECT_EQ(run("train f.toml --out again --set model.checkpoint=f").code, 0);                 // what was trained is a checkpoint too
+  ASSERT_EQ(run("train r.toml").code, 0);
+  EXPECT_EQ(run("train f.toml --out tuned --set model.checkpoint=r --set model.tune=lora").code, 0);
+  ASSERT_EQ(run("train f.toml --out state --set model.checkpoint=rwkv7-tiny --set model.tune=state").code, 0)
+      << run("train f.toml --out state --set model.checkpoint=rwkv7-tiny --set model.tune=state").err;
+  EXPECT_TRUE(file_exists(at("state/initial.state")));
+  EXPECT_EQ(run("run state -p 'the cat' -n 8 --temp 0 --state state/initial.state").code, 0)
+      << run("run state -p 'the cat' -n 8 --temp 0 --state state/initial.state").err;
+}
+
+TEST_F(TrainCli, WhatIsWrongIsOneLineAndNothingSavedIsLost) {
+  one_line(run("train none.toml --json"), 1, "no recipe");
+  one_line(run("train r.toml --json --set train.stepz=1"), 1, "unknown key");
+  one_line(run("train r.toml --json --set data.train=none.txt"), 1, "no data");
+  one_line(run("train r.toml --json --set 'model.blueprint=\"d=32 vocab=100  attn\"'"), 1, "vocabulary too small");
+  EXPECT_EQ(run("train r.toml --plan --json").code, 0);
+  EXPECT_FALSE(file_exists(at("r")));
+  ASSERT_EQ(run("train r.toml --json --set train.steps=5").code, 0);
+  const std::string saved = bytes("r/training.safetensors");
+  const Ran other = run("train r.toml --json --set optimizer.rate=0.5");
+  one_line(other, 1, "another recipe");
+  EXPECT_NE(other.err.find("r: was trained by another recipe: optimizer.rate was 0.01 and is 0.5"), std::string::npos) << other.err;
+  // Of a disk that is full: no file may grow beyond 64 KiB.
+  const std::string full = "ulimit -f 64; cd '" + folder_ + "'; '" HEADRACE_BINARY "' train r.toml --json >stdout 2>stderr";
+  const int status = std::system(("bash -c \"" + full + "\"").c_str());
+  EXPECT_EQ(WEXITSTATUS(status), 1);
+  const std::string said = bytes("stderr");
+  EXPECT_NE(said.find("training.safetensors: cannot write: File too large; r has the run as it was after step 5"), std::string::npos) << said;
+  EXPECT_TRUE(bytes("r/training.safetensors") == saved);
+  const Ran nan = run("train r.toml --json --out n --set optimizer.rate=1e3 "
+                      "--set train.clip=0 --set schedule.warmup=0 --set optimizer.eps=0 --set train.steps=400");
+  one_line(nan, 1, "not finite");                                                    // decay alone makes each step 99 times as large
+  EXPECT_NE(nan.err.find("headrace: step "), std::string::npos) << nan.err;
+  EXPECT_NE(nan.err.find("; n has the run as it was after step "), std::string::npos) << nan.err;
+}
+
+TEST_F(TrainCli, TokenizersAreTrainedAndUsed) {
+  const Ran t = run("tokenizer train --text text.txt --vocab 300 -o tokenizer.json");
+  EXPECT_EQ(t.code, 0) << t.err;
+  EXPECT_NE(t.out.find("tokenizer.json: 300 tokens"), std::string::npos) << t.out;
+  ASSERT_EQ(run("train r.toml --set data.tokenizer=tokenizer.json --set train.steps=3").code, 0);
+  EXPECT_EQ(string(json("info r --json"), "blueprint"), "d=32 vocab=300  attn(heads=2) + swiglu, mamba");
+  EXPECT_EQ(run("run r -p 'the cat' -n 4 --temp 0").code, 0);
+}
+
+TEST_F(TrainCli, EventsForTensorBoardHaveTheirChecksums) {
+  EXPECT_EQ(crc32c("123456789", 9), 0xe3069283u);                                  // the polynomial's check value
+  ASSERT_EQ(run("train r.toml --set report.tensorboard=true --set train.steps=5").code, 0);
+  int found = 0;
+  for (const auto& e : std::filesystem::directory_iterator(at("r"))) {
+    if (e.path().filename().string().find("events.out.tfevents.") != 0) continue;
+    const std::string all = read_text(e.path().string());
+    const auto masked = [](const char* p, size_t n) {
+      const uint32_t c = crc32c(p, n);
+      return (c >> 15 | c << 17) + 0xa282ead8u;
+    };
+    for (size_t at = 0; at < all.size(); ++found) {
+      uint64_t n = 0;
+      uint32_t first = 0, second = 0;
+      std::memcpy(&n, &all[at], 8), std::memcpy(&first, &all[at + 8], 4);
+      ASSERT_EQ(first, masked(&all[at], 8));
+      ASSERT_LE(at + 16 + n, all.size());
+      std::memcpy(&second, &all[at + 12 + n], 4);
+      ASSERT_EQ(second, masked(&all[at + 12], n));
+      at += 16 + n;
+    }
+  }
+  EXPECT_GT(found, 5);
+}
+
+}  // namespace
+}  // namespace headrace

@@ -9,7 +9,7 @@ MODELS ?= models
 PREFIX ?= /usr/local
 FUZZ_SECONDS ?= 300
 PACKAGES = cmake ninja-build g++ pkg-config ccache mold libhwy-dev nlohmann-json3-dev libcli11-dev libfmt-dev libutf8proc-dev libpcre2-dev \
-  libzstd-dev libedit-dev libopenblas-serial-dev libgtest-dev
+  libzstd-dev libedit-dev libopenblas-openmp-dev libgtest-dev
 BENCHES = $(notdir $(patsubst bench/%.cc,bench_%,$(wildcard bench/*.cc)))
 NINJA = cmake --build $(BUILD) --parallel $(JOBS)
 CTEST = ctest --test-dir $(BUILD) --parallel $(JOBS) --output-on-failure

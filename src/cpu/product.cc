@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <mutex>
 #include <string_view>
 
 #include "base/parallel.h"
@@ -21,7 +22,6 @@ namespace {
 // OpenBLAS knows processors by their model numbers, and has kernels of 2004 (SSE3) for one that is newer than itself: a third of the speed
 // on Emerald Rapids with 0.3.21. So it is told to choose by the instructions that there are, unless the user has.
 void choose_kernels() {
-  openblas_set_num_threads(1);                                     // the threads are ours
   const std::string_view have = instructions(), chosen = openblas_get_corename();
   const bool avx512 = have.starts_with("avx512") || have.starts_with("amx");
   const char* name = "OPENBLAS_CORETYPE";
@@ -32,15 +32,26 @@ void choose_kernels() {
   unsetenv(name);
 }
 
+// The threads are ours. Its build with OpenMP remembers that for the calling thread alone.
+void leave_threads_to_us() {
+  thread_local const bool told = (openblas_set_num_threads(1), true);
+  (void)told;
+}
+
+// Its build without threads gives one buffer to two callers: then one call at a time.
+bool bears_many_callers() { return std::string_view(openblas_get_config()).find("SINGLE_THREADED") == std::string_view::npos; }
+
 }  // namespace
 
 void product(const MatrixProduct& p) {
-  static const bool ready = (choose_kernels(), true);
-  (void)ready;
+  static const bool together = (choose_kernels(), bears_many_callers());
+  static std::mutex alone;
+  const std::unique_lock lock = together ? std::unique_lock<std::mutex>() : std::unique_lock(alone);
   if (p.m == 0 || p.n == 0) return;
   const bool by_rows = p.m >= p.n;
-  const int64_t side = by_rows ? p.m : p.n, other = by_rows ? p.n : p.m, unit = 16;
-  parallel((side + unit - 1) / unit, std::max<int64_t>(1, 65536 / std::max<int64_t>(1, unit * other * p.k)), [&](int64_t b, int64_t e, int) {
+  const int64_t side = by_rows ? p.m : p.n, other = by_rows ? p.n : p.m, unit = 16, units = (side + unit - 1) / unit;
+  parallel(units, together ? std::max<int64_t>(1, 65536 / std::max<int64_t>(1, unit * other * p.k)) : units, [&](int64_t b, int64_t e, int) {
+    leave_threads_to_us();
     const int64_t from = b * unit, n = std::min(side, e * unit) - from;
     const float* A = by_rows ? p.a + (p.a_transposed ? from : from * p.lda) : p.a;
     const float* B = by_rows ? p.b : p.b + (p.b_transposed ? from * p.ldb : from);

@@ -157,8 +157,7 @@ struct Fit {
 ModalFit fit_modes(const Tensor& filter, int64_t modes) {
   expect(filter.rank() == 2 && filter.dtype() == DType::f32 && filter.device() == Device::cpu && filter.dim(1) >= 1 && modes >= 1,
          "fit_modes: filter ", filter.shape(), " on ", filter.device(), ", modes ", modes);
-  static const bool alone = (openblas_set_num_threads(1), true);   // the threads are ours
-  static_cast<void>(alone);
+  openblas_set_num_threads(1);                       // the threads are ours
   const int64_t C = filter.dim(0), taps = filter.dim(1);
   const Shape pairs{C, modes, 2};
   ModalFit fit{.log_pole = Tensor::zeros(pairs), .residue = Tensor::zeros(pairs), .rest = Tensor::empty({C}), .error = Tensor::empty({C})};

@@ -1,11 +1,13 @@
-// headrace probe: lists the tasks, shows their samples, writes them to a file.
+// headrace probe: lists the tasks, shows their samples, writes them to a file, trains and tests blueprints on them.
 #include <fmt/core.h>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "cli/common.h"
 #include "cli/verbs.h"
 #include "io/safetensors.h"
 #include "probe/batch.h"
+#include "probe/farm.h"
 #include "probe/injectivity.h"
 
 namespace headrace::cli {
@@ -14,8 +16,10 @@ namespace {
 struct Options {
   Common common;
   std::string task, split = "train", out;
-  std::vector<std::string> set;
-  int64_t show = 0, seed = 0, from = 0, count = 64;
+  std::string results = "probe-results";
+  std::vector<std::string> set, blueprints, grid, tests;
+  int64_t show = 0, seed = 0, from = 0, count = 64, seeds = 3;
+  Cell cell;
 };
 
 int list(const Options& o) {
@@ -94,7 +98,7 @@ int samples(const Options& o, const Command& c) {
     if (o.common.json) print_json(Object{{"task", task.name}, {"out", o.out}, {"samples", o.count}, {"tokens", batch.tokens()}, {"vocab", task.vocab}});
     return 0;
   }
-  if (o.show == 0) return usage(c, "wanted --show N or --out FILE");
+  if (o.show == 0) return usage(c, "wanted --show N, --out FILE or --blueprint B");
   for (int64_t i = 0; i < o.show; ++i) {
     const Sample s = task.sample(static_cast<uint64_t>(o.seed), split, static_cast<uint64_t>(o.from + i));
     if (!o.common.json) {
@@ -112,10 +116,63 @@ int samples(const Options& o, const Command& c) {
   return 0;
 }
 
+std::vector<std::string> split_at(const std::string& s, char between) {
+  std::vector<std::string> parts;
+  for (size_t at = 0, end; at <= s.size(); at = end + 1) {
+    end = std::min(s.find(between, at), s.size());
+    parts.push_back(s.substr(at, end - at));
+  }
+  return parts;
+}
+Grid grid_of(const Options& o) {
+  Grid g{.base = o.cell, .blueprints = o.blueprints, .axes = {}, .seeds = {}};
+  g.base.task = o.task, g.base.set = o.set;
+  for (const std::string& t : o.tests) g.base.tests.push_back(t.empty() ? std::vector<std::string>{} : split_at(t, ','));
+  for (const std::string& axis : o.grid) {
+    const size_t equals = axis.find('=');
+    expect(equals != std::string::npos && equals > 0, "--grid '", axis, "': wanted name=value,value,...");
+    g.axes.emplace_back(axis.substr(0, equals), split_at(axis.substr(equals + 1), ','));
+  }
+  for (int64_t s = 0; s < o.seeds; ++s) g.seeds.push_back(static_cast<uint64_t>(o.seed + s));
+  return g;
+}
+void save(const std::string& path, const std::string& content) {
+  write_atomic(path, [&](const Sink& sink) { sink(content.data(), content.size()); });
+}
+
+int train(const Options& o) {
+  o.common.apply();
+  const std::vector<Cell> cells = cells_of(grid_of(o));
+  const std::string at = o.results + "/" + o.task;
+  make_folder(o.results);
+  check_writable(at + ".csv");
+  const std::vector<Object> results = run_cells(cells, at + ".jsonl", [&](int64_t done, int64_t of, const std::string& line) {
+    fmt::print(stderr, "{:4}/{}  {}\n", done, of, line);
+  });
+  const std::vector<Summary> summaries = summarise(results);
+  save(at + ".csv", to_csv(results));
+  save(at + ".svg", to_svg(summaries, open_task(o.task, o.set).parameters.empty() ? o.task : o.task + ", " + open_task(o.task, o.set).parameters));
+  Array all;
+  for (const Summary& s : summaries) {
+    Array tests;
+    if (!o.common.json) fmt::print("{}  {}  ({} weights, rate {:g} of {}, {} seeds, {:.0f} s each)\n", bold(s.blueprint), s.place, s.weights, s.rate, s.rates, s.seeds,
+                                   s.seconds);
+    for (const Summary::Test& t : s.tests) {
+      if (!o.common.json) fmt::print("    {:24} {:.3f} +- {:.3f}  median {:.3f}  best {:.3f}  whole samples {:.3f}\n", t.set.empty() ? "as trained" : t.set, t.mean,
+                                     t.half, t.median, t.best, t.whole);
+      tests.push_back(Object{{"set", t.set}, {"mean", t.mean}, {"interval", t.half}, {"median", t.median}, {"best", t.best}, {"whole", t.whole}});
+    }
+    all.push_back(Object{{"blueprint", s.blueprint}, {"place", s.place}, {"rate", s.rate}, {"rates", s.rates}, {"seeds", s.seeds}, {"weights", s.weights},
+                         {"seconds", s.seconds}, {"tests", tests}});
+  }
+  if (o.common.json) print_json(Object{{"task", o.task}, {"cells", std::ssize(results)}, {"results", at + ".jsonl"}, {"summaries", all}});
+  return 0;
+}
+
 int act(const Options& o, const Command& c) {
   if (o.task == "list") return list(o);
   if (o.task == "injectivity") return injectivity(o);
-  return samples(o, c);
+  return o.blueprints.empty() ? samples(o, c) : train(o);
 }
 
 }  // namespace
@@ -138,10 +195,23 @@ void add_probe(Command& root) {
   c.option("--from", o->from, "I", "the first sample").range("--from", 0, 1e11);
   c.option("--out", o->out, "FILE", "safetensors to write: input_ids, targets, mask, lengths, ...");
   c.option("--count", o->count, "N", "samples of the file").range("--count", 1, 1e7);
+  c.option("--blueprint", o->blueprints, "B", "a stack to train and test; may be given several times. Its vocabulary is the task's");
+  c.option("--grid", o->grid, "K=V,V", "an axis of the grid: a parameter of the task, rate, steps, batch, until, d, or {K} in the blueprint");
+  c.option("--test", o->tests, "K=V,K=V", "parameters to test with in place of the trained ones, '' for those; may be given several times");
+  c.option("--seeds", o->seeds, "N", "seeds of each cell, from --seed on").range("--seeds", 1, 1000);
+  c.option("--steps", o->cell.steps, "N", "steps of training").range("--steps", 1, 1e9);
+  c.option("--batch", o->cell.batch, "N", "samples of a step").range("--batch", 1, 1e6);
+  c.option("--rate", o->cell.rate, "R", "the highest rate; AdamW, 5 % warm-up, then a cosine").range("--rate", 1e-9, 10);
+  c.option("--decay", o->cell.decay, "W", "weight decay of matrices").range("--decay", 0, 10);
+  c.option("--until", o->cell.until, "A", "stop once validation is as accurate; over 1: never").range("--until", 0, 2);
+  c.option("--every", o->cell.every, "N", "steps between validations").range("--every", 1, 1e9);
+  c.option("--samples", o->cell.samples, "N", "of each test").range("--samples", 1, 1e7);
+  c.option("--results", o->results, "DIR", "TASK.jsonl there keeps what has been run and is gone on from; TASK.csv and TASK.svg are made of it");
   o->common.add(c);
   c.example("headrace probe list", "tasks, papers, parameters")
       .example("headrace probe mqar --show 2 --set L=24 --set pairs=3", "two samples")
-      .example("headrace probe parity --set max=256 --split test --out parity.safetensors", "64 samples for another program");
+      .example("headrace probe parity --set max=256 --split test --out parity.safetensors", "64 samples for another program")
+      .example("headrace probe parity --blueprint 'd=32 lstm' --grid rate=1e-3,1e-2 --test '' --test min=41,max=80", "trained, and tested at twice the length");
   c.action([o, c] { return act(*o, c); });
 }
 

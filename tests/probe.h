@@ -43,7 +43,8 @@ inline void expect_shares(const std::map<int32_t, int>& counts, const std::map<i
   for (const auto& [v, p] : shares) {
     const auto found = counts.find(v);
     const double c = found == counts.end() ? 0 : found->second;
-    EXPECT_LE(std::abs(c - n * p), 5 * std::sqrt(n * p * (1 - p)) + 1e-9) << what << ": " << v << " comes " << c << " of " << n << " times, wanted " << p;
+    EXPECT_LE(std::abs(c - n * p), 5 * std::sqrt(n * p * (1 - p)) + 1e-9)
+        << what << ": " << v << " comes " << c << " of " << n << " times, wanted " << p;
   }
 }
 inline std::map<int32_t, double> uniform(int32_t first, int n) {

@@ -89,7 +89,8 @@ TEST(ProbeRecall, NeedlesAreFoundAtTheirDepth) {
       double nearest = 1e9;
       for (int64_t p = 0, hay = 0; p < 200; ++p) {     // hay before each needle of the first key asked
         hay += s.tokens[at(p)] >= 74 && s.tokens[at(p)] < key;
-        if (s.tokens[at(p)] == key && s.tokens[at(p + 1)] == first) nearest = std::min(nearest, std::abs(static_cast<double>(hay) - depth * (200 - 10 * 6)));
+        if (s.tokens[at(p)] == key && s.tokens[at(p + 1)] == first)
+          nearest = std::min(nearest, std::abs(static_cast<double>(hay) - depth * (200 - 10 * 6)));
       }
       EXPECT_LE(nearest, 1);
     });

@@ -44,7 +44,9 @@ TEST(ProbeSearch, ConnectedIsWhatPowersOfTheAdjacencyMatrixSay) {
           Table near = a;
           for (int steps = 1; steps < (n + 3) / 4 - 1; ++steps) {
             Table next = near;
-            for (size_t x = 0; x < a.size(); ++x) for (size_t y = 0; y < a.size(); ++y) for (size_t z = 0; z < a.size(); ++z) if (near[x][z] && a[z][y]) next[x][y] = true;
+            for (size_t x = 0; x < a.size(); ++x)
+              for (size_t y = 0; y < a.size(); ++y)
+                for (size_t z = 0; z < a.size(); ++z) next[x][y] = next[x][y] || (near[x][z] && a[z][y]);
             near = next;
           }
           if ((n + 3) / 4 > 1) { EXPECT_FALSE(near[from][to]); }
@@ -78,7 +80,9 @@ TEST(ProbeSearch, NextVerticesLieOnShortestWays) {
       EXPECT_TRUE(edges.emplace(s.tokens[at(i + 1)], s.tokens[at(i + 2)]).second);
     }
     EXPECT_LE(std::ssize(edges), 40);
-    for (size_t k = 0; k < n; ++k) for (size_t a = 0; a < n; ++a) for (size_t b = 0; b < n; ++b) distance[a][b] = std::min(distance[a][b], distance[a][k] + distance[k][b]);
+    for (size_t k = 0; k < n; ++k)
+      for (size_t a = 0; a < n; ++a)
+        for (size_t b = 0; b < n; ++b) distance[a][b] = std::min(distance[a][b], distance[a][k] + distance[k][b]);
     EXPECT_EQ(s.tokens[at(i)], n + 1);
     const size_t goal = at(s.tokens[at(i + 2)]), here = at(s.tokens.back());
     EXPECT_EQ(s.tokens[at(i + 3)], n + 2);
@@ -167,8 +171,9 @@ TEST(ProbeSearch, OrthogonalDocumentsAreFoundByInnerProducts) {
       bool found = false;
       double sum = 0;
       for (int i = 0; i < n; ++i) {
-        for (int j = 0; j < i; ++j) found |= std::inner_product(&s.x[at(i * t.inputs)], &s.x[at(i * t.inputs)] + t.inputs, &s.x[at(j * t.inputs)], 0.f) == 0;
-        sum += std::accumulate(&s.x[at(i * t.inputs)], &s.x[at(i * t.inputs)] + t.inputs, 0.f);
+        const float* u = &s.x[at(i * t.inputs)];
+        for (int j = 0; j < i; ++j) found |= std::inner_product(u, u + t.inputs, &s.x[at(j * t.inputs)], 0.f) == 0;
+        sum += std::accumulate(u, u + t.inputs, 0.f);
       }
       EXPECT_EQ(s.targets.back(), found);
       EXPECT_EQ(s.x.back(), 1);
@@ -195,7 +200,8 @@ TEST(ProbeSearch, ListOpsAreEvaluatedByAStack) {
         const int64_t n = std::ssize(parts);
         ASSERT_GE(n, 2);
         const int low = *std::next(parts.begin(), (n - 1) / 2), high = *std::next(parts.begin(), n / 2);
-        const int v = f == 10 ? *parts.begin() : f == 11 ? *parts.rbegin() : f == 12 ? (low + high) / 2 : std::accumulate(parts.begin(), parts.end(), 0) % 10;
+        const int sum = std::accumulate(parts.begin(), parts.end(), 0);
+        const int v = f == 10 ? *parts.begin() : f == 11 ? *parts.rbegin() : f == 12 ? (low + high) / 2 : sum % 10;
         values.resize(begin), values.push_back(v);
       }
       ASSERT_TRUE(open.empty() && values.size() == 1);

@@ -13,7 +13,8 @@ bool same(const Sample& a, const Sample& b) {
 }
 // What a sample is told apart by: the inputs.
 std::string inputs(const Sample& s) {
-  return std::string(reinterpret_cast<const char*>(s.tokens.data()), s.tokens.size() * 4) + "|" + std::string(reinterpret_cast<const char*>(s.x.data()), s.x.size() * 4);
+  const auto bytes = [](const auto& v) { return std::string(reinterpret_cast<const char*>(v.data()), v.size() * sizeof v[0]); };
+  return bytes(s.tokens) + "|" + bytes(s.x);
 }
 
 class Probes : public testing::TestWithParam<const char*> {};

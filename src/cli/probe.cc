@@ -42,8 +42,9 @@ int list(const Options& o) {
 int injectivity(const Options& o) {
   Array all;
   constexpr int keys = 64, dims = 16, pairs = 10'000;
-  if (!o.common.json) fmt::print("weights over {} keys of {} dimensions, {} pairs of a query and a longer one\n{:22} {:>12} {:>11} {:>5}\n", keys, dims, pairs,
-                                 "weights", "most apart", "the same", "rank");
+  if (!o.common.json)
+    fmt::print("weights over {} keys of {} dimensions, {} pairs of a query and a longer one\n{:22} {:>12} {:>11} {:>5}\n", keys, dims, pairs,
+               "weights", "most apart", "the same", "rank");
   for (const Injectivity& i : measure_injectivity(keys, dims, pairs, static_cast<uint64_t>(o.seed))) {
     if (!o.common.json) fmt::print("{:22} {:12.2e} {:10.1f}% {:5}\n", i.map, i.apart, 100 * i.collisions, i.rank);
     all.push_back(Object{{"weights", i.map}, {"most_apart", i.apart}, {"collisions", i.collisions}, {"rank", i.rank}});
@@ -94,8 +95,9 @@ int samples(const Options& o, const Command& c) {
     check_output(o.out, {});
     const ProbeBatch batch = draw_batch(task, static_cast<uint64_t>(o.seed), split, static_cast<uint64_t>(o.from), o.count);
     write_safetensors(o.out, padded(task, batch), {{"task", task.name}, {"parameters", task.parameters}, {"split", o.split},
-                                                   {"seed", std::to_string(o.seed)}, {"from", std::to_string(o.from)}, {"vocab", std::to_string(task.vocab)}});
-    if (o.common.json) print_json(Object{{"task", task.name}, {"out", o.out}, {"samples", o.count}, {"tokens", batch.tokens()}, {"vocab", task.vocab}});
+        {"seed", std::to_string(o.seed)}, {"from", std::to_string(o.from)}, {"vocab", std::to_string(task.vocab)}});
+    if (o.common.json)
+      print_json(Object{{"task", task.name}, {"out", o.out}, {"samples", o.count}, {"tokens", batch.tokens()}, {"vocab", task.vocab}});
     return 0;
   }
   if (o.show == 0) return usage(c, "wanted --show N, --out FILE or --blueprint B");
@@ -155,15 +157,17 @@ int train(const Options& o) {
   Array all;
   for (const Summary& s : summaries) {
     Array tests;
-    if (!o.common.json) fmt::print("{}  {}  ({} weights, rate {:g} of {}, {} seeds, {:.0f} s each)\n", bold(s.blueprint), s.place, s.weights, s.rate, s.rates, s.seeds,
-                                   s.seconds);
+    if (!o.common.json)
+      fmt::print("{}  {}  ({} weights, rate {:g} of {}, {} seeds, {:.0f} s each)\n", bold(s.blueprint), s.place, s.weights, s.rate, s.rates, s.seeds,
+                 s.seconds);
     for (const Summary::Test& t : s.tests) {
-      if (!o.common.json) fmt::print("    {:24} {:.3f} +- {:.3f}  median {:.3f}  best {:.3f}  whole samples {:.3f}\n", t.set.empty() ? "as trained" : t.set, t.mean,
-                                     t.half, t.median, t.best, t.whole);
+      if (!o.common.json)
+        fmt::print("    {:24} {:.3f} +- {:.3f}  median {:.3f}  best {:.3f}  whole samples {:.3f}\n", t.set.empty() ? "as trained" : t.set, t.mean,
+                   t.half, t.median, t.best, t.whole);
       tests.push_back(Object{{"set", t.set}, {"mean", t.mean}, {"interval", t.half}, {"median", t.median}, {"best", t.best}, {"whole", t.whole}});
     }
-    all.push_back(Object{{"blueprint", s.blueprint}, {"place", s.place}, {"rate", s.rate}, {"rates", s.rates}, {"seeds", s.seeds}, {"weights", s.weights},
-                         {"seconds", s.seconds}, {"tests", tests}});
+    all.push_back(Object{{"blueprint", s.blueprint}, {"place", s.place}, {"rate", s.rate}, {"rates", s.rates}, {"seeds", s.seeds},
+                         {"weights", s.weights}, {"seconds", s.seconds}, {"tests", tests}});
   }
   if (o.common.json) print_json(Object{{"task", o.task}, {"cells", std::ssize(results)}, {"results", at + ".jsonl"}, {"summaries", all}});
   return 0;
@@ -191,7 +195,8 @@ void add_probe(Command& root) {
   c.option("--set", o->set, "K=V", "a parameter of the task; may be given several times");
   c.option("--seed", o->seed, "S", "of the data").range("--seed", 0, 9e15);
   c.option("--split", o->split, "SPLIT", "train, valid or test: no sample is in two of them");
-  c.option("--show", o->show, "N", "print N samples: token>answer where it is scored, token:answer where it is learned alone").range("--show", 0, 1e6);
+  c.option("--show", o->show, "N", "print N samples: token>answer where it is scored, token:answer where it is learned alone");
+  c.range("--show", 0, 1e6);
   c.option("--from", o->from, "I", "the first sample").range("--from", 0, 1e11);
   c.option("--out", o->out, "FILE", "safetensors to write: input_ids, targets, mask, lengths, ...");
   c.option("--count", o->count, "N", "samples of the file").range("--count", 1, 1e7);
@@ -211,7 +216,8 @@ void add_probe(Command& root) {
   c.example("headrace probe list", "tasks, papers, parameters")
       .example("headrace probe mqar --show 2 --set L=24 --set pairs=3", "two samples")
       .example("headrace probe parity --set max=256 --split test --out parity.safetensors", "64 samples for another program")
-      .example("headrace probe parity --blueprint 'd=32 lstm' --grid rate=1e-3,1e-2 --test '' --test min=41,max=80", "trained, and tested at twice the length");
+      .example("headrace probe parity --blueprint 'd=32 lstm' --grid rate=1e-3,1e-2 --test '' --test min=41,max=80",
+               "trained, and tested at twice the length");
   c.action([o, c] { return act(*o, c); });
 }
 

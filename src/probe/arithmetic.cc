@@ -12,10 +12,14 @@ namespace headrace {
 namespace {
 
 enum Operation { plus, minus, times };
-int applied(int a, int operation, int b, int m) { return ((operation == plus ? a + b : operation == minus ? a - b : a * b) % m + m) % m; }
+int applied(int a, int operation, int b, int m) {
+  const int x = operation == plus ? a + b : operation == minus ? a - b : a * b;
+  return (x % m + m) % m;
+}
 
 struct ModArith {
-  static constexpr TaskDoc doc{"mod_arith", "arithmetic modulo 5 without brackets", "Deletang et al. 2022, 2207.02098; Grazzi et al. 2024, 2411.12537",
+  static constexpr TaskDoc doc{"mod_arith", "arithmetic modulo 5 without brackets",
+      "Deletang et al. 2022, 2207.02098; Grazzi et al. 2024, 2411.12537",
       "sLSTM and DeltaNet with negative eigenvalues well beyond the trained length; Mamba and attention near chance"};
   static constexpr int modulus = 5;
   Lengths length;
@@ -29,7 +33,10 @@ struct ModArith {
     expect(length.max <= 4096 || trace.kind == "none", "mod_arith: max = ", length.max, " is too long to be written out in steps: at most 4096");
   }
   int vocab() const { return 10 + trace.tokens(); }                      // padding, + - * =, digits; '=' of a trace is the task's own
-  std::string word(int32_t t) const { return t >= 10 ? Trace::word(t - 10) : t >= 5 ? std::to_string(t - 5) : std::array{"pad", "+", "-", "*", "="}[at(t)]; }
+  std::string word(int32_t t) const {
+    if (t >= 10) return Trace::word(t - 10);
+    return t >= 5 ? std::to_string(t - 5) : std::array{"pad", "+", "-", "*", "="}[at(t)];
+  }
   Sample sample(Dice& d) const {
     std::vector<int> digits, operations;
     for (int i = 0, n = (length.draw(d) - 1) / 2; i < n; ++i) {
@@ -66,7 +73,8 @@ struct ModArith {
 };
 
 struct ModBrackets {
-  static constexpr TaskDoc doc{"mod_brackets", "arithmetic modulo 5 with brackets", "Deletang et al. 2022, 2207.02098; Grazzi et al. 2024, 2411.12537",
+  static constexpr TaskDoc doc{"mod_brackets", "arithmetic modulo 5 with brackets",
+      "Deletang et al. 2022, 2207.02098; Grazzi et al. 2024, 2411.12537",
       "no model of the literature is far over chance beyond its trained length"};
   static constexpr int modulus = 5;
   Lengths length;

@@ -148,6 +148,8 @@ struct FlipFlop {
 
 }  // namespace
 
-std::vector<TaskInfo> automata_tasks() { return {task_of<Parity>(), task_of<EvenPairs>(), task_of<Cycle>(), task_of<Automaton>(), task_of<FlipFlop>()}; }
+std::vector<TaskInfo> automata_tasks() {
+  return {task_of<Parity>(), task_of<EvenPairs>(), task_of<Cycle>(), task_of<Automaton>(), task_of<FlipFlop>()};
+}
 
 }  // namespace headrace

@@ -47,7 +47,7 @@ void place(Cell& c, const std::string& name, const std::string& value) {
     Blueprint b = parse_blueprint(c.blueprint);
     b.header.width = static_cast<int>(number(name, value));
     c.blueprint = print(b);
-  } else fail("--grid ", name, ": no parameter of ", c.task, ", no rate, steps, batch, until or d, and no {", name, "} in ", c.blueprint);
+  } else fail("--grid ", name, ": no parameter of ", c.task, ", no rate, steps, batch, until or d, and in no blueprint as ", hole);
 }
 
 // One write of one line, then to the disk.
@@ -88,6 +88,13 @@ std::string joined(const Value& list) {
   for (const Value& v : *list.get<Array>()) s += (s.empty() ? "" : " ") + *v.get<std::string>();
   return s;
 }
+std::string line_of(const Object& result) {
+  std::string line = text(text_of(result, "label"), "  rate ", number_of(result, "rate"), " seed ", number_of(result, "seed"));
+  for (const Value& v : *result.at("grid").get<Array>())
+    if (!v.get<std::string>()->starts_with("rate=")) line += " " + *v.get<std::string>();
+  for (const Value& t : *result.at("tests").get<Array>()) line += text("  ", std::round(1000 * number_of(*t.get<Object>(), "accuracy")) / 1000);
+  return text(line, "  (", static_cast<int64_t>(number_of(result, "cpu_seconds")), " s)");
+}
 // Two-sided 95 % of Student's distribution.
 double student(int64_t degrees) {
   constexpr double t[] = {12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228};
@@ -106,6 +113,9 @@ std::vector<Cell> cells_of(const Grid& grid) {
     std::vector<Cell> cells{grid.base};
     cells[0].blueprint = cells[0].label = blueprint;
     for (const auto& [name, values] : grid.axes) {
+      const std::string hole = "{" + name + "}";           // an axis of other blueprints
+      const auto has = [&](const std::string& b) { return b.find(hole) != std::string::npos; };
+      if (!has(blueprint) && std::any_of(grid.blueprints.begin(), grid.blueprints.end(), has)) continue;
       std::vector<Cell> next;
       for (const Cell& c : cells)
         for (const std::string& v : values) place(next.emplace_back(c), name, v);
@@ -139,12 +149,7 @@ std::vector<Object> run_cells(const std::vector<Cell>& cells, const std::string&
         Object result = run_cell(*left[i]);
         const std::lock_guard lock(mutex);
         append_line(file, to_json(result));
-        ++done;
-        const Array& tests = *result.at("tests").get<Array>();
-        std::string line = text(text_of(result, "label"), "  rate ", left[i]->rate, " seed ", left[i]->seed);
-        for (const auto& [k, v] : left[i]->grid) if (k != "rate") line += text(" ", k, "=", v);
-        for (const Value& t : tests) line += text("  ", static_cast<int64_t>(std::lround(1000 * number_of(*t.get<Object>(), "accuracy"))) / 1000.0);
-        told(done, std::ssize(cells), text(line, "  (", static_cast<int64_t>(number_of(result, "seconds")), " s)"));
+        told(++done, std::ssize(cells), line_of(result));
         known[left[i]->key()] = std::move(result);
       } catch (...) {
         failed = true;
@@ -186,7 +191,7 @@ std::vector<Summary> summarise(const std::vector<Object>& results) {
       if (const double m = median(accuracies(cells, 0, "accuracy")); m > best) best = m, s.rate = rate;
     const auto& cells = by_rate[i].at(s.rate);
     s.seeds = std::ssize(cells);
-    for (const Object* r : cells) s.seconds += number_of(*r, "seconds") / static_cast<double>(cells.size());
+    for (const Object* r : cells) s.seconds += number_of(*r, "cpu_seconds") / static_cast<double>(cells.size());
     s.weights = static_cast<int64_t>(number_of(*cells[0], "weights"));
     for (size_t t = 0; t < cells[0]->at("tests").get<Array>()->size(); ++t) {
       Summary::Test& test = s.tests.emplace_back();
@@ -206,7 +211,8 @@ std::vector<Summary> summarise(const std::vector<Object>& results) {
 }
 
 std::string to_csv(const std::vector<Object>& results) {
-  std::string out = "task,parameters,label,blueprint,grid,rate,seed,steps,weights,seconds,test,accuracy,standard_error,whole,traced,loss,answers\n";
+  std::string out = "task,parameters,label,blueprint,grid,rate,seed,steps,weights,seconds,cpu_seconds,test,"
+                    "accuracy,standard_error,whole,traced,loss,answers\n";
   const auto cell = [](std::string s) {
     for (size_t i = 0; (i = s.find('"', i)) != std::string::npos; i += 2) s.insert(i, "\"");
     return "\"" + s + "\"";
@@ -215,8 +221,9 @@ std::string to_csv(const std::vector<Object>& results) {
     const std::string grid = joined(r.at("grid"));
     for (const Value& value : *r.at("tests").get<Array>()) {
       const Object& t = *value.get<Object>();
-      out += cell(text_of(r, "task")) + "," + cell(text_of(r, "parameters")) + "," + cell(text_of(r, "label")) + "," + cell(text_of(r, "blueprint")) + "," + cell(grid);
-      for (const char* k : {"rate", "seed", "steps", "weights", "seconds"}) out += text(",", number_of(r, k));
+      for (const char* k : {"task", "parameters", "label", "blueprint"}) out += cell(text_of(r, k)) + ",";
+      out += cell(grid);
+      for (const char* k : {"rate", "seed", "steps", "weights", "seconds", "cpu_seconds"}) out += text(",", number_of(r, k));
       out += "," + cell(joined(t.at("set")));
       for (const char* k : {"accuracy", "standard_error", "whole", "traced", "loss", "answers"}) out += text(",", number_of(t, k));
       out += "\n";

@@ -26,7 +26,7 @@ std::vector<Object> run_cells(const std::vector<Cell>& cells, const std::string&
 struct Summary {
   std::string blueprint, place;          // as it was given; all of the grid in one line
   std::vector<std::string> grid;         // "pairs=8", in the axes' order, without the rate
-  double rate = 0, seconds = 0;          // seconds: mean of a cell
+  double rate = 0, seconds = 0;          // seconds: of the processor, mean of a cell
   int64_t seeds = 0, rates = 0, weights = 0;
   struct Test { std::string set; double mean = 0, half = 0, median = 0, best = 0, whole = 0; };   // half: of the 95 % interval of the mean (Student)
   std::vector<Test> tests;

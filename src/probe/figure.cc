@@ -33,19 +33,24 @@ std::string to_svg(const std::vector<Summary>& summaries, const std::string& tit
   std::vector<std::pair<std::string, std::vector<Point>>> curves;
   const auto put = [&](const std::string& curve, const std::string& place, const Summary::Test& t) {
     const auto x = std::find(places.begin(), places.end(), place) - places.begin();
-    if (x == std::ssize(places)) places.push_back(place);
+    if (x == std::ssize(places) && !place.empty()) places.push_back(place);
     auto found = std::find_if(curves.begin(), curves.end(), [&](const auto& c) { return c.first == curve; });
     if (found == curves.end()) found = curves.insert(curves.end(), {curve, {}});
     found->second.push_back({static_cast<size_t>(x), t.mean, t.half});
   };
-  for (const Summary& s : summaries) {
+  // A summary without a place (its blueprint has not the axis) comes after those that have one: a level across all.
+  std::vector<Summary> placed = summaries;
+  std::stable_sort(placed.begin(), placed.end(), [](const Summary& a, const Summary& b) { return !a.grid.empty() && b.grid.empty(); });
+  for (const Summary& s : placed) {
     std::string rest;                                      // of the grid, beside the axis that is x
     for (size_t i = over_tests ? 0 : 1; i < s.grid.size(); ++i) rest += " " + s.grid[i];
     if (!over_tests) put(s.blueprint + rest, s.grid.empty() ? "" : s.grid[0], s.tests[0]);
     else for (const Summary::Test& t : s.tests) put(s.blueprint + rest, t.set.empty() ? "as trained" : t.set, t);
   }
+  if (places.empty()) places.emplace_back();
   const double total = top + height + 50 + 18 * static_cast<double>(curves.size());
-  std::string out = fmt::format("<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {:.0f} {:.0f}\" font-family=\"sans-serif\" font-size=\"11\">\n"
+  std::string out = fmt::format("<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {:.0f} {:.0f}\" font-family=\"sans-serif\" "
+                                "font-size=\"11\">\n"
                                 "<rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n", left + width + 40, total);
   out += label(left + width / 2, 20, title);
   const auto x_of = [&](size_t i) { return left + width * (static_cast<double>(i) + 0.5) / static_cast<double>(places.size()); };
@@ -59,13 +64,18 @@ std::string to_svg(const std::vector<Summary>& summaries, const std::string& tit
     const char* colour = colours[c % colours.size()];
     std::string path;
     for (const Point& p : curves[c].second) {
+      if (p.x >= places.size() || places[p.x].empty()) {
+        path = fmt::format("M{:.1f} {:.1f}h{:.1f}", left, y_of(p.y), width);
+        continue;
+      }
       path += fmt::format("{}{:.1f} {:.1f}", path.empty() ? "M" : "L", x_of(p.x), y_of(p.y));
       out += fmt::format("<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"3\" fill=\"{}\"/>\n", x_of(p.x), y_of(p.y), colour);
       out += fmt::format("<path d=\"M{:.1f} {:.1f}V{:.1f}\" stroke=\"{}\"/>\n", x_of(p.x), y_of(p.y - p.half), y_of(p.y + p.half), colour);
     }
     const double y = top + height + 40 + 18 * static_cast<double>(c);
     out += fmt::format("<path d=\"{}\" fill=\"none\" stroke=\"{}\" stroke-width=\"1.5\"/>\n", path, colour);
-    out += fmt::format("<path d=\"M{:.1f} {:.1f}h20\" stroke=\"{}\" stroke-width=\"3\"/>\n", left, y, colour) + label(left + 26, y + 4, curves[c].first, "start");
+    out += fmt::format("<path d=\"M{:.1f} {:.1f}h20\" stroke=\"{}\" stroke-width=\"3\"/>\n", left, y, colour);
+    out += label(left + 26, y + 4, curves[c].first, "start");
   }
   return out + "</svg>\n";
 }

@@ -44,7 +44,8 @@ Permutation beside(Permutation a, const Permutation& b) {
 }
 
 std::vector<Permutation> generators(const std::string& group) {
-  if (group == "A4xZ5") return {beside(cycle(4, {0, 1, 2}), cycle(5, {})), beside(cycle(4, {1, 2, 3}), cycle(5, {})), beside(cycle(4, {}), rotation(5))};
+  if (group == "A4xZ5")
+    return {beside(cycle(4, {0, 1, 2}), cycle(5, {})), beside(cycle(4, {1, 2, 3}), cycle(5, {})), beside(cycle(4, {}), rotation(5))};
   if (group == "Q8") return {{1, 4, 7, 2, 5, 0, 3, 6}, {2, 3, 4, 5, 6, 7, 0, 1}};   // 1 i j k -1 -i -j -k, times i and times j
   const int n = std::stoi(group.substr(1));
   if (group[0] == 'Z') return {rotation(n)};

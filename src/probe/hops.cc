@@ -23,7 +23,10 @@ struct Hop {
   }
   void check() const { expect(least <= k, "hop: least = ", least, " is over k = ", k); }
   int vocab() const { return symbols + k + 2; }
-  std::string word(int32_t t) const { return t < symbols ? std::string(1, static_cast<char>('a' + t % 26)) : t == symbols + k + 1 ? "none" : text("k=", t - symbols); }
+  std::string word(int32_t t) const {
+    if (t < symbols) return symbols <= 26 ? std::string(1, static_cast<char>('a' + t)) : text("x", t);
+    return t == symbols + k + 1 ? "none" : text("k=", t - symbols);
+  }
   Sample sample(Dice& d) const {
     const int hops = d.between(least, k);
     std::vector<int> x, find;                                            // find[i] from 0; -1: nothing was found

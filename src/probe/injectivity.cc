@@ -65,7 +65,8 @@ int rank(std::vector<Vector> a) {
 }  // namespace
 
 std::vector<Injectivity> measure_injectivity(int n, int d, int pairs, uint64_t seed) {
-  expect(n > 1 && n <= 512 && d > 0 && pairs >= n, "injectivity: n = ", n, ", d = ", d, ", pairs = ", pairs, ": wanted n in 2..512, d over 0, pairs from n");
+  expect(n > 1 && n <= 512 && d > 0 && pairs >= n, "injectivity: n = ", n, ", d = ", d, ", pairs = ", pairs,
+         ": wanted n in 2..512, d over 0, pairs from n");
   const auto relu = [](double x) { return std::max(x, 0.0); };
   const auto elu = [](double x) { return x > 0 ? x + 1 : std::exp(x); };
   const std::vector<Map> maps{{"softmax", nullptr, false}, {"relu", relu, false}, {"elu + 1", elu, false},

@@ -153,8 +153,8 @@ struct Regular {
   }
   void check() const {
     length.check("regular");
-    if (modulus()) expect(length.max / modulus() * modulus() >= length.min && length.max >= length.min + 1, "regular: no word of ", length.min, "..", length.max,
-                          " letters is a multiple of ", modulus(), ", or none is not");
+    if (modulus()) expect(length.max / modulus() * modulus() >= length.min && length.max >= length.min + 1, "regular: no word of ", length.min, "..",
+                          length.max, " letters is a multiple of ", modulus(), ", or none is not");
     else expect(length.min >= 2, "regular: min = ", length.min, ": of one letter all words are in the language");
   }
   int modulus() const { return language == "even" ? 2 : language == "multiple" ? m : 0; }

@@ -8,7 +8,8 @@ namespace {
 
 struct Needle {
   static constexpr TaskDoc doc{"needle", "needle in a haystack", "Hsieh et al. 2024, 2404.06654",
-      "attention within its trained length; windows and recurrences fall once the needle is further than they remember; one attention layer mends it"};
+      "attention within its trained length; windows and recurrences fall once the needle is further than they remember; one attention layer "
+      "mends it"};
   int L, keys, values, digits, filler, needles, per_key, queries;
   double depth;
   std::string hay;

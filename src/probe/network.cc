@@ -20,7 +20,8 @@ Network::Asked Network::asked(const ProbeBatch& batch) const {
   for (int32_t i = 0; i < std::ssize(batch.samples); ++i) {
     const Sample& s = batch.samples[static_cast<size_t>(i)];
     const auto add = [&](int64_t t, bool scored, int32_t slot) {
-      a.rows.push_back(begin + t), a.scored.push_back(scored), a.sample.push_back(i), a.position.push_back(static_cast<int32_t>(t)), a.slot.push_back(slot);
+      a.rows.push_back(begin + t), a.scored.push_back(scored);
+      a.sample.push_back(i), a.position.push_back(static_cast<int32_t>(t)), a.slot.push_back(slot);
     };
     for (int64_t t = 0; t < s.length(); ++t) {
       const auto at = static_cast<size_t>(t);

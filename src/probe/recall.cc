@@ -26,7 +26,8 @@ struct Mqar {
   void check() const {
     expect(V % 2 == 0, "mqar: V = ", V, " is odd");
     expect(pairs < V / 2, "mqar: pairs = ", pairs, " and V = ", V, ": at most ", V / 2 - 1, " keys are different");
-    expect(int64_t{2} * pairs * passes + 2 * pairs <= L, "mqar: L = ", L, " is too short for pairs = ", pairs, ": wanted ", int64_t{2} * pairs * (passes + 1));
+    const int64_t least = int64_t{2} * pairs * (int64_t{passes} + 1);
+    expect(least <= L, "mqar: L = ", L, " is too short for pairs = ", pairs, ": wanted ", least);
   }
   int vocab() const { return V; }
   std::string word(int32_t t) const { return t == 0 ? "." : t < V / 2 ? text("k", t) : text("v", t - V / 2); }

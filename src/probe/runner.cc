@@ -1,6 +1,8 @@
 // The loop: draw, forward, loss by hand, backward, clip, AdamW. Data come from the task by index, so a step needs nothing but its number.
 #include "probe/runner.h"
 
+#include <time.h>
+
 #include <chrono>
 #include <cmath>
 #include <map>
@@ -78,7 +80,8 @@ Judged judge(const Tensor& y, const Network::Asked& asked, const ProbeBatch& bat
     for (int64_t k = 0; k < width; ++k) sum += std::exp(row[k] - row[best]);
     j.loss[at] = std::log(sum) + row[best] - row[target];
     j.right[at] = best == target;
-    for (const Sample::Also& a : batch.samples[static_cast<size_t>(asked.sample[at])].also) j.right[at] |= a.at == asked.position[at] && a.token == best;
+    for (const Sample::Also& a : batch.samples[static_cast<size_t>(asked.sample[at])].also)
+      j.right[at] |= a.at == asked.position[at] && a.token == best;
     for (int64_t k = 0; d && k < width; ++k)
       d[k] = static_cast<float>((std::exp(row[k] - row[best]) / sum - (k == target)) / static_cast<double>(n));
   }
@@ -128,17 +131,28 @@ Scores test(const Network& net, const Task& task, uint64_t seed, Split split, in
   return out;
 }
 
+// Rises over the first twentieth, then falls as a cosine to a twentieth.
+double share_of_rate(int64_t step, int64_t steps) {
+  const double at = static_cast<double>(step) / static_cast<double>(steps);
+  return std::min(1.0, 20 * (at + 1 / static_cast<double>(steps))) * (0.05 + 0.95 * 0.5 * (1 + std::cos(3.141592653589793 * at)));
+}
+
 Array texts(const std::vector<std::string>& v) { return {v.begin(), v.end()}; }
 double seconds() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+double cpu_seconds() {                                     // of this thread
+  timespec t{};
+  ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+  return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
+}
 
 }  // namespace
 
 std::string Cell::key() const {
   Array t;
   for (const auto& s : tests) t.push_back(texts(s));
-  return to_json(Object{{"task", task}, {"blueprint", blueprint}, {"set", texts(set)}, {"tests", t}, {"seed", static_cast<int64_t>(seed)}, {"rate", rate},
-                        {"decay", decay}, {"clip", clip}, {"beta", beta}, {"steps", steps}, {"batch", batch}, {"samples", samples}, {"every", every},
-                        {"until", until}});
+  return to_json(Object{{"task", task}, {"blueprint", blueprint}, {"set", texts(set)}, {"tests", t}, {"seed", static_cast<int64_t>(seed)},
+                        {"rate", rate}, {"decay", decay}, {"clip", clip}, {"beta", beta}, {"steps", steps}, {"batch", batch}, {"samples", samples},
+                        {"every", every}, {"until", until}});
 }
 
 Value to_value(const Scores& s) {
@@ -150,7 +164,7 @@ Value to_value(const Scores& s) {
 }
 
 Object run_cell(const Cell& cell, const std::function<void(int64_t, double, const Scores*)>& progress) {
-  const double begin = seconds();
+  const double begin = seconds(), cpu_begin = cpu_seconds();
   const Task task = open_task(cell.task, cell.set);
   std::vector<Task> tests;
   for (const auto& extra : cell.tests) {                   // a parameter that is given again stands in place of the first
@@ -183,8 +197,7 @@ Object run_cell(const Cell& cell, const std::function<void(int64_t, double, cons
     const double loss = mean(judge(y, asked, batch, &dy).loss);
     tape.backward(y, dy);
     expect(std::isfinite(loss), "probe ", cell.task, ": the loss is ", loss, " at step ", step, " of ", cell.blueprint, ", rate ", cell.rate);
-    const double warm = std::min(1.0, static_cast<double>(step + 1) / std::max(1.0, 0.05 * static_cast<double>(cell.steps)));
-    optimizer->step(tape, cell, cell.rate * warm * (0.05 + 0.95 * 0.5 * (1 + std::cos(M_PI * static_cast<double>(step) / static_cast<double>(cell.steps)))));
+    optimizer->step(tape, cell, cell.rate * share_of_rate(step, cell.steps));
     ++step;
     if (step % cell.every && step < cell.steps) {
       if (progress) progress(step, loss, nullptr);
@@ -199,7 +212,6 @@ Object run_cell(const Cell& cell, const std::function<void(int64_t, double, cons
   int64_t parameters = 0;
   for (const Parameter& p : optimizer->parameters) parameters += p.value.count();
   Array tested;
-  const double trained = seconds() - begin;
   for (size_t i = 0; i < tests.size(); ++i) {
     Value v = to_value(test(net, tests[i], cell.seed, Split::test, cell.samples, cell.batch));
     Object o = *v.get<Object>();
@@ -210,8 +222,8 @@ Object run_cell(const Cell& cell, const std::function<void(int64_t, double, cons
   for (const auto& [k, v] : cell.grid) grid.push_back(k + "=" + v);
   return {{"key", cell.key()}, {"task", cell.task}, {"parameters", task.parameters}, {"label", cell.label}, {"blueprint", net.blueprint()},
           {"seed", static_cast<int64_t>(cell.seed)},
-          {"rate", cell.rate}, {"steps", step}, {"weights", parameters}, {"seconds", seconds() - begin}, {"train_seconds", trained}, {"grid", grid},
-          {"curve", curve}, {"tests", tested}};
+          {"rate", cell.rate}, {"steps", step}, {"weights", parameters}, {"seconds", seconds() - begin},
+          {"cpu_seconds", cpu_seconds() - cpu_begin}, {"grid", grid}, {"curve", curve}, {"tests", tested}};
 }
 
 }  // namespace headrace

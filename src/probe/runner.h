@@ -34,7 +34,8 @@ struct Scores {
   std::vector<Bucket> by_position;                         // positions up to 2^k - 1
 };
 Value to_value(const Scores& s);
-// The result as one object: key, parameters, seconds, steps that ran, curve, tests. progress(step, loss, validation or null).
+// The result as one object: key, parameters, seconds, cpu_seconds (of the calling thread: all of the work where cells run side by side),
+// steps that ran, curve, tests. progress(step, loss, validation or null).
 Object run_cell(const Cell& cell, const std::function<void(int64_t, double, const Scores*)>& progress = {});
 
 }  // namespace headrace

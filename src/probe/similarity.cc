@@ -34,7 +34,8 @@ struct EditDistance {
     for (size_t i = 1; i <= x.size(); ++i) {
       int diagonal = row[0];
       row[0] = static_cast<int>(i);
-      for (size_t j = 1; j <= y.size(); ++j) diagonal = std::exchange(row[j], std::min({row[j] + 1, row[j - 1] + 1, diagonal + (x[i - 1] != y[j - 1])}));
+      for (size_t j = 1; j <= y.size(); ++j)
+        diagonal = std::exchange(row[j], std::min({row[j] + 1, row[j - 1] + 1, diagonal + (x[i - 1] != y[j - 1])}));
     }
     return row.back();
   }

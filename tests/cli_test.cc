@@ -82,6 +82,9 @@ TEST_F(Cli, UsageErrorsAreOneLineAndCodeTwo) {
   EXPECT_NE(run("run -n x").err.find("wanted a whole number, found x"), std::string::npos);
   EXPECT_NE(run("run --threads 65").err.find("wanted 0 to 64, found 65"), std::string::npos);
   EXPECT_NE(run("run -n 99999999999").err.find("wanted -1 to 1073741824, found"), std::string::npos);
+  EXPECT_NE(run("run --treads 1").err.find("did you mean --threads?"), std::string::npos);
+  EXPECT_NE(run("run -m model.gguf").err.find("MODEL needs no option"), std::string::npos);
+  EXPECT_EQ(run("run --nothing-like-it").err.find("did you mean"), std::string::npos);
   EXPECT_EQ(run("").code, 2);
 }
 
@@ -318,6 +321,7 @@ TEST_F(Cli, ChatInAPipeReusesWhatWasSaidAndEveryLineIsATurn) {
   std::istringstream lines(r.out);
   for (std::string line; std::getline(lines, line);) turns.push_back(parse_json(line, "turn"));
   ASSERT_EQ(turns.size(), 4u);
+  EXPECT_EQ(turns[0].find("tokens")->get<Array>()->size(), 10u);
   EXPECT_EQ(number(turns[0], "reused_tokens"), 0);
   EXPECT_EQ(number(turns[1], "reused_tokens"), 15);
   EXPECT_GT(number(turns[2], "reused_tokens"), 15);

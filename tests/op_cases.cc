@@ -211,6 +211,13 @@ void products(std::vector<OpCase>& all) {
     all.push_back({"LinearOfAnyInput" + name, "linear", [=](Random& r) {
       return std::vector<Tensor>{linear(r.rows({9, 256}), packed(weight(r, t, 37, 256)))};
     }, is_block(t) ? 2e-2 : 1e-5});
+    all.push_back({"LinearOfAnyInputUnrounded" + name, "linear", [=](Random& r) {
+      UseExactInputs unrounded;
+      const Tensor bias = r.whole({37});
+      std::vector<Tensor> ys;
+      for (int64_t n : {1, 9}) ys.push_back(linear(r.rows({n, 256}), packed(weight(r, t, 37, 256)), bias));
+      return ys;
+    }, 1e-5});
     all.push_back({"Embedding" + name, "embedding", [=](Random& r) {
       const std::vector<int32_t> ids{36, 0, 17, 17, 16};
       Tensor w = weight(r, t, 37, is_block(t) ? 2 * unit : 50);

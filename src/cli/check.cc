@@ -29,7 +29,7 @@ int act(const Options& o) {
     fmt::print(stderr, "{}: {} {}: checked with --tokens {}\n", loaded.name, tokens, m.decoder.positions ? "learned positions" : "tokens at the most",
                tokens);
   Progress progress("check", 6, "laws");
-  CheckOptions c{.tokens = tokens, .seed = static_cast<uint64_t>(o.seed), .quantised = is_quantised(loaded)};
+  CheckOptions c{.tokens = tokens, .seed = static_cast<uint64_t>(o.seed)};
   if (const char* t = std::getenv("TMPDIR"); t && *t) c.folder = t;
   c.progress = [&](int done, int) { progress.at(done); };
   const auto results = check_model(loaded.model.decoder, identity(loaded), c);

@@ -4,9 +4,11 @@
 #include <CLI/CLI.hpp>
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <cstdlib>
+#include <utility>
 
 namespace headrace::cli {
 
@@ -33,6 +35,29 @@ std::string one_line(std::string s) {
     if (c == '\n') c = ' ';
   if (size_t at = s.find("subcommand"); at != std::string::npos) s.replace(at, 10, "verb");   // CLI11's word for it
   return s;
+}
+
+// Single letters added, left out or changed, to make b of a.
+size_t edits(const std::string& a, const std::string& b) {
+  std::vector<size_t> row(b.size() + 1);
+  for (size_t j = 0; j <= b.size(); ++j) row[j] = j;
+  for (size_t i = 1; i <= a.size(); ++i)
+    for (size_t j = 1, before = std::exchange(row[0], i); j <= b.size(); ++j) {
+      const size_t changed = before + (a[i - 1] != b[j - 1]);
+      before = std::exchange(row[j], std::min({row[j] + 1, row[j - 1] + 1, changed}));
+    }
+  return row.back();
+}
+// What was meant by an option that the verb has not: of its own the one that is written most alike, if any is.
+std::string meant_by(const std::string& given, const CLI::App& verb) {
+  const std::string name = given.substr(0, given.find('='));
+  if (name == "-m" || name == "--model") return "; MODEL needs no option";
+  std::string best;
+  size_t least = std::min<size_t>(3, name.size() / 2);
+  for (const CLI::Option* o : verb.get_options())
+    for (const std::string& long_name : o->get_lnames())
+      if (const size_t n = edits(name, "--" + long_name); n < least) least = n, best = "; did you mean --" + long_name + "?";
+  return best;
 }
 
 class HelpText : public CLI::Formatter {
@@ -228,7 +253,10 @@ int Program::run(int argc, char** argv) {
     fmt::print("{}\n", e.what());
     return 0;
   } catch (const CLI::ParseError& e) {
-    fmt::print(stderr, "{}: {} (see {} --help)\n", path_of(chosen()), one_line(e.what()), path_of(chosen()));
+    const CLI::App& verb = *root.tree_->nodes[chosen()].app;
+    const auto unknown = verb.remaining();
+    fmt::print(stderr, "{}: {}{} (see {} --help)\n", path_of(chosen()), one_line(e.what()), unknown.empty() ? "" : meant_by(unknown[0], verb),
+               path_of(chosen()));
     return 2;
   }
   const int at = chosen();

@@ -14,7 +14,7 @@ namespace {
 struct Options {
   Common common;
   std::string model;
-  bool tensors = false, config = false;
+  bool tensors = false, config = false, hash = false;
 };
 
 int act(const Options& o) {
@@ -44,8 +44,9 @@ int act(const Options& o) {
         {"context", m.model.context},
              {"vocab", m.model.decoder.vocab}, {"width", m.model.decoder.width}, {"layers", static_cast<int64_t>(m.model.decoder.layers.size())},
              {"file_bytes", static_cast<int64_t>(m.file_bytes)}, {"dtypes", by}, {"tokenizer", m.tokenizer ? Value(tokenizer) : Value()},
-             {"chat_template", !m.chat_template.empty()}, {"hash", m.hash()}, {"config", m.model.config}};
+             {"chat_template", !m.chat_template.empty()}, {"config", m.model.config}};
     if (o.tensors) j["tensors"] = tensors;
+    if (o.hash) j["hash"] = m.hash();
     print_json(j);
     return 0;
   }
@@ -60,7 +61,7 @@ int act(const Options& o) {
                m.tokenizer->eos() ? std::to_string(*m.tokenizer->eos()) : "none", m.chat_template.empty() ? "no chat template"
                : "with a chat template");
   else fmt::print("tokenizer   none\n");
-  fmt::print("hash        {}\n", m.hash());
+  if (o.hash) fmt::print("hash        {}\n", m.hash());
   if (o.config) fmt::print("{}\n", to_json(m.model.config, 2));
   if (o.tensors)
     for (const Parameter& p : m.source->parameters) fmt::print("{:60} {:6} {}\n", p.name, name(p.dtype), text(p.shape));
@@ -75,6 +76,7 @@ void add_info(Command& root) {
   c.about("Reads names, shapes and configuration; the weights are not loaded.");
   c.argument("MODEL", o->model, model_help, false);
   c.flag("--tensors", o->tensors, "list every parameter");
+  c.flag("--hash", o->hash, "print the hash by which states know their model; reads every byte of it");
   c.flag("--config", o->config, "print the configuration");
   o->common.add_json(c);
   c.example("headrace info MODEL", "family, blueprint, sizes").example("headrace info MODEL --json", "with the whole configuration");

@@ -88,6 +88,12 @@ void multiply(const Work& w, int64_t panel, const DotTable& table, int64_t m0, i
   const float* bias = w.part->bias ? w.part->bias + row : nullptr;
   for (int m = 0; m < rows; ++m) y[m] = w.part->y[m0 + m] + row;
   const uint8_t* data = w.data + panel * w.panel_bytes;
+  if (w.part->exact && w.format) {
+    static thread_local std::vector<float> values;
+    values.resize(static_cast<size_t>(K * panel_rows));
+    panel_values(*w.format, data, K, values.data());
+    return table.plain[static_cast<int>(DType::f32)](values.data(), K, in, rows, y, bias, valid);
+  }
   if (!w.format) return table.plain[static_cast<int>(w.part->weight->dtype())](data, K, in, rows, y, bias, valid);
   table.blocks[static_cast<int>(w.format->dtype)](data, K, w.rows.from(m0, K), rows, y, bias, valid);
 }
@@ -124,7 +130,7 @@ void linear(std::span<const LinearPart> parts) {
     const int64_t n = (w.dim(0) + panel_rows - 1) / panel_rows;
     works[i] = {&parts[i], f, {}, w.data<uint8_t>(), cpu::panel_bytes(w.dtype(), panel_rows, x.cols), panels, panels + n, bytes};
     panels += n, bytes += n * static_cast<int64_t>(works[i].panel_bytes);
-    if (!f) continue;
+    if (!f || parts[i].exact) continue;
     size_t q = 0;
     while (q < quantised && !(inputs[q].x.data == x.data && inputs[q].x.stride == x.stride && inputs[q].x.cols == x.cols)) ++q;
     if (q == quantised) quantise_rows(x, inputs[quantised++]);
@@ -138,7 +144,7 @@ void linear(std::span<const LinearPart> parts) {
   // Units of work: a run of panels times a strip of rows, both small enough to stay in the second-level cache while they meet, so that
   // rows from further away are read once for each run and not for each panel.
   int64_t row_bytes = 1;
-  for (const Work& w : all) row_bytes = std::max(row_bytes, w.part->x.cols * (w.format ? 1 : 4));
+  for (const Work& w : all) row_bytes = std::max(row_bytes, w.part->x.cols * (w.format && !w.part->exact ? 1 : 4));
   const int64_t most_rows = std::max<int64_t>(48, (int64_t{384} << 10) / row_bytes / 48 * 48), least_strips = (M + most_rows - 1) / most_rows;
   const int64_t strip = (M / least_strips + 47) / 48 * 48, strips = (M + strip - 1) / strip;     // of about equal rows
   constexpr int64_t worth = 48 << 10;                        // bytes of weights below which a second thread comes too late

@@ -115,12 +115,42 @@ uint8_t get_quant(const PanelFormat& f, const uint8_t* q, int r, int i) {
   return static_cast<uint8_t>(v);
 }
 
+// All quants of a block as they lie: 8 vectors of 16 rows x 4 values.
+void get_quants(const PanelFormat& f, const uint8_t* q, uint8_t* out) {
+  if (f.bits == 8) {
+    std::memcpy(out, q, 512);
+    return;
+  }
+  for (int i = 0; i < 256; ++i) out[i] = q[i] & 15, out[256 + i] = q[i] >> 4;
+  for (int i = 0; f.bits == 5 && i < 512; ++i) out[i] |= (q[256 + i / 8] >> (i % 8) & 1) << 4;
+  for (int i = 0; f.bits == 6 && i < 512; ++i) out[i] |= (q[256 + i % 128] >> (2 * (i / 128)) & 3) << 4;
+}
+
 void put_half(uint8_t* p, int r, uint16_t bits) { std::memcpy(p + 2 * r, &bits, 2); }
 uint16_t get_half(const uint8_t* p, int r) {
   uint16_t bits;
   std::memcpy(&bits, p + 2 * r, 2);
   return bits;
 }
+
+// Block b of a panel, with what its quants stand for in row r: scale * (quant - zero) + minimum.
+struct Block {
+  const PanelFormat& f;
+  const uint8_t *super, *block;
+  Block(const PanelFormat& f, const uint8_t* panel, int64_t b)
+      : f(f), super(panel + b / f.blocks * f.super_bytes()), block(super + f.header + b % f.blocks * f.block_bytes()) {}
+  const uint8_t* quants() const { return block + f.scales; }
+  float scale(int half, int r) const {
+    if (f.header == 0) return f16_to_f32(get_half(block, r));
+    const uint8_t code = block[16 * half + r];
+    return f16_to_f32(get_half(super, r)) * static_cast<float>(f.minimum ? code : static_cast<int8_t>(code));
+  }
+  float minimum(int half, int r) const {
+    if (!f.minimum) return 0;
+    return f.header == 0 ? f16_to_f32(get_half(block + 32, r)) : -f16_to_f32(get_half(super + 32, r)) * block[16 * (f.halves + half) + r];
+  }
+  float value(int q) const { return static_cast<float>(f.lookup ? iq4_values[q] : q - f.zero); }
+};
 
 void pack_super(const PanelFormat& f, uint8_t* panel, int r, const Super& s) {
   if (f.header) {
@@ -207,20 +237,25 @@ void panel_row(const Tensor& w, int64_t row, float* out) {
     return;
   }
   for (int64_t k = 0; k < K; ++k) {
-    const uint8_t* super = panel + k / (32 * f->blocks) * f->super_bytes();
-    const uint8_t* block = super + f->header + k / 32 % f->blocks * f->block_bytes();
-    const int h = f->halves == 2 ? static_cast<int>(k % 32 / 16) : 0;
-    float d, m = 0;
-    if (f->header == 0) {
-      d = f16_to_f32(get_half(block, r));
-      if (f->minimum) m = f16_to_f32(get_half(block + 32, r));
-    } else {
-      uint8_t code = block[16 * h + r];
-      d = f16_to_f32(get_half(super, r)) * (f->minimum ? code : static_cast<int8_t>(code));
-      if (f->minimum) m = -f16_to_f32(get_half(super + 32, r)) * block[16 * (f->halves + h) + r];
-    }
-    int q = get_quant(*f, block + f->scales, r, static_cast<int>(k % 32));
-    out[k] = d * static_cast<float>(f->lookup ? iq4_values[q] : q - f->zero) + m;
+    const Block b(*f, panel, k / 32);
+    const int half = f->halves == 2 ? static_cast<int>(k % 32 / 16) : 0;
+    out[k] = b.scale(half, r) * b.value(get_quant(*f, b.quants(), r, static_cast<int>(k % 32))) + b.minimum(half, r);
+  }
+}
+
+void panel_values(const PanelFormat& f, const uint8_t* panel, int64_t K, float* out) {
+  float values[256];
+  for (int q = 0; q < 256; ++q) values[q] = static_cast<float>(f.lookup ? iq4_values[q & 15] : q - f.zero);
+  for (int64_t k = 0; k < K; k += 32, out += 32 * panel_rows) {
+    const Block b(f, panel, k / 32);
+    float scale[2][panel_rows], minimum[2][panel_rows];
+    for (int h = 0; h < f.halves; ++h)
+      for (int r = 0; r < panel_rows; ++r) scale[h][r] = b.scale(h, r), minimum[h][r] = b.minimum(h, r);
+    uint8_t q[512];
+    get_quants(f, b.quants(), q);
+    for (int i = 0; i < 32; ++i)
+      for (int r = 0, h = i * f.halves / 32; r < panel_rows; ++r)
+        out[i * panel_rows + r] = scale[h][r] * values[q[i / 4 * 64 + 4 * r + i % 4]] + minimum[h][r];
   }
 }
 

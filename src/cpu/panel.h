@@ -51,5 +51,6 @@ constexpr const PanelFormat* panel_format(DType t) {
 size_t panel_bytes(DType dtype, int64_t rows, int64_t cols);            // of the whole matrix
 Tensor pack(const Tensor& weight);                                      // rows -> panel
 void panel_row(const Tensor& weight, int64_t row, float* out);          // one row of a packed matrix as f32
+void panel_values(const PanelFormat& format, const uint8_t* panel, int64_t cols, float* out);   // a panel of blocks as one of f32
 
 }  // namespace headrace::cpu

@@ -11,7 +11,7 @@ namespace cuda { const Kernels& kernels(); }
 #endif
 
 namespace {
-thread_local bool use_naive = false;
+thread_local bool use_naive = false, use_exact_inputs = false;
 constexpr const char* unary_names[unary_count] = {"scale", "softcap", "exp", "sigmoid", "tanh", "silu", "gelu_tanh", "gelu_erf",
                                        "relu", "relu_squared", "softplus", "log_sigmoid", "sqrt", "negate",
                                        "log", "reciprocal", "sin", "cos", "abs", "elu_plus_one",
@@ -33,6 +33,9 @@ const Kernels& kernels(Device device) {
 }
 UseNaive::UseNaive() : before_(use_naive) { use_naive = true; }
 UseNaive::~UseNaive() { use_naive = before_; }
+UseExactInputs::UseExactInputs() : before_(use_exact_inputs) { use_exact_inputs = true; }
+UseExactInputs::~UseExactInputs() { use_exact_inputs = before_; }
+bool UseExactInputs::now() { return use_exact_inputs; }
 void missing_kernel(const char* device, const char* kernel) { fail(device, " has no kernel '", kernel, "'"); }
 
 }  // namespace headrace

@@ -36,6 +36,7 @@ struct LinearPart {
   const Tensor* weight;     // [out, in], any dtype, either layout
   const float* bias;        // [out] or null
   Rows y;                   // [N, out]
+  bool exact;               // x is not rounded, whatever the weight is stored in
 };
 
 // c (+)= op(a) op(b), all f32, rows in memory `lda` apart: a [m,k] (transposed: stored [k,m]), b [k,n] (transposed: [n,k]), c [m,n].
@@ -143,6 +144,15 @@ const Kernels& naive_kernels();
 struct UseNaive {
   UseNaive();
   ~UseNaive();
+ private:
+  bool before_;
+};
+// While one lives in a thread, no product rounds its input: those of block dtypes then unpack their weights instead of reading the
+// input in 8 bits. Slower; how the input is associated is then all that is left between two forms of one sequence.
+struct UseExactInputs {
+  UseExactInputs();
+  ~UseExactInputs();
+  static bool now();
  private:
   bool before_;
 };

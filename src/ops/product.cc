@@ -65,7 +65,7 @@ std::vector<Tensor> products(size_t n, const At& at) {
     expect(weight.device() == x.device(), "linear: x on ", x.device(), ", weight on ", weight.device());
     expect(!bias || bias.count() == weight.dim(0), "linear: weight ", weight.shape(), " bias ", bias ? bias.shape() : Shape{});
     ys.push_back(with_last(x, weight.dim(0)));
-    parts[i] = {rows_of(x), &weight, values(bias), rows_of(ys.back())};
+    parts[i] = {rows_of(x), &weight, values(bias), rows_of(ys.back()), UseExactInputs::now()};
     expect(parts[i].x.rows == parts[0].x.rows, "linear: x ", x.shape(), " beside ", at(0).x.shape());
   }
   if (n == 0) return ys;

@@ -118,11 +118,6 @@ const std::string& Loaded::hash() const {
   return known_hash;
 }
 ModelIdentity identity(const Loaded& m) { return {replace_broken(m.name), m.model.family, m.hash(), blueprint(m.model)}; }
-bool is_quantised(const Loaded& m) {
-  for (const Parameter& p : m.source->parameters)
-    if (is_block(p.dtype)) return true;
-  return false;
-}
 
 Value read_model_config(const std::string& path) {
   if (is_gguf(path)) return GgufModel(GgufFile(path), true).config();

@@ -40,7 +40,6 @@ Loaded open_model(const std::string& path, LoadOptions options = {});
 // A blueprint, or the name of one (models/named_blueprints.h), with parameters as they begin; no tokenizer.
 Loaded open_blueprint(const std::string& text, LoadOptions options = {});
 ModelIdentity identity(const Loaded& model);
-bool is_quantised(const Loaded& model);  // some matrices are in blocks
 // Only the configuration and names, for `info`: never touches weights.
 Value read_model_config(const std::string& path);
 

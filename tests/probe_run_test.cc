@@ -19,15 +19,18 @@ Cell easy() {
 }
 double accuracy(const Object& result, size_t test) { return number((*result.at("tests").get<Array>())[test], "accuracy"); }
 
-TEST(ProbeRun, AnEasyTaskIsLearnedAndTestedAtOtherLengths) {
-  const Object r = run_cell(easy());
-  EXPECT_GE(accuracy(r, 0), 0.95);
-  EXPECT_GE(accuracy(r, 1), 0.8);
-  EXPECT_LE(number(Value(r), "steps"), 250);
+TEST(ProbeRun, AnLstmLearnsParityAndGoesOnToTwiceTheLength) {
+  Cell c;
+  c.task = "parity", c.blueprint = "d=32 lstm", c.tests = {{}, {"min=41", "max=80"}};
+  c.steps = 2000, c.batch = 64, c.samples = 256, c.every = 100, c.rate = 1e-2, c.until = 0.999;
+  const Object r = run_cell(c);
+  EXPECT_GE(accuracy(r, 0), 0.99);
+  EXPECT_GE(accuracy(r, 1), 0.95);
+  EXPECT_LE(number(Value(r), "steps"), 1500);
   const Value& long_ones = (*r.at("tests").get<Array>())[1];
-  EXPECT_EQ(string(long_ones, "parameters"), "min=9, max=12");
-  EXPECT_EQ(number(long_ones, "answers"), 64);
-  EXPECT_EQ(long_ones.find("by_position")->get<Array>()->size(), 2u);      // asked at 7..10: up to 7, and up to 15
+  EXPECT_EQ(string(long_ones, "parameters"), "min=41, max=80");
+  EXPECT_EQ(number(long_ones, "answers"), 256);
+  EXPECT_EQ(long_ones.find("by_position")->get<Array>()->size(), 2u);      // asked at 39..78: up to 63, and up to 127
 }
 TEST(ProbeRun, TheSameCellGivesTheSameNumbers) {
   Cell c = easy();
@@ -40,14 +43,15 @@ TEST(ProbeRun, TheSameCellGivesTheSameNumbers) {
 // Vectors in, vectors or classes out, and all answers from one place: the gradient's direction is one in which the loss falls.
 TEST(ProbeRun, EveryKindOfTaskTrains) {
   for (const auto& [task, set] : std::vector<std::pair<std::string, std::vector<std::string>>>{
-           {"mqar", {"V=16", "L=16", "pairs=2"}}, {"regression", {"points=8", "dims=3"}}, {"confusion", {"directions=1"}},
+           {"mqar", {"V=16", "L=16", "pairs=2"}}, {"regression", {"points=8", "dims=1"}}, {"confusion", {"directions=1"}},
            {"compress", {"L=5", "V=3"}}, {"retrieve", {"dims=4", "pairs=1"}}, {"parity", {"trace=steps", "max=6"}}}) {
     Cell c;
     c.task = task, c.blueprint = "d=16 attn(heads=2) + swiglu", c.set = set, c.tests = {{}};
     c.steps = 60, c.batch = 32, c.samples = 64, c.every = 5, c.rate = 1e-2, c.until = 2;
     const Object r = run_cell(c);
     const Array& curve = *r.at("curve").get<Array>();
-    EXPECT_LT(number(curve.back(), "loss"), 0.95 * number(curve.front(), "loss")) << task;
+    if (open_task(task).outputs) { EXPECT_GT(number(curve.back(), "valid"), number(curve.front(), "valid") + 0.02) << task; }
+    else { EXPECT_LT(number(curve.back(), "loss"), 0.95 * number(curve.front(), "loss")) << task; }
   }
 }
 TEST(ProbeRun, GradientsOfANetworkAreDifferences) {

@@ -6,6 +6,7 @@
 #include "probe.h"
 #include "probe/farm.h"
 #include "probe/network.h"
+#include "probe/suite.h"
 #include "ops/tape.h"
 
 namespace headrace {
@@ -93,7 +94,8 @@ TEST(ProbeRun, GradientsOfANetworkAreDifferences) {
 }
 
 TEST(ProbeRun, GridsPlaceTheirValues) {
-  Grid g{.base = easy(), .blueprints = {"d=16 attn(heads={h})", "d=16 gru"}, .axes = {{"h", {"1", "2"}}, {"max", {"8", "10"}}, {"rate", {"0.1"}}}, .seeds = {4, 5}};
+  Grid g{.base = easy(), .blueprints = {"d=16 attn(heads={h})", "d=16 gru"}, .axes = {}, .seeds = {4, 5}};
+  g.axes = {{"h", {"1", "2"}}, {"max", {"8", "10"}}, {"rate", {"0.1"}}};
   const std::vector<Cell> cells = cells_of(g);
   ASSERT_EQ(cells.size(), (2 * 2 + 2) * 2u);               // gru has no {h}
   EXPECT_EQ(cells[2].blueprint, "d=16 attn(heads=1)");
@@ -105,6 +107,23 @@ TEST(ProbeRun, GridsPlaceTheirValues) {
   EXPECT_EQ(keys.size(), cells.size());
   g.axes = {{"width", {"3"}}};
   EXPECT_THROW(cells_of(g), Error);
+}
+
+TEST(ProbeRun, TheSuiteIsOfTasksThatItsTestsFit) {
+  std::vector<SuiteResult> results;
+  for (const SuiteTask& t : suite()) {
+    Cell base = easy();
+    base.batch = 1, base.samples = 1;
+    const std::vector<Cell> cells = cells_of(suite_grid(t, base, {"d=8 gru"}, {0}, 1e-9));
+    ASSERT_EQ(cells.size(), 1u);
+    EXPECT_EQ(cells[0].steps, 1);
+    const Object r = run_cell(cells[0]);
+    EXPECT_EQ(r.at("tests").get<Array>()->size(), t.longer.empty() ? 1u : 2u);
+    results.push_back({&t, summarise({r})});
+  }
+  const std::string page = to_html(results);
+  for (const SuiteTask& t : suite()) EXPECT_NE(page.find(std::string(">") + t.task + "<br>"), std::string::npos) << t.task;
+  for (const std::string& b : suite_blueprints()) parse_blueprint(b);
 }
 
 class ProbeFiles : public Cli {};
@@ -158,7 +177,7 @@ TEST_F(ProbeFiles, TheProgramListsShowsWritesAndTrains) {
   EXPECT_EQ(run("probe parity --show 1 --from 1 --seed 4").out, shown.out.substr(shown.out.find('\n') + 1));
   EXPECT_EQ(run("probe regression --out " + at("x.safetensors") + " --count 3 --json").code, 0);
   EXPECT_EQ(run("probe parity --split valid --out " + at("y.safetensors")).code, 0);
-  const Ran t = run("probe even_pairs --blueprint 'd=8 gru' --steps 4 --seeds 2 --samples 8 --results " + at("r/s") + " --test '' --test max=60 --json");
+  const Ran t = run("probe even_pairs --blueprint 'd=8 gru' --steps 4 --seeds 2 --samples 8 --results r/s --test '' --test max=60 --json");
   EXPECT_EQ(t.code, 0) << t.err;
   const Value v = parse_json(t.out, "out");
   EXPECT_EQ(number(v, "cells"), 2);

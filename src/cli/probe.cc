@@ -9,6 +9,7 @@
 #include "probe/batch.h"
 #include "probe/farm.h"
 #include "probe/injectivity.h"
+#include "probe/suite.h"
 
 namespace headrace::cli {
 namespace {
@@ -19,6 +20,7 @@ struct Options {
   std::string results = "probe-results";
   std::vector<std::string> set, blueprints, grid, tests;
   int64_t show = 0, seed = 0, from = 0, count = 64, seeds = 3;
+  double share = 1;
   Cell cell;
 };
 
@@ -173,7 +175,31 @@ int train(const Options& o) {
   return 0;
 }
 
+// Every task of the suite on every blueprint, each with its own files, and one page of all.
+int all_tasks(const Options& o) {
+  o.common.apply();
+  make_folder(o.results);
+  const std::string page = o.results + "/all.html";
+  check_writable(page);
+  std::vector<std::string> blueprints = o.blueprints;
+  if (blueprints.empty()) blueprints.assign(suite_blueprints().begin(), suite_blueprints().end());
+  const std::vector<uint64_t> seeds = grid_of(o).seeds;
+  std::vector<SuiteResult> results;
+  for (const SuiteTask& t : suite()) {
+    const std::vector<Cell> cells = cells_of(suite_grid(t, o.cell, blueprints, seeds, o.share));
+    const std::vector<Object> done = run_cells(cells, o.results + "/" + t.task + ".jsonl", [&](int64_t n, int64_t of, const std::string& line) {
+      fmt::print(stderr, "{} {:4}/{}  {}\n", t.task, n, of, line);
+    });
+    results.push_back({&t, summarise(done)});
+    save(page, to_html(results));                        // what there is so far
+  }
+  if (o.common.json) print_json(Object{{"page", page}, {"tasks", std::ssize(results)}});
+  else fmt::print("{}\n", page);
+  return 0;
+}
+
 int act(const Options& o, const Command& c) {
+  if (o.task == "all") return all_tasks(o);
   if (o.task == "list") return list(o);
   if (o.task == "injectivity") return injectivity(o);
   return o.blueprints.empty() ? samples(o, c) : train(o);
@@ -184,11 +210,12 @@ int act(const Options& o, const Command& c) {
 void add_probe(Command& root) {
   auto o = std::make_shared<Options>();
   Command c = root.verb("probe", "tasks that tell what an architecture can and cannot do");
-  c.about("`list` names the tasks and their parameters; `injectivity` measures what attention weights say of a query, without training. A sample "
-          "depends on seed, split and index alone.");
-  c.argument("TASK", o->task, "the task, `list`, or `injectivity`");
+  c.about("`list` names the tasks and their parameters; `injectivity` measures what attention weights say of a query, without training; `all` "
+          "trains a suite of small tasks and writes the matrix of architectures and probes as a page. A sample depends on seed, split and index "
+          "alone.");
+  c.argument("TASK", o->task, "the task, `list`, `injectivity`, or `all`");
   c.suggest("TASK", [] {
-    std::vector<std::string> names{"list", "injectivity"};
+    std::vector<std::string> names{"list", "injectivity", "all"};
     for (const TaskInfo& t : tasks()) names.emplace_back(t.doc.name);
     return names;
   });
@@ -205,6 +232,7 @@ void add_probe(Command& root) {
   c.option("--test", o->tests, "K=V,K=V", "parameters to test with in place of the trained ones, '' for those; may be given several times");
   c.option("--seeds", o->seeds, "N", "seeds of each cell, from --seed on").range("--seeds", 1, 1000);
   c.option("--steps", o->cell.steps, "N", "steps of training").range("--steps", 1, 1e9);
+  c.option("--share", o->share, "S", "of the suite's own steps, for `all`").range("--share", 1e-6, 100);
   c.option("--batch", o->cell.batch, "N", "samples of a step").range("--batch", 1, 1e6);
   c.option("--rate", o->cell.rate, "R", "the highest rate; AdamW, 5 % warm-up, then a cosine").range("--rate", 1e-9, 10);
   c.option("--decay", o->cell.decay, "W", "weight decay of matrices").range("--decay", 0, 10);
@@ -216,6 +244,7 @@ void add_probe(Command& root) {
   c.example("headrace probe list", "tasks, papers, parameters")
       .example("headrace probe mqar --show 2 --set L=24 --set pairs=3", "two samples")
       .example("headrace probe parity --set max=256 --split test --out parity.safetensors", "64 samples for another program")
+      .example("headrace probe all --seeds 1 --share 0.1", "the matrix, in a hurry")
       .example("headrace probe parity --blueprint 'd=32 lstm' --grid rate=1e-3,1e-2 --test '' --test min=41,max=80",
                "trained, and tested at twice the length");
   c.action([o, c] { return act(*o, c); });

@@ -42,6 +42,7 @@ TEST_P(Probes, SamplesFitTheirTask) {
 
 TEST_P(Probes, ASampleDependsOnSeedSplitAndIndexAlone) {
   const Task t = open_task(GetParam());
+  struct Before { int threads = thread_count(); ~Before() { set_thread_count(threads); } } before;
   set_thread_count(1);
   const ProbeBatch one = draw_batch(t, 5, Split::train, 100, 12);
   set_thread_count(3);

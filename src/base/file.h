@@ -29,6 +29,7 @@ void release_pages(const void* data, size_t bytes);
 
 bool file_exists(const std::string& path);
 bool is_folder(const std::string& path);
+void make_folder(const std::string& path);        // and those it is in; one that is there stays
 std::string read_text(const std::string& path, size_t limit = size_t{1} << 30);   // throws Error over the limit
 
 // Writes through a temporary file beside `path`, fsync, rename: a killed process never leaves half an output. The mode of a

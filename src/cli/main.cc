@@ -25,6 +25,7 @@ int main(int argc, char** argv) {
       cli::add_plan,
       cli::add_explain,
       cli::add_mixers,
+      cli::add_probe,
       cli::add_doctor,
       cli::add_op,
       cli::add_quantize,

@@ -16,6 +16,7 @@ void add_state(Command& root);
 void add_info(Command& root);
 void add_mixers(Command& root);
 void add_plan(Command& root);
+void add_probe(Command& root);
 void add_op(Command& root);
 void add_explain(Command& root);
 void add_doctor(Command& root);

@@ -1,0 +1,235 @@
+// A line of a results file is one cell's object; its "key" says which. A line that was cut short by a kill is no result.
+#include "probe/farm.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <charconv>
+#include <cmath>
+#include <map>
+#include <mutex>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/parallel.h"
+#include "models/blueprint.h"
+
+namespace headrace {
+namespace {
+
+double number(const std::string& name, const std::string& s) {
+  double v = 0;
+  const auto [end, error] = std::from_chars(s.data(), s.data() + s.size(), v);
+  expect(error == std::errc() && end == s.data() + s.size(), "--grid ", name, ": '", quoted(s), "' is no number");
+  return v;
+}
+bool is_parameter(const std::string& task, const std::string& name) {
+  const TaskInfo* info = find_task(task);
+  expect(info, "probe '", quoted(task), "': no such task");
+  const auto all = info->options();
+  return std::any_of(all.begin(), all.end(), [&](const OptionHelp& h) { return h.name == name; });
+}
+void place(Cell& c, const std::string& name, const std::string& value) {
+  c.grid.emplace_back(name, value);
+  const std::string hole = "{" + name + "}";
+  if (c.blueprint.find(hole) != std::string::npos) {
+    for (size_t at; (at = c.blueprint.find(hole)) != std::string::npos;) c.blueprint.replace(at, hole.size(), value);
+  } else if (is_parameter(c.task, name)) {
+    std::erase_if(c.set, [&](const std::string& s) { return s.starts_with(name + "="); });
+    c.set.push_back(name + "=" + value);
+  } else if (name == "rate") c.rate = number(name, value);
+  else if (name == "steps") c.steps = static_cast<int64_t>(number(name, value));
+  else if (name == "batch") c.batch = static_cast<int64_t>(number(name, value));
+  else if (name == "until") c.until = number(name, value);
+  else if (name == "d") {
+    Blueprint b = parse_blueprint(c.blueprint);
+    b.header.width = static_cast<int>(number(name, value));
+    c.blueprint = print(b);
+  } else fail("--grid ", name, ": no parameter of ", c.task, ", no rate, steps, batch, until or d, and in no blueprint as ", hole);
+}
+
+// One write of one line, then to the disk.
+void append_line(const std::string& file, const std::string& line) {
+  const int fd = ::open(file.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+  expect(fd >= 0, file, ": cannot open to append");
+  const std::string whole = line + "\n";
+  const bool written = ::write(fd, whole.data(), whole.size()) == static_cast<ssize_t>(whole.size()) && ::fsync(fd) == 0;
+  ::close(fd);
+  expect(written, file, ": cannot write a result");
+}
+std::map<std::string, Object> read_results(const std::string& file) {
+  std::map<std::string, Object> known;
+  if (!file_exists(file)) return known;
+  const std::string text = read_text(file);
+  for (size_t at = 0, end; at < text.size(); at = end + 1) {
+    end = std::min(text.find('\n', at), text.size());
+    if (end == at) continue;
+    try {
+      const Value v = parse_json(std::string_view(text).substr(at, end - at), file);
+      const Value* key = v.find("key");
+      if (key && key->get<std::string>()) known[*key->get<std::string>()] = *v.get<Object>();
+    } catch (const Error&) {                               // cut short: the cell runs again
+    }
+  }
+  expect(!known.empty() || text.empty() || text.find('\n') == std::string::npos, file, ": not a file of results");
+  if (!text.empty() && text.back() != '\n') append_line(file, "");
+  return known;
+}
+
+std::string text_of(const Object& o, const char* key) { return *o.at(key).get<std::string>(); }
+double number_of(const Object& o, const char* key) {
+  const Value& v = o.at(key);
+  return v.get<double>() ? *v.get<double>() : static_cast<double>(*v.get<int64_t>());
+}
+std::string joined(const Value& list) {
+  std::string s;
+  for (const Value& v : *list.get<Array>()) s += (s.empty() ? "" : " ") + *v.get<std::string>();
+  return s;
+}
+std::string line_of(const Object& result) {
+  std::string line = text(text_of(result, "label"), "  rate ", number_of(result, "rate"), " seed ", number_of(result, "seed"));
+  for (const Value& v : *result.at("grid").get<Array>())
+    if (!v.get<std::string>()->starts_with("rate=")) line += " " + *v.get<std::string>();
+  for (const Value& t : *result.at("tests").get<Array>()) line += text("  ", std::round(1000 * number_of(*t.get<Object>(), "accuracy")) / 1000);
+  return text(line, "  (", static_cast<int64_t>(number_of(result, "cpu_seconds")), " s)");
+}
+// Two-sided 95 % of Student's distribution.
+double student(int64_t degrees) {
+  constexpr double t[] = {12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228};
+  return degrees <= 10 ? t[degrees - 1] : 1.96 + 2.5 / static_cast<double>(degrees);
+}
+double median(std::vector<double> v) {
+  std::sort(v.begin(), v.end());
+  return (v[(v.size() - 1) / 2] + v[v.size() / 2]) / 2;
+}
+
+}  // namespace
+
+std::vector<Cell> cells_of(const Grid& grid) {
+  std::vector<Cell> all;
+  for (const std::string& blueprint : grid.blueprints) {
+    std::vector<Cell> cells{grid.base};
+    cells[0].blueprint = cells[0].label = blueprint;
+    for (const auto& [name, values] : grid.axes) {
+      const std::string hole = "{" + name + "}";           // an axis of other blueprints
+      const auto has = [&](const std::string& b) { return b.find(hole) != std::string::npos; };
+      if (!has(blueprint) && std::any_of(grid.blueprints.begin(), grid.blueprints.end(), has)) continue;
+      std::vector<Cell> next;
+      for (const Cell& c : cells)
+        for (const std::string& v : values) place(next.emplace_back(c), name, v);
+      cells = std::move(next);
+    }
+    for (const Cell& c : cells)
+      for (const uint64_t seed : grid.seeds) all.push_back(c), all.back().seed = seed;
+  }
+  for (Cell& c : all) {
+    if (c.tests.empty()) c.tests.emplace_back();
+    open_task(c.task, c.set);                              // what is wrong is known before anything runs
+    parse_blueprint(c.blueprint);
+  }
+  return all;
+}
+
+std::vector<Object> run_cells(const std::vector<Cell>& cells, const std::string& file,
+                              const std::function<void(int64_t, int64_t, const std::string&)>& told) {
+  std::map<std::string, Object> known = read_results(file);
+  std::vector<const Cell*> left;
+  for (const Cell& c : cells)
+    if (!known.contains(c.key())) left.push_back(&c);
+  std::atomic<size_t> next{0};
+  std::atomic<bool> failed{false};
+  std::mutex mutex;
+  int64_t done = static_cast<int64_t>(cells.size() - left.size());
+  if (done) told(done, std::ssize(cells), text(done, " of ", cells.size(), " cells are in ", file));
+  const auto work = [&](int64_t, int64_t, int) {
+    for (size_t i; !failed && (i = next++) < left.size();) {
+      try {
+        Object result = run_cell(*left[i]);
+        const std::lock_guard lock(mutex);
+        append_line(file, to_json(result));
+        told(++done, std::ssize(cells), line_of(result));
+        known[left[i]->key()] = std::move(result);
+      } catch (...) {
+        failed = true;
+        throw;
+      }
+    }
+  };
+  const int64_t together = std::min<int64_t>(thread_count(), std::ssize(left));
+  if (together > 1) parallel(together, 1, work);
+  else work(0, 1, 0);
+  std::vector<Object> results;
+  for (const Cell& c : cells) results.push_back(known.at(c.key()));
+  return results;
+}
+
+std::vector<Summary> summarise(const std::vector<Object>& results) {
+  std::vector<Summary> all;
+  std::vector<std::map<double, std::vector<const Object*>>> by_rate;     // beside all
+  for (const Object& r : results) {
+    Summary s;
+    s.blueprint = text_of(r, "label");
+    for (const Value& v : *r.at("grid").get<Array>())
+      if (const std::string& at = *v.get<std::string>(); !at.starts_with("rate=")) s.grid.push_back(at), s.place += (s.place.empty() ? "" : " ") + at;
+    size_t at = 0;
+    while (at < all.size() && (all[at].blueprint != s.blueprint || all[at].place != s.place)) ++at;
+    if (at == all.size()) all.push_back(s), by_rate.emplace_back();
+    by_rate[at][number_of(r, "rate")].push_back(&r);
+  }
+  const auto accuracies = [](const std::vector<const Object*>& cells, size_t test, const char* what) {
+    std::vector<double> v;
+    for (const Object* r : cells) v.push_back(number_of(*(*r->at("tests").get<Array>())[test].get<Object>(), what));
+    return v;
+  };
+  for (size_t i = 0; i < all.size(); ++i) {
+    Summary& s = all[i];
+    s.rates = std::ssize(by_rate[i]);
+    double best = -INFINITY;
+    for (const auto& [rate, cells] : by_rate[i])
+      if (const double m = median(accuracies(cells, 0, "accuracy")); m > best) best = m, s.rate = rate;
+    const auto& cells = by_rate[i].at(s.rate);
+    s.seeds = std::ssize(cells);
+    for (const Object* r : cells) s.seconds += number_of(*r, "cpu_seconds") / static_cast<double>(cells.size());
+    s.weights = static_cast<int64_t>(number_of(*cells[0], "weights"));
+    for (size_t t = 0; t < cells[0]->at("tests").get<Array>()->size(); ++t) {
+      Summary::Test& test = s.tests.emplace_back();
+      test.set = joined((*cells[0]->at("tests").get<Array>())[t].get<Object>()->at("set"));
+      const std::vector<double> v = accuracies(cells, t, "accuracy"), whole = accuracies(cells, t, "whole");
+      const double n = static_cast<double>(v.size());
+      double square = 0;
+      for (size_t k = 0; k < v.size(); ++k) test.mean += v[k] / n, test.whole += whole[k] / n;
+      for (const double x : v) square += (x - test.mean) * (x - test.mean);
+      if (v.size() > 1) test.half = student(std::ssize(v) - 1) * std::sqrt(square / (n - 1) / n);
+      test.median = median(v);
+      for (const auto& [rate, others] : by_rate[i])
+        for (const double x : accuracies(others, t, "accuracy")) test.best = std::max(test.best, x);
+    }
+  }
+  return all;
+}
+
+std::string to_csv(const std::vector<Object>& results) {
+  std::string out = "task,parameters,label,blueprint,grid,rate,seed,steps,weights,seconds,cpu_seconds,test,"
+                    "accuracy,standard_error,whole,traced,loss,answers\n";
+  const auto cell = [](std::string s) {
+    for (size_t i = 0; (i = s.find('"', i)) != std::string::npos; i += 2) s.insert(i, "\"");
+    return "\"" + s + "\"";
+  };
+  for (const Object& r : results) {
+    const std::string grid = joined(r.at("grid"));
+    for (const Value& value : *r.at("tests").get<Array>()) {
+      const Object& t = *value.get<Object>();
+      for (const char* k : {"task", "parameters", "label", "blueprint"}) out += cell(text_of(r, k)) + ",";
+      out += cell(grid);
+      for (const char* k : {"rate", "seed", "steps", "weights", "seconds", "cpu_seconds"}) out += text(",", number_of(r, k));
+      out += "," + cell(joined(t.at("set")));
+      for (const char* k : {"accuracy", "standard_error", "whole", "traced", "loss", "answers"}) out += text(",", number_of(t, k));
+      out += "\n";
+    }
+  }
+  return out;
+}
+
+}  // namespace headrace

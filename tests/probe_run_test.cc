@@ -1,0 +1,196 @@
+// Training and testing: a task that is easy is learned, results are gone on from, grids are what they say, and the program's errors are one line.
+#include <cstdio>
+
+#include "base/file.h"
+#include "cli.h"
+#include "probe.h"
+#include "probe/farm.h"
+#include "probe/network.h"
+#include "probe/suite.h"
+#include "ops/tape.h"
+
+namespace headrace {
+namespace {
+
+Cell easy() {
+  Cell c;
+  c.task = "even_pairs", c.blueprint = c.label = "d=16 gru", c.set = {"min=6", "max=8"}, c.tests = {{}, {"min=9", "max=12"}};
+  c.steps = 250, c.batch = 16, c.samples = 64, c.every = 50, c.rate = 1e-2, c.until = 0.999;
+  return c;
+}
+double accuracy(const Object& result, size_t test) { return number((*result.at("tests").get<Array>())[test], "accuracy"); }
+
+TEST(ProbeRun, AnLstmLearnsParityAndGoesOnToTwiceTheLength) {
+  Cell c;
+  c.task = "parity", c.blueprint = "d=32 lstm", c.tests = {{}, {"min=41", "max=80"}};
+  c.steps = 2000, c.batch = 64, c.samples = 256, c.every = 100, c.rate = 1e-2, c.until = 0.999;
+  const Object r = run_cell(c);
+  EXPECT_GE(accuracy(r, 0), 0.99);
+  EXPECT_GE(accuracy(r, 1), 0.95);
+  EXPECT_LE(number(Value(r), "steps"), 1500);
+  const Value& long_ones = (*r.at("tests").get<Array>())[1];
+  EXPECT_EQ(string(long_ones, "parameters"), "min=41, max=80");
+  EXPECT_EQ(number(long_ones, "answers"), 256);
+  EXPECT_EQ(long_ones.find("by_position")->get<Array>()->size(), 2u);      // asked at 39..78: up to 63, and up to 127
+}
+TEST(ProbeRun, TheSameCellGivesTheSameNumbers) {
+  Cell c = easy();
+  c.steps = 40, c.until = 2;
+  const Object a = run_cell(c), b = run_cell(c);
+  EXPECT_EQ(to_json(a.at("curve")), to_json(b.at("curve")));
+  EXPECT_EQ(to_json(a.at("tests")), to_json(b.at("tests")));
+}
+
+// Vectors in, vectors or classes out, and all answers from one place: the gradient's direction is one in which the loss falls.
+TEST(ProbeRun, EveryKindOfTaskTrains) {
+  for (const auto& [task, set] : std::vector<std::pair<std::string, std::vector<std::string>>>{
+           {"mqar", {"V=16", "L=16", "pairs=2"}}, {"regression", {"points=8", "dims=1"}}, {"confusion", {"directions=1"}},
+           {"compress", {"L=5", "V=3"}}, {"retrieve", {"dims=4", "pairs=1"}}, {"parity", {"trace=steps", "max=6"}}}) {
+    Cell c;
+    c.task = task, c.blueprint = "d=16 attn(heads=2) + swiglu", c.set = set, c.tests = {{}};
+    c.steps = 60, c.batch = 32, c.samples = 64, c.every = 5, c.rate = 1e-2, c.until = 2;
+    const Object r = run_cell(c);
+    const Array& curve = *r.at("curve").get<Array>();
+    if (open_task(task).outputs) { EXPECT_GT(number(curve.back(), "valid"), number(curve.front(), "valid") + 0.02) << task; }
+    else { EXPECT_LT(number(curve.back(), "loss"), 0.95 * number(curve.front(), "loss")) << task; }
+  }
+}
+TEST(ProbeRun, GradientsOfANetworkAreDifferences) {
+  for (const std::string name : {"regression", "confusion", "compress"}) {
+    const Task task = open_task(name);
+    const Network net(task, "d=8 eps=0.1 gru", 3);
+    const ProbeBatch batch = draw_batch(task, 1, Split::train, 0, 2);
+    const Network::Asked asked = net.asked(batch);
+    net.answers(batch, asked);
+    const auto sum = [&] {                               // of squares of all answers
+      const Tensor y = net.answers(batch, asked);
+      double s = 0;
+      for (const float v : y.floats()) s += double{v} * v;
+      return s;
+    };
+    Tape tape;
+    const std::vector<Parameter> parameters = net.parameters();
+    for (const Parameter& p : parameters) tape.watch(p.value);
+    const Tensor y = net.answers(batch, asked), dy = y.contiguous_copy();
+    for (int64_t i = 0; i < dy.count(); ++i) dy.f32()[i] *= 2;
+    tape.backward(y, dy);
+    PauseTape pause;
+    for (const Parameter& p : parameters) {
+      ASSERT_TRUE(tape.gradient(p.value)) << p.name;
+      const Tensor g = tape.gradient(p.value).contiguous_copy(), kept = p.value.contiguous_copy();
+      double size = 0;
+      for (const float v : g.floats()) size += std::abs(v);
+      const double step = 1e-3;
+      double apart[2];
+      for (const int side : {0, 1}) {
+        for (int64_t k = 0; k < g.count(); ++k)
+          p.value.f32()[k] = kept.f32()[k] + static_cast<float>((side ? step : -step) * (g.f32()[k] > 0 ? 1 : -1));
+        apart[side] = sum();
+      }
+      std::copy_n(kept.f32(), kept.count(), p.value.f32());
+      EXPECT_NEAR((apart[1] - apart[0]) / (2 * step), size, 0.02 * size + 1e-2) << name << ' ' << p.name;
+    }
+  }
+}
+
+TEST(ProbeRun, GridsPlaceTheirValues) {
+  Grid g{.base = easy(), .blueprints = {"d=16 attn(heads={h})", "d=16 gru"}, .axes = {}, .seeds = {4, 5}};
+  g.axes = {{"h", {"1", "2"}}, {"max", {"8", "10"}}, {"rate", {"0.1"}}};
+  const std::vector<Cell> cells = cells_of(g);
+  ASSERT_EQ(cells.size(), (2 * 2 + 2) * 2u);               // gru has no {h}
+  EXPECT_EQ(cells[2].blueprint, "d=16 attn(heads=1)");
+  EXPECT_EQ(cells[2].set, (std::vector<std::string>{"min=6", "max=10"}));
+  EXPECT_EQ(cells[2].rate, 0.1);
+  EXPECT_EQ(cells[3].seed, 5u);
+  std::set<std::string> keys;
+  for (const Cell& c : cells) keys.insert(c.key());
+  EXPECT_EQ(keys.size(), cells.size());
+  g.axes = {{"width", {"3"}}};
+  EXPECT_THROW(cells_of(g), Error);
+}
+
+TEST(ProbeRun, TheSuiteIsOfTasksThatItsTestsFit) {
+  std::vector<SuiteResult> results;
+  for (const SuiteTask& t : suite()) {
+    Cell base = easy();
+    base.batch = 1, base.samples = 1;
+    const std::vector<Cell> cells = cells_of(suite_grid(t, base, {"d=8 gru"}, {0}, 1e-9));
+    ASSERT_EQ(cells.size(), 1u);
+    EXPECT_EQ(cells[0].steps, 1);
+    const Object r = run_cell(cells[0]);
+    EXPECT_EQ(r.at("tests").get<Array>()->size(), t.longer.empty() ? 1u : 2u);
+    results.push_back({&t, summarise({r})});
+  }
+  const std::string page = to_html(results);
+  for (const SuiteTask& t : suite()) EXPECT_NE(page.find(std::string(">") + t.task + "<br>"), std::string::npos) << t.task;
+  for (const std::string& b : suite_blueprints()) parse_blueprint(b);
+}
+
+class ProbeFiles : public Cli {};
+TEST_F(ProbeFiles, ResultsAreGoneOnFromAndALineThatWasCutShortRunsAgain) {
+  Grid g{.base = easy(), .blueprints = {"d=8 gru"}, .axes = {}, .seeds = {0, 1, 2}};
+  g.base.steps = 3, g.base.samples = 4;
+  const std::vector<Cell> cells = cells_of(g);
+  const std::string file = at("r.jsonl");
+  int told = 0;
+  const auto tell = [&](int64_t, int64_t, const std::string&) { ++told; };
+  const std::vector<Object> first = run_cells(cells, file, tell);
+  EXPECT_EQ(told, 3);
+  const std::string whole = read_text(file);
+  write("r.jsonl", whole.substr(0, whole.size() - 40));
+  told = 0;
+  const std::vector<Object> second = run_cells(cells, file, tell);
+  EXPECT_EQ(told, 2);                                      // two are there; the third again
+  for (size_t i = 0; i < 3; ++i) EXPECT_EQ(to_json(first[i].at("tests")), to_json(second[i].at("tests")));
+  told = 0;
+  run_cells(cells, file, tell);
+  EXPECT_EQ(told, 1);
+  const std::vector<Summary> s = summarise(second);
+  ASSERT_EQ(s.size(), 1u);
+  EXPECT_EQ(s[0].seeds, 3);
+  double mean = 0;
+  for (const Object& r : second) mean += accuracy(r, 0) / 3;
+  EXPECT_NEAR(s[0].tests[0].mean, mean, 1e-12);
+  EXPECT_NE(to_svg(s, "x < y").find("x &lt; y"), std::string::npos);
+  const std::string csv = to_csv(second);
+  EXPECT_EQ(std::count(csv.begin(), csv.end(), '\n'), 1 + 3 * 2);
+  write("r.jsonl", "not results\nat all\n");
+  EXPECT_THROW(run_cells(cells, file, tell), Error);
+}
+TEST(ProbeRun, IntervalsAreStudents) {
+  std::vector<Object> results;
+  for (const double a : {0.5, 0.7, 0.9}) {
+    const Object test{{"accuracy", a}, {"whole", a}, {"set", Array{}}};
+    results.push_back({{"label", "b"}, {"grid", Array{"rate=1"}}, {"rate", 1.0}, {"cpu_seconds", 2.0}, {"weights", 5}, {"tests", Array{test}}});
+  }
+  const Summary s = summarise(results)[0];
+  EXPECT_NEAR(s.tests[0].mean, 0.7, 1e-12);
+  EXPECT_NEAR(s.tests[0].half, 4.303 * 0.2 / std::sqrt(3), 1e-9);
+  EXPECT_EQ(s.tests[0].median, 0.7);
+  EXPECT_EQ(s.tests[0].best, 0.9);
+}
+
+TEST_F(ProbeFiles, TheProgramListsShowsWritesAndTrains) {
+  EXPECT_EQ(json("probe list --json").get<Array>()->size(), tasks().size());
+  const Ran shown = run("probe parity --show 2 --seed 4");
+  EXPECT_EQ(std::count(shown.out.begin(), shown.out.end(), '\n'), 2);
+  EXPECT_EQ(run("probe parity --show 1 --from 1 --seed 4").out, shown.out.substr(shown.out.find('\n') + 1));
+  EXPECT_EQ(run("probe regression --out " + at("x.safetensors") + " --count 3 --json").code, 0);
+  EXPECT_EQ(run("probe parity --split valid --out " + at("y.safetensors")).code, 0);
+  const Ran t = run("probe even_pairs --blueprint 'd=8 gru' --steps 4 --seeds 2 --samples 8 --results r/s --test '' --test max=60 --json");
+  EXPECT_EQ(t.code, 0) << t.err;
+  const Value v = parse_json(t.out, "out");
+  EXPECT_EQ(number(v, "cells"), 2);
+  for (const char* file : {"r/s/even_pairs.jsonl", "r/s/even_pairs.csv", "r/s/even_pairs.svg"}) EXPECT_TRUE(file_exists(at(file))) << file;
+}
+TEST_F(ProbeFiles, TheProgramsErrorsAreOneLine) {
+  one_line(run("probe mqra --show 1"), 1, "mqra");
+  one_line(run("probe mqar --set L=3 --show 1"), 1, "L=3");
+  one_line(run("probe mqar --set pairs=1000 --show 1"), 1, "pairs");
+  one_line(run("probe parity --split all --show 1"), 1, "split");
+  one_line(run("probe parity --blueprint 'd=8 gru' --grid rte=1,2 --results " + at("r")), 1, "grid");
+  one_line(run("probe parity --blueprint 'd=8 gru' --test V=9 --steps 1 --seeds 1 --results " + at("r")), 1, "vocabulary");
+}
+
+}  // namespace
+}  // namespace headrace

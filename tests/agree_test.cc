@@ -119,6 +119,22 @@ TEST(Agree, ProductsOfPlainMatricesInTwoThreadsAtOnce) {
   EXPECT_EQ(others, 0);
 }
 
+// A product that reads its input in 8 bits has no bits for these: its scale must have them.
+TEST(Agree, WhatIsNoNumberIsNotLostInAProduct) {
+  for (DType t : {DType::f32, DType::bf16, DType::q4_0, DType::q4_1, DType::q8_0, DType::q4_k, DType::q6_k, DType::iq4_xs})
+    for (const char* set : instruction_sets())
+      for (const float none : {NAN, INFINITY, -INFINITY})
+        for (int64_t rows : {1, 19}) {
+          ForceDots forced(set);
+          Random r(3);
+          Tensor w = packed(weight(r, t, 37, 512)), x = r.rows({rows + 1, 512}).contiguous_copy();
+          x.f32()[3] = none;
+          const Tensor y = linear(x, w);
+          for (int64_t i = 0; i < y.count(); ++i)
+            ASSERT_EQ(std::isfinite(y.f32()[i]), i >= 37) << name(t) << " " << set << " " << none << " output " << i << " is " << y.f32()[i];
+        }
+}
+
 TEST(Agree, FreshMemoryIsPoisoned) {
   ASSERT_TRUE(poisoned);
   EXPECT_TRUE(std::isnan(Tensor::empty({3}).f32()[2]));

@@ -139,7 +139,8 @@ TEST(Init, DrawsWhatItSays) {
   EXPECT_NEAR(ages.mean, std::log(0.01), 0.03);
   EXPECT_GE(ages.least, std::log(0.001) - 1e-6);
   EXPECT_LE(ages.most, std::log(0.1) + 1e-6);
-  for (float x : filled(Init::step_size(0.001, 0.1), {100}).floats()) {
+  const Tensor steps = filled(Init::step_size(0.001, 0.1), {100});
+  for (float x : steps.floats()) {
     const double step = std::log1p(std::exp(x));
     EXPECT_GE(step, 0.000999);
     EXPECT_LE(step, 0.1001);

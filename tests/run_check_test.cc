@@ -83,6 +83,20 @@ TEST(LawsThatFail, NoneForALayerThatAddsANumberToEachToken) {
   }), std::set<std::string>{});
 }
 
+// In any of its matrices: what is no number must come out at the other end.
+TEST(LawsThatFail, AllForAParameterThatIsNoNumber) {
+  set_thread_count(1);
+  for (size_t i = 0;; ++i) {
+    Loaded m = open_blueprint("d=32 vocab=32 attn(heads=2), mamba(state=4), entmax(heads=2), gla(heads=2) + swiglu", {.pack = false, .jitter = 0.05});
+    if (i == m.source->parameters.size()) break;
+    const Parameter& p = m.source->parameters[i];
+    if (p.shape.rank() < 2 || p.name.ends_with("A_log")) continue;       // from these something was derived when the model was bound
+    Tensor value = p.value;
+    for (int64_t k = 0; k < value.count(); ++k) value.data<float>()[k] = NAN;
+    for (const Checked& r : check_model(m.model.decoder, identity(m), {.tokens = 40})) EXPECT_FALSE(r.ok) << p.name << ": " << r.law;
+  }
+}
+
 // What it remembers is in no slot: it goes on from whatever ran before.
 TEST(LawsThatFail, AllButOneForAMixerThatKeepsAStateOfItsOwn) {
   auto kept = std::make_shared<float>(0.f);

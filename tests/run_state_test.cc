@@ -286,6 +286,18 @@ TEST(Sampler, TakesTheLikeliestAtTemperatureZero) {
   EXPECT_EQ(Sampler({.temperature = 0, .presence = 10}).next(logits, std::vector<int32_t>{1, 2}), 0);
 }
 
+TEST(Sampler, RefusesLogitsOfWhichOneIsNoNumber) {
+  for (size_t n : {3, 512, 1500})
+    for (size_t at : {size_t{0}, n / 2, n - 1}) {
+      std::vector<float> logits(n, 1);
+      logits[n / 3] = -INFINITY;
+      EXPECT_NO_THROW(likeliest(logits));
+      logits[at] = NAN;
+      EXPECT_THROW(likeliest(logits), Error);
+      EXPECT_THROW(top_log_probabilities(logits, 2), Error);
+      EXPECT_THROW(Sampler({.temperature = 1}).next(logits, {}), Error);
+    }
+}
 TEST(Sampler, DrawsFromTheSoftmaxWithinItsCuts) {
   const std::vector<float> logits{std::log(0.5f), std::log(0.3f), std::log(0.15f), std::log(0.05f)};
   auto shares = [&](SampleOptions o) {

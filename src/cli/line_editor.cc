@@ -14,6 +14,11 @@
 
 #include "cli/interrupt.h"
 
+#ifdef __SANITIZE_ADDRESS__
+// libedit never frees the names that EL_ADDFN copies.
+extern "C" const char* __lsan_default_suppressions() { return "leak:wcsdup"; }
+#endif
+
 namespace headrace::cli {
 
 struct LineEditor::Parts {

@@ -33,6 +33,13 @@ TEST(ProbeRun, AnLstmLearnsParityAndGoesOnToTwiceTheLength) {
   EXPECT_EQ(number(long_ones, "answers"), 256);
   EXPECT_EQ(long_ones.find("by_position")->get<Array>()->size(), 2u);      // asked at 39..78: up to 63, and up to 127
 }
+TEST(ProbeRun, StatesAreCountedAsTheyAre) {
+  const Task t = open_task("mqar");
+  EXPECT_EQ(Network(t, "d=16 2*lstm", 0).state_bytes(50), 2 * 2 * 16 * 4);
+  EXPECT_EQ(Network(t, "d=16 linear_attn(heads=2, kv=2, key=4, value=8)", 0).state_bytes(50), 2 * 4 * 8 * 4);
+  const Network attention(t, "d=16 attn(heads=2)", 0);
+  EXPECT_GT(attention.state_bytes(200), attention.state_bytes(50));
+}
 TEST(ProbeRun, TheSameCellGivesTheSameNumbers) {
   Cell c = easy();
   c.steps = 40, c.until = 2;
@@ -161,7 +168,8 @@ TEST(ProbeRun, IntervalsAreStudents) {
   std::vector<Object> results;
   for (const double a : {0.5, 0.7, 0.9}) {
     const Object test{{"accuracy", a}, {"whole", a}, {"set", Array{}}};
-    results.push_back({{"label", "b"}, {"grid", Array{"rate=1"}}, {"rate", 1.0}, {"cpu_seconds", 2.0}, {"weights", 5}, {"tests", Array{test}}});
+    results.push_back({{"label", "b"}, {"grid", Array{"rate=1"}}, {"rate", 1.0}, {"cpu_seconds", 2.0}, {"weights", 5},
+                       {"state_bytes", 64}, {"tests", Array{test}}});
   }
   const Summary s = summarise(results)[0];
   EXPECT_NEAR(s.tests[0].mean, 0.7, 1e-12);

@@ -63,7 +63,8 @@ bool is_folder(const std::string& path) {
 void make_folder(const std::string& path) {
   for (size_t at = 1; at <= path.size(); ++at)
     if (at == path.size() || path[at] == '/')
-      expect(::mkdir(path.substr(0, at).c_str(), 0755) == 0 || is_folder(path.substr(0, at)), path, ": cannot make the folder: ", std::strerror(errno));
+      expect(::mkdir(path.substr(0, at).c_str(), 0755) == 0 || is_folder(path.substr(0, at)), path, ": cannot make the folder: ",
+             std::strerror(errno));
 }
 
 std::string read_text(const std::string& path, size_t limit) {

@@ -160,8 +160,8 @@ int train(const Options& o) {
   for (const Summary& s : summaries) {
     Array tests;
     if (!o.common.json)
-      fmt::print("{}  {}  ({} weights, rate {:g} of {}, {} seeds, {:.0f} s each)\n", bold(s.blueprint), s.place, s.weights, s.rate, s.rates, s.seeds,
-                 s.seconds);
+      fmt::print("{}  {}  ({} weights, state {}, rate {:g} of {}, {} seeds, {:.0f} s each)\n", bold(s.blueprint), s.place, s.weights,
+                 bytes_text(static_cast<double>(s.state)), s.rate, s.rates, s.seeds, s.seconds);
     for (const Summary::Test& t : s.tests) {
       if (!o.common.json)
         fmt::print("    {:24} {:.3f} +- {:.3f}  median {:.3f}  best {:.3f}  whole samples {:.3f}\n", t.set.empty() ? "as trained" : t.set, t.mean,
@@ -169,7 +169,7 @@ int train(const Options& o) {
       tests.push_back(Object{{"set", t.set}, {"mean", t.mean}, {"interval", t.half}, {"median", t.median}, {"best", t.best}, {"whole", t.whole}});
     }
     all.push_back(Object{{"blueprint", s.blueprint}, {"place", s.place}, {"rate", s.rate}, {"rates", s.rates}, {"seeds", s.seeds},
-                         {"weights", s.weights}, {"seconds", s.seconds}, {"tests", tests}});
+                         {"weights", s.weights}, {"state_bytes", s.state}, {"seconds", s.seconds}, {"tests", tests}});
   }
   if (o.common.json) print_json(Object{{"task", o.task}, {"cells", std::ssize(results)}, {"results", at + ".jsonl"}, {"summaries", all}});
   return 0;

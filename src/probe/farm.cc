@@ -192,7 +192,7 @@ std::vector<Summary> summarise(const std::vector<Object>& results) {
     const auto& cells = by_rate[i].at(s.rate);
     s.seeds = std::ssize(cells);
     for (const Object* r : cells) s.seconds += number_of(*r, "cpu_seconds") / static_cast<double>(cells.size());
-    s.weights = static_cast<int64_t>(number_of(*cells[0], "weights"));
+    s.weights = static_cast<int64_t>(number_of(*cells[0], "weights")), s.state = static_cast<int64_t>(number_of(*cells[0], "state_bytes"));
     for (size_t t = 0; t < cells[0]->at("tests").get<Array>()->size(); ++t) {
       Summary::Test& test = s.tests.emplace_back();
       test.set = joined((*cells[0]->at("tests").get<Array>())[t].get<Object>()->at("set"));
@@ -211,7 +211,7 @@ std::vector<Summary> summarise(const std::vector<Object>& results) {
 }
 
 std::string to_csv(const std::vector<Object>& results) {
-  std::string out = "task,parameters,label,blueprint,grid,rate,seed,steps,weights,seconds,cpu_seconds,test,"
+  std::string out = "task,parameters,label,blueprint,grid,rate,seed,steps,weights,state_bytes,state_tokens,seconds,cpu_seconds,test,"
                     "accuracy,standard_error,whole,traced,loss,answers\n";
   const auto cell = [](std::string s) {
     for (size_t i = 0; (i = s.find('"', i)) != std::string::npos; i += 2) s.insert(i, "\"");
@@ -223,7 +223,8 @@ std::string to_csv(const std::vector<Object>& results) {
       const Object& t = *value.get<Object>();
       for (const char* k : {"task", "parameters", "label", "blueprint"}) out += cell(text_of(r, k)) + ",";
       out += cell(grid);
-      for (const char* k : {"rate", "seed", "steps", "weights", "seconds", "cpu_seconds"}) out += text(",", number_of(r, k));
+      for (const char* k : {"rate", "seed", "steps", "weights", "state_bytes", "state_tokens", "seconds", "cpu_seconds"})
+        out += text(",", number_of(r, k));
       out += "," + cell(joined(t.at("set")));
       for (const char* k : {"accuracy", "standard_error", "whole", "traced", "loss", "answers"}) out += text(",", number_of(t, k));
       out += "\n";

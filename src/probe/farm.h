@@ -27,7 +27,7 @@ struct Summary {
   std::string blueprint, place;          // as it was given; all of the grid in one line
   std::vector<std::string> grid;         // "pairs=8", in the axes' order, without the rate
   double rate = 0, seconds = 0;          // seconds: of the processor, mean of a cell
-  int64_t seeds = 0, rates = 0, weights = 0;
+  int64_t seeds = 0, rates = 0, weights = 0, state = 0;    // state: bytes after one sequence of the training data
   struct Test { std::string set; double mean = 0, half = 0, median = 0, best = 0, whole = 0; };   // half: of the 95 % interval of the mean (Student)
   std::vector<Test> tests;
 };

@@ -65,6 +65,16 @@ Tensor Network::answers(const ProbeBatch& batch, const Asked& asked) const {
   return m.decoder.logits(h);
 }
 
+int64_t Network::state_bytes(int64_t tokens) const {
+  const Model m = build_blueprint(blueprint_, source_);
+  if (!m.decoder.sees_later.empty()) return 0;
+  State state;
+  Batch batch;
+  batch.add(tokens, &state);
+  m.decoder.hidden(std::vector<int32_t>(static_cast<size_t>(tokens)), batch);
+  return static_cast<int64_t>(state.bytes());
+}
+
 std::vector<Parameter> Network::parameters() const {
   std::vector<Parameter> all;
   for (const Parameter& p : source_->parameters)

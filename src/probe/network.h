@@ -29,6 +29,7 @@ class Network {
 
   std::vector<Parameter> parameters() const;               // those that are trained
   std::string blueprint() const { return print(blueprint_); }
+  int64_t state_bytes(int64_t tokens) const;               // what is carried of one sequence after so many; 0: not causal
 
  private:
   Task task_;

@@ -209,6 +209,8 @@ Object run_cell(const Cell& cell, const std::function<void(int64_t, double, cons
     if (progress) progress(step, loss, &valid);
     if (valid.accuracy >= cell.until) break;
   }
+  PauseTape pause;
+  const int64_t tokens = task.sample(cell.seed, Split::train, 0).length();
   int64_t parameters = 0;
   for (const Parameter& p : optimizer->parameters) parameters += p.value.count();
   Array tested;
@@ -222,7 +224,8 @@ Object run_cell(const Cell& cell, const std::function<void(int64_t, double, cons
   for (const auto& [k, v] : cell.grid) grid.push_back(k + "=" + v);
   return {{"key", cell.key()}, {"task", cell.task}, {"parameters", task.parameters}, {"label", cell.label}, {"blueprint", net.blueprint()},
           {"seed", static_cast<int64_t>(cell.seed)},
-          {"rate", cell.rate}, {"steps", step}, {"weights", parameters}, {"seconds", seconds() - begin},
+          {"rate", cell.rate}, {"steps", step}, {"weights", parameters}, {"state_bytes", net.state_bytes(tokens)},
+          {"state_tokens", tokens}, {"seconds", seconds() - begin},
           {"cpu_seconds", cpu_seconds() - cpu_begin}, {"grid", grid}, {"curve", curve}, {"tests", tested}};
 }
 

@@ -51,24 +51,32 @@ void AttendSeen(const AttentionArgs& a, const PageSight& sight, const GateSums& 
     strips(K, [&](auto s) { s.store(hn::Mul(s.load(from), set(a.scale)), q + m * K); });
     if (a.sinks) tops[static_cast<size_t>(m)] = a.sinks[head(m)], totals[static_cast<size_t>(m)] = 1;
   }
-  // The scores of a page at `to`, rows S apart; false: nothing is seen of it.
-  auto scores = [&](int64_t page, float* to) {
+  // Where the p-th page's follower lies, from it: fetched meanwhile.
+  auto ahead = [&](size_t p, const float* at) -> const float* {
+    const float *here = keys.pages[pages[p]], *next = p + 1 < pages.size() ? keys.pages[pages[p + 1]] : nullptr;
+    return next ? at + (next - here) : nullptr;
+  };
+  // The scores of the p-th page at `to`, rows S apart; false: nothing is seen of it.
+  auto scores = [&](size_t p, float* to) {
+    const int64_t page = pages[p];
     if (!keys.pages[page]) return false;
     uint64_t any = 0;
     for (int64_t m = 0; m < M; ++m) any |= words[static_cast<size_t>(m)] = sight.of(head(m), t.first + m / G, page);
     if (any == 0) return false;
-    product<false>(M, page_tokens, {q, K, 1, keys.pages[page] + int64_t{t.kv_head} * K * page_tokens, page_tokens, to, S, K});
+    const float* k = keys.pages[page] + int64_t{t.kv_head} * K * page_tokens;
+    product<false>(M, page_tokens, {q, K, 1, k, page_tokens, to, S, K, ahead(p, k)});
     for (int64_t m = 0; m < M; ++m)
       finish_scores(a.cap, Bias(a, gates, sight, t.sequence, head(m), t.first + m / G, page), words[static_cast<size_t>(m)], to + m * S, to + m * S);
     return true;
   };
-  auto add_values = [&](int64_t page, const float* weights) {
+  auto add_values = [&](size_t p, const float* weights) {
+    const int64_t page = pages[p];
     const float* v = keys.pages[page] + int64_t{a.kv_heads} * page_tokens * K + int64_t{t.kv_head} * page_tokens * W;
-    product<true>(M, W, {weights, S, 1, v, W, out, W, std::min<int64_t>(page_tokens, keys.length - page * page_tokens)});
+    product<true>(M, W, {weights, S, 1, v, W, out, W, std::min<int64_t>(page_tokens, keys.length - page * page_tokens), ahead(p, v)});
   };
   if (!a.alpha) {
-    for (int64_t page : pages) {
-      if (!scores(page, score)) continue;
+    for (size_t at = 0; at < pages.size(); ++at) {
+      if (!scores(at, score)) continue;
       for (int64_t m = 0; m < M; ++m) {
         float *p = score + m * S, &top = tops[static_cast<size_t>(m)];
         if (words[static_cast<size_t>(m)] == 0) {
@@ -91,14 +99,14 @@ void AttendSeen(const AttentionArgs& a, const PageSight& sight, const GateSums& 
         });
         totals[static_cast<size_t>(m)] += sum_of(sum);
       }
-      add_values(page, score);
+      add_values(at, score);
     }
   } else {
     const int64_t all = std::ssize(pages) * page_tokens;
     std::vector<char> seen(pages.size());
     for (size_t p = 0; p < pages.size(); ++p) {
       float* to = score + static_cast<int64_t>(p) * page_tokens;
-      seen[p] = scores(pages[p], to);
+      seen[p] = scores(p, to);
       for (int64_t m = 0; m < M && !seen[p]; ++m) std::fill(to + m * S, to + m * S + page_tokens, -HUGE_VALF);
     }
     for (int64_t m = 0; m < M; ++m) {
@@ -118,7 +126,7 @@ void AttendSeen(const AttentionArgs& a, const PageSight& sight, const GateSums& 
       tops[static_cast<size_t>(m)] = threshold_of_row, totals[static_cast<size_t>(m)] = sum_of(sum);
     }
     for (size_t p = 0; p < pages.size(); ++p)
-      if (seen[p]) add_values(pages[p], score + static_cast<int64_t>(p) * page_tokens);
+      if (seen[p]) add_values(p, score + static_cast<int64_t>(p) * page_tokens);
   }
   for (int64_t m = 0; m < M; ++m) {
     const int64_t row = begin + t.first + m / G;

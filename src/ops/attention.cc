@@ -21,6 +21,14 @@ void grow(SlotValue& v, int64_t added, int64_t page_floats, Device device) {
   while (static_cast<int64_t>(v.pages.size()) * page_tokens < v.length)
     v.pages.push_back(Tensor::zeros({page_floats}, DType::f32, device));   // so that equal states have equal bytes
 }
+// Pages of a call that keeps no state lie in one piece, so that however many they are they come from memory that is kept; the last one,
+// which is not full, begins with zeros as those of a state do.
+void take_pages(SlotValue& v, int64_t tokens, int64_t page_floats, Device device) {
+  const int64_t full = tokens / page_tokens;
+  if (full == 0) return;
+  const Tensor all = Tensor::empty({full, page_floats}, DType::f32, device);
+  for (int64_t p = 0; p < full; ++p) v.pages.push_back(all[p]);
+}
 // Pages at the beginning that every query sees.
 int64_t kept_pages(const Attention& o) {
   return o.pattern && o.pattern->kind == Pattern::Kind::first ? (o.pattern->extra + page_tokens - 1) / page_tokens : 0;
@@ -151,7 +159,11 @@ Attended attend(const Tensor& q, const Tensor& k, const Tensor& v, const Attenti
 
   std::vector<SlotValue> own(slot.values.empty() ? static_cast<size_t>(slot.sequences.count()) : 0);   // where no state is kept
   std::vector<SlotValue*> values = slot.values;
-  for (SlotValue& s : own) values.push_back(&s);
+  for (size_t s = 0; s < own.size(); ++s) {
+    const Sequences added = o.keys.offsets.empty() ? slot.sequences : o.keys;
+    take_pages(own[s], added.offsets[s + 1] - added.offsets[s], page_floats, q.device());
+    values.push_back(&own[s]);
+  }
   const std::shared_ptr<Pages> pages = open_pages(values, o, slot.sequences, page_floats, q.device());
   if (o.pattern) check_pattern(*o.pattern, q, *pages);
   run<&Kernels::append_keys>("append_keys", q.device(), rk.data, rk.stride, rv.data, rv.stride, G, K, V, pages->added(), pages->keys.data());

@@ -35,21 +35,22 @@ std::string size_text(const StateSize& s) {
   if (s.per_token == 0) return bytes_text(static_cast<double>(s.fixed));
   return (s.fixed ? bytes_text(static_cast<double>(s.fixed)) + " + " : "") + bytes_text(s.per_token) + "/token";
 }
-// A gradient reaches every parameter.
+// A gradient reaches every parameter of two layers: what bounds HGRN's gates by depth is no part of its first layer.
 bool has_backward(const MixerInfo& m) try {
   auto source = initialised({.jitter = 0.02});
-  const Place at{.width = 32};
-  const Scope s = Scope(source) / "mixer";
-  m.bind(s, at, {});
+  const auto bind = [&](int layer) {
+    return m.bind(Scope(source) / "mixers" / layer, {.width = 32, .layer = layer, .layers = 2, .nth = layer, .of = 2}, {});
+  };
+  bind(0), bind(1);
   Tape tape;
   for (const Parameter& p : source->parameters) tape.watch(p.value);
-  const Sublayer f = m.bind(s, at, {});            // again, with what it derives on the tape
+  const Sublayer first = bind(0), second = bind(1);          // again, with what they derive on the tape
   const Shape shape{64, 32};                         // enough tokens for each of some experts
   const Tensor x = Tensor::empty(shape);
   Init::normal(1).fill(x, {.seed = 1});
   Batch batch;
   batch.add(shape[0]);
-  tape.backward(f(x, {&batch}), x);
+  tape.backward(second(first(x, {&batch, 0}), {&batch, 1}), x);
   const auto& all = source->parameters;
   return std::all_of(all.begin(), all.end(), [&](const Parameter& p) { return !p.trained || tape.gradient(p.value); });
 } catch (const Error&) {

@@ -105,6 +105,7 @@ constexpr MixerInfo table[] = {
     mixer<RwkvChannelMix>(),
     mixer<SwiGlu>(),
     mixer<GeGlu>(),
+    mixer<Glu>(),
     mixer<PlainMlp>(),
     mixer<Relu2>(),
     mixer<Moe>(),

@@ -20,6 +20,9 @@ const MixerDoc SwiGlu::doc{
 const MixerDoc GeGlu::doc{
     "geglu", "channels", "gated feed-forward layer, GELU", "Shazeer 2020 (2002.05202)", "y = W_down(gelu(W_gate x) * W_up x)",
     "W_gate, W_up [F, d], W_down [d, F]", "none", "O(d F)", "O(T d F)", "mixers/mlp.h"};
+const MixerDoc Glu::doc{
+    "glu", "channels", "gated feed-forward layer without activation", "Qin et al. 2023 (2307.14995)", "y = l3(l1 x * l2 x)",
+    "l1, l2 [F, d], l3 [d, F]", "none", "O(d F)", "O(T d F)", "mixers/mlp.h"};
 const MixerDoc PlainMlp::doc{
     "mlp", "channels", "feed-forward layer", "Vaswani et al. 2017 (1706.03762), section 3.3", "y = W_down act(W_up x)",
     "W_up [F, d], W_down [d, F], biases", "none", "O(d F)", "O(T d F)", "mixers/mlp.h"};
@@ -35,6 +38,14 @@ std::string gated_text(int width, int hidden, bool bias, Gate act) {
 GatedMlp SwiGlu::bind(const Scope& s, const Options& o) { return gated(s, o.width, o.hidden, o.bias, Gate::silu, o.layers); }
 GatedMlp GeGlu::bind(const Scope& s, const Options& o) {
   return gated(s, o.width, o.hidden, o.bias, o.act == "erf" ? Gate::gelu_erf : Gate::gelu_tanh, o.layers);
+}
+Glu Glu::bind(const Scope& s, const Options& o) {
+  return {Linear::bind(s / "l1", o.width, o.hidden, o.bias), Linear::bind(s / "l2", o.width, o.hidden, o.bias),
+          Linear::bind(s / "l3", o.hidden, o.width, o.bias)};
+}
+Tensor Glu::operator()(const Tensor& x) const {
+  const auto h = linear(x, {{one.weight, one.bias}, {two.weight, two.bias}});
+  return down(h[0] * h[1]);
 }
 Mlp PlainMlp::bind(const Scope& s, const Options& o) {
   const Unary act = o.act == "relu" ? Unary::relu : o.act == "silu" ? Unary::silu : o.act == "gelu_erf" ? Unary::gelu_erf : Unary::gelu_tanh;

@@ -1,6 +1,7 @@
 // Channel mixers: feed-forward nets on each token alone. State: none. Cost of a token: O(D F).
 //
 //   swiglu, geglu: y = W_down(act(W_gate x) * W_up x), act = silu, gelu (Shazeer 2020, 2002.05202)
+//   glu:           y = l3(l1 x * l2 x), no activation (Qin et al. 2023, TransNormerLLM, 2307.14995)
 //   mlp:           y = W_down act(W_up x) (Vaswani et al. 2017, 1706.03762, section 3.3)
 //   relu2:         y = W_down relu(W_up x)^2 (So et al. 2021, Primer, 2109.08668)
 #pragma once
@@ -35,6 +36,18 @@ struct GeGlu {
     }
   };
   static GatedMlp bind(const Scope& s, const Options& o);
+};
+struct Glu {
+  static const MixerDoc doc;
+  struct Options : FeedForward {
+    void visit(auto& v) {
+      v("hidden", hidden, round_up(width * 8.0 / 3, 64), "hidden channels; 8/3 d in steps of 64");
+      v("bias", bias, false, "of the three matrices");
+    }
+  };
+  Linear one, two, down;
+  static Glu bind(const Scope& s, const Options& o);
+  Tensor operator()(const Tensor& x) const;
 };
 struct PlainMlp {
   static const MixerDoc doc;

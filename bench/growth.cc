@@ -82,22 +82,19 @@ struct Bench {
     while (spent < turn);
     return spent / times;
   }
-  // One token after T others, on average over 32: the least of some such rounds from the same state.
-  struct Decode { double seconds, flops; size_t bytes; };
-  Decode decode(int64_t T) const {
-    if (!decodes(m)) return {0, 1, 0};
+  State after(int64_t T) const {
     State state;
     for (int64_t t = 0, n = 0; t < T - 64; t += n) n = std::min(shortest, T - 64 - t), step(t, n, &state);   // room for those that follow
-    const size_t bytes = state.bytes();
-    double least = 1e9, flops = 0;
-    for (int round = 0; round < 8; ++round) {
-      State s = state;
-      flops = counted_by([&] { step(0, 1, &s); });                          // what is shared is copied
-      const double begin = thread_seconds();
-      for (int i = 1; i <= 32; ++i) step(i, 1, &s);
-      least = std::min(least, thread_seconds() - begin);
-    }
-    return {least / 32, flops, bytes};
+    return state;
+  }
+  // One token after those of a state, on average over 32.
+  struct Decode { double seconds, flops; };
+  Decode decode(const State& state) const {
+    State s = state;
+    const double flops = counted_by([&] { step(0, 1, &s); });               // what is shared is copied
+    const double begin = thread_seconds();
+    for (int i = 1; i <= 32; ++i) step(i, 1, &s);
+    return {(thread_seconds() - begin) / 32, flops};
   }
 };
 
@@ -122,11 +119,19 @@ bool holds(const MixerInfo& m) {
   const double theory = exponent(lengths, flops), fitted = exponent(lengths, seconds);
   const bool log = std::string_view(m.doc->sequence).find("log T") != std::string_view::npos;
   const double most = log ? 1.15 : theory + 0.05;
-  const Bench::Decode first = b.decode(std::min(4 * shortest, last)), then = b.decode(last);
+  // The least of some rounds from both states by turns.
+  Bench::Decode first{0, 1}, then{0, 1};
+  size_t first_bytes = 0, then_bytes = 0;
+  if (decodes(m)) {
+    const State near = b.after(std::min(4 * shortest, last)), far = b.after(last);
+    first = b.decode(near), then = b.decode(far), first_bytes = near.bytes(), then_bytes = far.bytes();
+    for (int round = 1; round < 12; ++round)
+      first.seconds = std::min(first.seconds, b.decode(near).seconds), then.seconds = std::min(then.seconds, b.decode(far).seconds);
+  }
   const double grows = then.flops / first.flops;
-  const bool time = fitted <= most, decode = !decodes(m) || grows > 1.1 || (then.seconds < 1.5 * first.seconds && then.bytes == first.bytes);
+  const bool time = fitted <= most, decode = !decodes(m) || grows > 1.1 || (then.seconds < 1.5 * first.seconds && then_bytes == first_bytes);
   std::printf("%-18s %6.2f %6.2f %7ldk %11.0f %11.0f %10.1f %10.1f %10zu %10zu  %s%s\n", m.doc->name, theory, fitted, last / 1024,
-              lengths[0] / seconds[0], lengths.back() / seconds.back(), 1e6 * first.seconds, 1e6 * then.seconds, first.bytes, then.bytes,
+              lengths[0] / seconds[0], lengths.back() / seconds.back(), 1e6 * first.seconds, 1e6 * then.seconds, first_bytes, then_bytes,
               time ? "" : "time ", decode ? "" : "decode");
   std::fflush(stdout);
   return time && decode;

@@ -87,6 +87,7 @@ TEST(Agree, EveryKernelOfTheTableHasACase) {
     kernels.insert(backward);
   for (const OpCase& c : op_cases()) kernels.insert(c.kernel);
   for (const PrimitiveCase& c : primitive_cases()) kernels.insert(c.kernel);
+  kernels.insert("log_linear");                            // LogLinearInPieces, by the scans that it is made of where there is no kernel
   kernels.erase("");
   std::set<std::string> entries;
   for (const auto& [name, there] : kernel_entries(naive_kernels())) entries.insert(name);

@@ -35,7 +35,7 @@ const std::string device = "cuda";
 // Kernels that CUDA has not: the gradients, and what only the CPU needs. Held to the table, both ways.
 const std::set<std::string> without_kernel{
     "unary_backward", "norm_backward", "softmax_backward", "entmax_backward", "embedding_backward", "attention_backward", "linear_scan_backward",
-    "normalise_backward", "diag_scan_backward", "cell_scan_backward", "memory_scan", "memory_scan_backward", "short_conv_backward",
+    "normalise_backward", "diag_scan_backward", "cell_scan_backward", "log_linear", "memory_scan", "memory_scan_backward", "short_conv_backward",
     "modal_scan_backward", "cross_entropy", "cross_entropy_backward", "dropout", "square_sum", "adam_step", "pack", "peak"};
 // Cases whose options CUDA's kernel does not take. Held to what it says, both ways.
 const std::set<std::string> without_options{"Aft", "AftWhole", "AftFar", "AftFarWhole"};

@@ -300,6 +300,24 @@ void heads(std::vector<OpCase>& all) {
     for (const SlotValue& s : states) ys.push_back(s.value);
     return ys;
   }, 3e-5});
+  all.push_back({"LogLinearDelta", "linear_scan", [](Random& r) {
+    std::vector<SlotValue> states(2);
+    std::vector<Tensor> ys;
+    int32_t at[] = {0, 0};
+    for (const auto& offsets : std::vector<std::vector<int64_t>>{{0, 117, 123}, {0, 1, 2}, {0, 75, 75}, {0, 3, 80}}) {
+      const int64_t n = offsets[2];
+      std::vector<int32_t> positions;
+      for (size_t s : {0, 1})
+        for (int64_t i = offsets[s]; i < offsets[s + 1]; ++i) positions.push_back(at[s]++);
+      const Tensor q = r.rows({n, 2, 20}), k = l2_norm(r.rows({n, 2, 20})), v = r.rows({n, 2, 37}), levels = r.rows({n, 2, 10});
+      const Tensor decay = log_sigmoid(r.rows({n, 2})), beta = sigmoid(r.rows({n, 2}));
+      ys.push_back(log_linear({.q = q, .k = k, .v = v, .levels = levels, .log_decay = decay, .beta = beta, .scale = 0.5f}, positions,
+                              {.sequences = {offsets}, .values = {&states[0], &states[1]}}));
+      ys.push_back(log_linear({.q = q, .k = k, .v = v, .levels = levels}, positions, {.sequences = {offsets}, .values = {}}));
+    }
+    for (const SlotValue& s : states) ys.push_back(s.value);
+    return ys;
+  }, 3e-5});
   all.push_back({"AttentionWithDenominators", "attention", [](Random& r) {
     const std::vector<int64_t> offsets{0, 3, 3, 70}, pooled{0, 0, 0, 16};
     const Slot slot{.sequences = {offsets}, .values = {}};

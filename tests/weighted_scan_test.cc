@@ -81,7 +81,13 @@ TEST_P(WeightedScan, InPiecesIsTheWholeWithItsGradients) {
   for (const Tensor& t : x) whole.watch(t);
   const Tensor want = c.run(x, {n}, 0, nullptr);
   whole.backward(want, dy);
+  EXPECT_TRUE(close(c.run(x, {n}, 0, nullptr), want, 3e-5)) << "without a tape";
   for (const std::vector<int64_t>& pieces : {std::vector<int64_t>{1, 40, 16, 18}, {64, 11}, std::vector<int64_t>(75, 1)}) {
+    std::vector<SlotValue> untaped(2);
+    for (int64_t at = 0; int64_t p : pieces) {
+      EXPECT_TRUE(close(c.run(part(x, at, p), {p}, at, &untaped), want.slice(0, at, p).contiguous_copy(), 3e-5)) << "without a tape, from " << at;
+      at += p;
+    }
     Tape tape;
     for (const Tensor& t : x) tape.watch(t);
     std::vector<SlotValue> state(2);
@@ -93,6 +99,8 @@ TEST_P(WeightedScan, InPiecesIsTheWholeWithItsGradients) {
       at += p;
     }
     tape.backward();
+    for (size_t i : {0, 1})
+      EXPECT_TRUE(!untaped[i].value == !state[i].value && (!state[i].value || close(untaped[i].value, state[i].value, 3e-5))) << "state " << i;
     for (size_t i = 0; i < x.size(); ++i) EXPECT_TRUE(close(tape.gradient(x[i]), whole.gradient(x[i]), 5e-5)) << "input " << i;
   }
 }

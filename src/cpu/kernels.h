@@ -35,6 +35,7 @@ void attention_strided(const AttentionArgs& args);
 void attention_backward(const AttentionBackwardArgs& args);                               // attention_backward.cc
 void linear_scan(const LinearScanArgs& args);                                             // scan.cc
 void linear_scan_backward(const LinearScanBackward& args);                                // scan_backward.cc
+void log_linear(const LogLinearArgs& args);                                               // log_linear.cc
 void running_max(Rows decay, Rows x, const Sequences& sequences, float* const* states, Rows y, Rows fell);   // normalise.cc
 void normalise(Rows x, Rows floor, float eps, int heads, Rows y);
 void normalise_backward(Rows x, Rows floor, float eps, int heads, Rows dy, Rows dx);

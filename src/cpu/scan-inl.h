@@ -20,6 +20,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 #include <vector>
 
 #include "cpu/simd-inl.h"
@@ -248,6 +249,16 @@ HWY_INLINE void make_scores(const LinearScanArgs& x, const Head& h, const Chunk&
     }
 }
 
+// x [n,W] becomes (1 - A)^-1 x, A [n,C] strictly below the diagonal: of rows four at once, as far as they read earlier ones.
+HWY_INLINE void solve(const float* A, int64_t n, int64_t W, float* x) {
+  constexpr int64_t C = scan_chunk;
+  for (int64_t i = 0; i < n; i += 4) {
+    const int64_t m = std::min<int64_t>(4, n - i);
+    product<true>(m, W, {A + i * C, C, 1, x, W, x + i * W, W, i});
+    for (int64_t j = 1; j < m; ++j) product<true>(1, W, {A + (i + j) * C + i, C, 1, x + i * W, W, x + (i + j) * W, W, j});
+  }
+}
+
 // The chunk's tokens: the state becomes what it is after them. removed [n,V]: P, or U of the delta rule. y null: not wanted.
 HWY_INLINE void pass_chunk(const LinearScanArgs& x, const Head& h, const Chunk& c, float* S, float* removed, float* y) {
   constexpr int64_t C = scan_chunk;
@@ -259,12 +270,7 @@ HWY_INLINE void pass_chunk(const LinearScanArgs& x, const Head& h, const Chunk& 
     product<false>(n, W, {c.from[1], K, 1, S, W, removed, W, K});
     if (h.a) product<true>(n, W, {c.score[1][0], C, 1, v, x.v_stride, removed, W, n});
     else each_row(n, W, [&](int64_t i, auto s) { s.store(hn::Add(s.load(removed + i * W), s.load(v + i * x.v_stride)), removed + i * W); });
-    const float* A = c.score[1][c.writers - 1];
-    for (int64_t i = 0; i < n; i += 4) {                     // of rows four at once, as far as they read earlier ones
-      const int64_t m = std::min<int64_t>(4, n - i);
-      product<true>(m, W, {A + i * C, C, 1, removed, W, removed + i * W, W, i});
-      for (int64_t j = 1; j < m; ++j) product<true>(1, W, {A + (i + j) * C + i, C, 1, removed + i * W, W, removed + (i + j) * W, W, j});
-    }
+    solve(c.score[1][c.writers - 1], n, W, removed);
   }
   if (y) {
     make_scores(x, h, c, 0);

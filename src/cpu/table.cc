@@ -17,6 +17,7 @@ const Kernels& kernels() {
       .head_dot = head_dot, .scale_heads = scale_heads, .rope = rope, .append_keys = append_keys, .append_gates = append_gates,
       .attention = attention,
       .attention_backward = attention_backward, .linear_scan = linear_scan, .linear_scan_backward = linear_scan_backward,
+      .log_linear = log_linear,
       .running_max = running_max, .normalise = normalise, .normalise_backward = normalise_backward, .diag_scan = diag_scan,
       .diag_scan_backward = diag_scan_backward, .cell_scan = cell_scan, .cell_scan_backward = cell_scan_backward, 
       .memory_scan = memory_scan, .memory_scan_backward = memory_scan_backward, .short_conv = short_conv,

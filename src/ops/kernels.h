@@ -16,6 +16,7 @@ struct AttentionArgs;
 struct AttentionBackwardArgs;
 struct LinearScanArgs;                             // ops/kernels/linear_scan.h
 struct LinearScanBackward;
+struct LogLinearArgs;                              // ops/kernels/log_linear.h
 struct DiagScanArgs;                               // ops/kernels/diag_scan.h
 struct DiagScanBackwardArgs;
 struct CellScanArgs;                               // ops/kernels/cell_scan.h
@@ -116,6 +117,7 @@ struct Kernels {
   void (*attention_backward)(const AttentionBackwardArgs& args);
   void (*linear_scan)(const LinearScanArgs& args);
   void (*linear_scan_backward)(const LinearScanBackward& args);
+  void (*log_linear)(const LogLinearArgs& args);   // may be null: composed of linear scans then, as for its gradients
   // y_t = max(decay_t + y_{t-1}, x_t), fell_t = y_{t-1} - y_t. states: one [cols] per sequence, what y was before and becomes
   void (*running_max)(Rows decay, Rows x, const Sequences& sequences, float* const* states, Rows y, Rows fell);
   // y [N,H,V] = x's first V columns over its last, n, plus eps; floor [N,H]: over max(|n|, floor), plus eps. x [N,H,V+1]

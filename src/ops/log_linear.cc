@@ -1,8 +1,9 @@
-// Log-linear attention as one packed linear scan a level: the tokens of level l are, for a token in the right half of its block of 2^l
-// (aligned from the sequence's start), those of the left half. So the state of a level starts anew at each block, is written in left
-// halves and read in right ones; where nothing is written, decay and removal go on.
+// Log-linear attention: one pass of a kernel, or, for gradients and where there is none, one packed linear scan a level. The tokens of level
+// l are, for a token in the right half of its block of 2^l (aligned from the sequence's start), those of the left half. So the state of a
+// level starts anew at each block, is written in left halves and read in right ones; where nothing is written, decay and removal go on.
 #include <algorithm>
 
+#include "ops/kernels/log_linear.h"
 #include "ops/ops.h"
 #include "ops/run.h"
 #include "ops/sequence.h"
@@ -26,6 +27,29 @@ Blocks blocks_of(const Sequences& sequences, std::span<const int32_t> positions,
   return b;
 }
 
+Tensor in_one_pass(const LogLinear& x, std::span<const int32_t> positions, const Slot& slot) {
+  const char* op = "log_linear";
+  const int64_t N = x.q.dim(0), H = x.q.dim(1), K = x.q.dim(2), V = x.v.dim(-1), L = x.levels.dim(-1);
+  const auto gate = [&](const Tensor& g) {
+    expect(!g || g.shape() == Shape({N, H}), op, ": a gate ", g ? g.shape() : Shape{}, " for q ", x.q.shape());
+    return g ? rows_of(g) : Rows{};
+  };
+  const Rows q = heads(x.q, op), k = heads(x.k, op), v = heads(x.v, op), levels = heads(x.levels, op), decay = gate(x.log_decay),
+             beta = gate(x.beta);
+  const int h = static_cast<int>(H);
+  const States s = states(slot, {L - 1, H, K, V}, x.q.device(), op);
+  const Tensor y = Tensor::empty({N, H, V}, DType::f32, x.q.device());
+  const LinearScanArgs scan{.q = q.data, .k = k.data, .v = v.data, .q_stride = q.stride, .k_stride = k.stride, .v_stride = v.stride,
+                            .y = y.f32(), .y_stride = H * V, .heads = h, .q_heads = h, .k_heads = h, .v_heads = h, .key = static_cast<int>(K),
+                            .value = static_cast<int>(V), .sequences = slot.sequences, .log_decay = decay.data, .decay_stride = decay.stride,
+                            .decay_per_key = false, .a = nullptr, .b = nullptr, .a_stride = 0, .b_stride = 0, .beta = beta.data,
+                            .beta_stride = beta.stride, .bonus = nullptr, .scale = x.scale, .states = s.data()};
+  run<&Kernels::log_linear>(op, x.q.device(),
+                            LogLinearArgs{.scan = scan, .levels = levels.data, .levels_stride = levels.stride, .count = static_cast<int>(L),
+                                          .positions = positions});
+  return y;
+}
+
 }  // namespace
 
 Tensor log_linear(const LogLinear& x, std::span<const int32_t> positions, const Slot& slot) {
@@ -38,6 +62,7 @@ Tensor log_linear(const LogLinear& x, std::span<const int32_t> positions, const 
   for (int32_t p : positions)
     expect(p >= 0 && L <= 32 && p < int64_t{1} << (L - 1), op, ": token ", p, " where ", L, " levels reach ", int64_t{1} << (L - 1), " tokens");
   const Device device = x.q.device();
+  if (!Tape::current() && (device == Device::meta || kernels(device).log_linear)) return in_one_pass(x, positions, slot);
   // 1 where a token writes to (odd: is read from) level l, in column 2 (l - 1) (+ 1).
   Tensor masks = Tensor::empty({N, std::max<int64_t>(2 * (L - 1), 1)});
   for (int64_t t = 0; t < N; ++t)

@@ -11,6 +11,7 @@
 #include "ops/kernels/diag_scan.h"
 #include "ops/kernels/filters.h"
 #include "ops/kernels/linear_scan.h"
+#include "ops/kernels/log_linear.h"
 #include "ops/kernels/long_conv.h"
 #include "ops/kernels/memory_scan.h"
 #include "ops/kernels/modal_scan.h"
@@ -89,6 +90,12 @@ double attention_flops(const AttentionArgs& a) { return pairs(a) * (2.0 * a.key 
 double linear_scan_flops(const LinearScanArgs& a) {                   // decay, k v^T, S^T q; removals read and write the state once more
   const double removals = (a.beta_stride ? 1 : 0) + (a.a_stride ? 2 : 0);
   return tokens(a.sequences) * a.heads * a.key * a.value * (5 + 2 * removals);
+}
+double log_linear_flops(const LogLinearArgs& a) {                     // a state for each bit of the position that is 1; k v^T, and their merging
+  double states = 0;
+  for (int32_t p : a.positions) states += std::popcount(static_cast<uint32_t>(p));
+  const double each = a.scan.beta_stride ? 5 : 3;
+  return (each * states + 3 * tokens(a.scan.sequences)) * a.scan.heads * a.scan.key * a.scan.value;
 }
 double memory_scan_flops(const MemoryScanArgs& a) {                   // the query's way; learning: the key's, back, and the sums of a chunk
   const double learning = a.learns ? 6 + 4 / static_cast<double>(a.chunk) : 0;
@@ -170,6 +177,7 @@ const Kernels& meter_kernels() {
       .attention_backward = [](const AttentionBackwardArgs& a) { count("attention", 2.5 * attention_flops(a.forward)); },   // scores again
       .linear_scan = [](const LinearScanArgs& a) { count("linear_scan", linear_scan_flops(a)); },
       .linear_scan_backward = [](const LinearScanBackward& a) { count("linear_scan", 3 * linear_scan_flops(a.forward)); },   // states again
+      .log_linear = [](const LogLinearArgs& a) { count("log_linear", log_linear_flops(a)); },
       .running_max = [](Rows, Rows x, const Sequences&, float* const*, Rows, Rows) { count("running_max", 3 * size(x)); },
       .normalise = [](Rows x, Rows, float, int, Rows) { count("normalise", 2 * size(x)); },
       .normalise_backward = [](Rows x, Rows, float, int, Rows, Rows) { count("normalise", 5 * size(x)); },

@@ -11,6 +11,7 @@ void attention(const AttentionArgs& args);
 void attention_backward(const AttentionBackwardArgs& args);
 void linear_scan(const LinearScanArgs& args);
 void linear_scan_backward(const LinearScanBackward& args);
+void log_linear(const LogLinearArgs& args);
 void running_max(Rows decay, Rows x, const Sequences& sequences, float* const* states, Rows y, Rows fell);
 void normalise(Rows x, Rows floor, float eps, int heads, Rows y);
 void normalise_backward(Rows x, Rows floor, float eps, int heads, Rows dy, Rows dx);

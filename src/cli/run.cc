@@ -141,6 +141,8 @@ int complete(const Options& o, const std::string& prompt) {
     fmt::print("\n");
   }
   if (prompt_tokens <= loaded.model.context) tell_beyond_context(loaded, static_cast<int64_t>(session.tokens().size()));
+  if (a.text.empty() && a.reason == "end" && !loaded.chat_template.empty())
+    fmt::print(stderr, "{}: ended before its first word; it was made for turns: --chat\n", loaded.name);
   if (a.reason == "context" && g.context != o.context)
     fmt::print(stderr, "{}: ended by the last of its {} learned positions\n", loaded.name, g.context);
   if (o.stats)

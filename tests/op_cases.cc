@@ -309,7 +309,7 @@ void heads(std::vector<OpCase>& all) {
       std::vector<int32_t> positions;
       for (size_t s : {0, 1})
         for (int64_t i = offsets[s]; i < offsets[s + 1]; ++i) positions.push_back(at[s]++);
-      const Tensor q = r.rows({n, 2, 20}), k = l2_norm(r.rows({n, 2, 20})), v = r.rows({n, 2, 37}), levels = r.rows({n, 2, 10});
+      const Tensor q = r.rows({n, 2, 20}), k = l2_norm(r.whole({n, 2, 20})), v = r.rows({n, 2, 37}), levels = r.rows({n, 2, 10});
       const Tensor decay = log_sigmoid(r.rows({n, 2})), beta = sigmoid(r.rows({n, 2}));
       ys.push_back(log_linear({.q = q, .k = k, .v = v, .levels = levels, .log_decay = decay, .beta = beta, .scale = 0.5f}, positions,
                               {.sequences = {offsets}, .values = {&states[0], &states[1]}}));

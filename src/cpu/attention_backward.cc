@@ -115,7 +115,7 @@ void HeadBackward(const AttentionBackwardArgs& b, const PageSight& sight, const 
       if (!a.alpha && plain) {
         const V lse = set(r.lse), delta = set(r.delta);
         page_strips(word, [&](auto v, auto mask) {
-          const V p = hn::IfThenElseZero(mask, hn::Exp(D(), hn::Min(set(0.f), hn::Sub(v.load(s), lse))));
+          const V p = hn::IfThenElseZero(mask, exp_through(hn::Min(set(0.f), hn::Sub(v.load(s), lse))));
           v.store(p, s);
           v.store(hn::IfThenElseZero(mask, hn::Mul(p, hn::Sub(v.load(dp), delta))), dp);
         });
@@ -130,7 +130,7 @@ void HeadBackward(const AttentionBackwardArgs& b, const PageSight& sight, const 
           auto both = bend.at(hn::Sub(v.load(local), lse));
           p = both.p, slope = both.slope;
         } else {
-          p = slope = hn::Exp(D(), hn::Sub(v.load(local), lse));
+          p = slope = exp_through(hn::Sub(v.load(local), lse));
         }
         v.store(hn::IfThenElseZero(mask, p), s);
         v.store(hn::IfThenElseZero(mask, hn::Mul(slope, hn::Sub(v.load(dp), delta))), dp);

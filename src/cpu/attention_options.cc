@@ -93,7 +93,7 @@ void AttendSeen(const AttentionArgs& a, const PageSight& sight, const GateSums& 
           top = most;
         }
         strips(page_tokens, [&](auto s) {
-          V e = hn::Exp(D(), hn::Sub(s.load(p), set(most)));
+          V e = exp_through(hn::Sub(s.load(p), set(most)));
           sum = hn::Add(sum, e);
           s.store(e, p);
         });

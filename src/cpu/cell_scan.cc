@@ -143,7 +143,7 @@ HWY_INLINE void cell(const S& s, const CellPlace& p) {
   } else {
     float *c_at = p.state, *n_at = p.state + p.C, *m_at = p.state + 2 * p.C;
     const V forget = gate(1), admit = gate(0), decayed = hn::Sub(s.load(m_at), softplus_of(hn::Neg(forget))), m = hn::Max(admit, decayed);
-    const V i = hn::Exp(D(), hn::Sub(admit, m)), f = hn::Exp(D(), hn::Sub(decayed, m)), z = tanh_of(gate(2)), o = sigmoid_of(gate(3));
+    const V i = exp_through(hn::Sub(admit, m)), f = exp_through(hn::Sub(decayed, m)), z = tanh_of(gate(2)), o = sigmoid_of(gate(3));
     const V c = hn::MulAdd(f, s.load(c_at), hn::Mul(i, z)), n = hn::MulAdd(f, s.load(n_at), i);
     s.store(c, c_at), s.store(n, n_at), s.store(m, m_at), s.store(hn::Mul(o, hn::Div(c, n)), p.y);
     keep(0, i), keep(1, f), keep(2, z), keep(3, o), keep(4, sigmoid_of(hn::Neg(forget))), keep(5, c), keep(6, n);

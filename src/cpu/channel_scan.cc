@@ -29,7 +29,7 @@ void Real(const DiagScanArgs& a, const ChannelTask& task) {
     const float *decay = a.log_decay + t * a.decay_stride + task.first, *x = a.x + t * a.x_stride + task.first;
     float* y = a.y + t * a.y_stride + task.first;
     strips(task.channels, [&](auto s) {
-      s.store(before ? hn::MulAdd(hn::Exp(D(), s.load(decay)), s.load(before), s.load(x)) : s.load(x), y);
+      s.store(before ? hn::MulAdd(exp_through(s.load(decay)), s.load(before), s.load(x)) : s.load(x), y);
     });
     before = y;
   }
@@ -69,7 +69,7 @@ void SelectiveStep(const DiagScanArgs& a, const ChannelTask& task, int64_t t) {
     strips(N, [&](auto s) {
       V h = hn::Mul(set(in), s.load(B));
       if (state) {
-        h = hn::MulAdd(hn::Exp(D(), hn::Mul(set(dt), s.load(A))), s.load(state), h);
+        h = hn::MulAdd(exp_through(hn::Mul(set(dt), s.load(A))), s.load(state), h);
         s.store(h, state);
       }
       out = hn::MulAdd(s.load(C), h, out);
@@ -124,7 +124,7 @@ void Selective(const DiagScanArgs& a, const ChannelTask& task) {
 // e^(x - m) and e^(y - m), m the larger of both: one of them is 1.
 struct Weights { V x, y; };
 HWY_INLINE Weights weights_of(V x, V y) {
-  const V less = hn::Exp(D(), hn::Neg(hn::AbsDiff(x, y)));
+  const V less = exp_through(hn::Neg(hn::AbsDiff(x, y)));
   const auto first = hn::Ge(x, y);
   return {hn::IfThenElse(first, set(1), less), hn::IfThenElse(first, less, set(1))};
 }

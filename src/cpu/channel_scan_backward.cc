@@ -58,14 +58,14 @@ void RealBackward(const DiagScanBackwardArgs& a, const BackwardTask& task, const
   const bool constant = f.decay_stride == 0;
   strips(task.channels, [&](auto s) {
     s.store(load_or_zero(s, k.d_after ? k.d_after + k.c : nullptr), r);
-    if (constant) s.store(hn::Exp(D(), s.load(f.log_decay + k.c)), decay);
+    if (constant) s.store(exp_through(s.load(f.log_decay + k.c)), decay);
   });
   for (int64_t t = k.end; t-- > k.begin;) {
     const float* last = t > k.begin ? f.y + (t - 1) * f.y_stride + k.c : k.before ? k.before + k.c : nullptr;
     strips(task.channels, [&](auto s) {
       const V d = hn::Add(s.load(r), load_or_zero(s, k.dy(t)));
       s.store(d, a.dx + t * k.C + k.c);
-      const V next = hn::Mul(d, constant ? s.load(decay) : hn::Exp(D(), s.load(f.log_decay + t * f.decay_stride + k.c)));
+      const V next = hn::Mul(d, constant ? s.load(decay) : exp_through(s.load(f.log_decay + t * f.decay_stride + k.c)));
       const V slope = hn::Mul(next, load_or_zero(s, last));
       if (constant) s.store(hn::Add(s.load(sum), slope), sum);
       else s.store(slope, a.d_decay + t * k.C + k.c);
@@ -209,7 +209,7 @@ void Rwkv4Backward(const DiagScanBackwardArgs& a, const BackwardTask& task, cons
   struct State { V num, den, top; };
   auto kept = [&](const float* p) { return State{hn::LoadU(D(), p), hn::LoadU(D(), p + L), hn::LoadU(D(), p + 2 * L)}; };
   auto keep = [&](const State& z, float* p) { hn::StoreU(z.num, D(), p), hn::StoreU(z.den, D(), p + L), hn::StoreU(z.top, D(), p + 2 * L); };
-  auto e = [](V x) { return hn::Exp(D(), x); };
+  auto e = [](V x) { return exp_through(x); };
   strips(task.channels, [&](auto s) {
     auto state = [&](const float* p) { return State{s.load(p + k.c), s.load(p + k.C + k.c), s.load(p + 2 * k.C + k.c)}; };
     const V w = s.load(f.log_decay + k.c), u = s.load(f.B + k.c);

@@ -25,12 +25,12 @@ struct Bend {
       return {p, p};
     }
     const V u = hn::Mul(set(beta), d), w = hn::Max(set(0), hn::Add(set(1), u));
-    const auto inside = hn::Gt(w, set(0));
+    const auto outside = hn::Le(w, set(0));          // not NaN
     if (beta == 0.5f) return {hn::Mul(w, w), w};
-    if (beta == 1) return {w, hn::IfThenElseZero(inside, set(1))};
+    if (beta == 1) return {w, hn::IfThenZeroElse(outside, set(1))};
     const V log = hn::Log1p(D(), hn::Max(set(-0.99999994f), u));
-    return {hn::IfThenElseZero(inside, hn::Exp(D(), hn::Mul(log, set(1 / beta)))),
-            hn::IfThenElseZero(inside, hn::Exp(D(), hn::Mul(log, set(1 / beta - 1))))};
+    return {hn::IfThenZeroElse(outside, exp_through(hn::Mul(log, set(1 / beta)))),
+            hn::IfThenZeroElse(outside, exp_through(hn::Mul(log, set(1 / beta - 1))))};
   }
 };
 

@@ -173,10 +173,10 @@ HWY_INLINE void chunk_decays(const LinearScanArgs& x, const Head& h, int64_t mos
   }
   const float *first = h.decay + c.t * x.decay_stride, *last = sum + (c.n - 1) * K;
   strips(K, [&](auto s) {
-    const V R = hn::Mul(set(0.5f), s.load(last)), leave = hn::Exp(D(), R), enter = hn::Mul(leave, hn::Exp(D(), s.load(first)));
+    const V R = hn::Mul(set(0.5f), s.load(last)), leave = exp_through(R), enter = hn::Mul(leave, exp_through(s.load(first)));
     s.store(leave, c.leave), s.store(enter, c.enter), s.store(hn::Mul(enter, leave), c.all);
     for (int64_t i = 0; i < c.n; ++i) {
-      const V e = hn::Exp(D(), hn::Sub(s.load(sum + i * K), R));
+      const V e = exp_through(hn::Sub(s.load(sum + i * K), R));
       s.store(e, sum + i * K), s.store(s.only(inverse(s.only(e, 1))), c.shrink + i * K);
     }
   });

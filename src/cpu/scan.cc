@@ -63,7 +63,7 @@ void decays(const LinearScanArgs& x, const Head& h, int64_t t, float* w) {
   if (!h.decay) return std::fill(w, w + K, 1.f);
   const float* g = h.decay + t * x.decay_stride;
   if (!x.decay_per_key) return std::fill(w, w + K, std::exp(*g));
-  strips(K, [&](auto s) { s.store(hn::Exp(D(), s.load(g)), w); });
+  strips(K, [&](auto s) { s.store(exp_through(s.load(g)), w); });
 }
 
 void step(const LinearScanArgs& x, const Head& h, int64_t begin, int64_t end, float* S, float* scratch) {

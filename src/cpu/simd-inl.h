@@ -45,8 +45,10 @@ HWY_INLINE void strips(int64_t n, F&& f) {
   if (i < n) f(Tail{i, hn::FirstN(D(), static_cast<size_t>(n - i))});
 }
 
+// Highway's is 0 where x is NaN.
+HWY_INLINE V exp_through(V x) { return hn::IfThenElse(hn::IsNaN(x), x, hn::Exp(D(), x)); }
 // Arguments are bounded so that no intermediate overflows; the bound comes first so that NaN passes through min and max.
-HWY_INLINE V exp_of(V x) { return hn::Exp(D(), hn::Min(set(88.7f), x)); }
+HWY_INLINE V exp_of(V x) { return exp_through(hn::Min(set(88.7f), x)); }
 // 2^x within 1e-7, exact at whole numbers; at least 2^-126, at most 2^127.99. The polynomial is 2^f, |f| <= 1/2; 2^n goes to the exponent's
 // bits: of `shifted`, the low ones are n.
 HWY_INLINE V exp2_of(V x) {

@@ -29,7 +29,7 @@ void Softmax(Rows x, Rows y) {
     strips(x.cols, [&](auto s) { high = hn::Max(high, s.only(s.load(x[i]), -HUGE_VALF)); });
     const V top = set(max_of(high));
     strips(x.cols, [&](auto s) {
-      V p = hn::Exp(D(), hn::Sub(s.load(x[i]), top));
+      V p = exp_through(hn::Sub(s.load(x[i]), top));
       sum = hn::Add(sum, s.only(p));
       s.store(p, y[i]);
     });

@@ -25,7 +25,7 @@ void LossRow(const CrossEntropyArgs& a, int64_t n) {
   const float at = t < 0 ? 0 : x[t];                         // before dx takes its place
   float* dx = a.dx.data ? a.dx[n] : nullptr;
   strips(a.x.cols, [&](auto s) {
-    const V v = s.load(x), e = hn::Exp(D(), hn::Sub(v, set(top)));
+    const V v = s.load(x), e = exp_through(hn::Sub(v, set(top)));
     sum = hn::Add(sum, s.only(e)), all = hn::Add(all, s.only(v));
     if (dx) s.store(e, dx);
   });
@@ -43,7 +43,7 @@ void LossRowBackward(const CrossEntropyBackwardArgs& a, int64_t n) {
   float* dx = a.dx[n];
   if (d == 0) return strips(a.x.cols, [&](auto s) { s.store(set(0), dx); });
   const V gain = set(d * (1 + 2 * a.z * lse)), spread = set(-d * a.smoothing / static_cast<float>(a.x.cols)), low = set(lse);
-  strips(a.x.cols, [&](auto s) { s.store(hn::MulAdd(gain, hn::Exp(D(), hn::Sub(s.load(x), low)), spread), dx); });
+  strips(a.x.cols, [&](auto s) { s.store(hn::MulAdd(gain, exp_through(hn::Sub(s.load(x), low)), spread), dx); });
   dx[a.targets[static_cast<size_t>(n)]] -= d * (1 - a.smoothing);
 }
 

@@ -94,7 +94,8 @@ int complete(const Options& o, const std::string& prompt) {
     SavedState s = read_state(o.state);
     bind_state(s, identity(loaded), loaded.model.decoder, o.state);
     resumed = s.state.tokens > 0;                            // of none: what was trained for texts to begin with
-    expect(static_cast<int64_t>(s.history.size()) == s.state.tokens && (!resumed || s.state.last_logits), o.state, ": has no tokens or logits to continue from");
+    expect(static_cast<int64_t>(s.history.size()) == s.state.tokens && (!resumed || s.state.last_logits), o.state,
+           ": has no tokens or logits to continue from");
     ids = s.history, notes = std::move(s.notes);
     session.adopt(std::move(s.state), std::move(s.history));
   }

@@ -198,8 +198,8 @@ MODELS = {   # blueprint, torch's model, wanted
     "gla": (small.format("gla(heads=4)"), lambda: Model(lambda: GLA(128, 4), 128, 2, 384, 8192), 3),
     "mamba2": (small.format("mamba2(heads=4, dim=64, state=64)"), lambda: Model(lambda: Mamba2(128, 4), 128, 2, 384, 8192), 3),
     "mamba2_steps": (small.format("mamba2(heads=4, dim=64, state=64)"), lambda: Model(lambda: Mamba2Steps(128, 4), 128, 2, 384, 8192), 3),
-    "deltanet": (small.format("deltanet(heads=4)"), lambda: Model(lambda: DeltaNet(128, 4), 128, 2, 384, 8192), 3),
-    "rwkv7": (small.format("rwkv7(head_dim=32)"), lambda: Model(lambda: RWKV7(128, 4), 128, 2, 384, 8192), 3),
+    "deltanet": (small.format("delta_net(heads=4)"), lambda: Model(lambda: DeltaNet(128, 4), 128, 2, 384, 8192), 3),
+    "rwkv7": (small.format("rwkv7(heads=4)"), lambda: Model(lambda: RWKV7(128, 4), 128, 2, 384, 8192), 3),
     "transformer20m": ("d=384 vocab=8192  10*(attn(heads=6) + swiglu(hidden=1024))",
                        lambda: Model(lambda: Attention(384, 6), 384, 10, 1024, 8192), 1),
 }

@@ -133,8 +133,8 @@ void norms(std::vector<OpCase>& all) {
   }});
   all.push_back({"SquareSum", "square_sum", [](Random& r) {
     std::vector<float> sums;
-    for (const Shape& s : {Shape{1}, Shape{37}, Shape{5, 300}, Shape{3, 5000}}) sums.push_back(static_cast<float>(square_sum(r.rows(s))));
-    return std::vector<Tensor>{Tensor::from(sums, {std::ssize(sums)})};
+    for (const Shape& s : {Shape{1, 1}, Shape{1, 37}, Shape{5, 300}, Shape{3, 5000}}) sums.push_back(static_cast<float>(square_sum(r.rows(s))));
+    return std::vector<Tensor>{copy_to(Tensor::from(sums, {std::ssize(sums)}), r.device)};
   }});
   all.push_back({"AdamStep", "adam_step", [](Random& r) {
     std::vector<Tensor> ys;

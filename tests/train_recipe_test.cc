@@ -48,7 +48,7 @@ TEST(Recipe, SaysWhatItSaysAndDefaultsForTheRest) {
 }
 
 TEST(Recipe, WhatIsWrongIsOneLineWithFileKeyWantedAndFound) {
-  EXPECT_EQ(message(good + "stepz = 3\n"), "story.toml: line 14: train.stepz: no such key, found 3; [train] has steps, accumulate, clip, smoothing, "
+  EXPECT_EQ(message(good + "stepz = 3\n"), "story.toml: line 13: train.stepz: no such key, found 3; [train] has steps, accumulate, clip, smoothing, "
                                            "z_loss, balance, dropout, ema, recompute");
   EXPECT_EQ(message(good, {"train.steps=many"}), "story.toml: train.steps: wanted an integer, found \"many\"");
   EXPECT_EQ(message(good, {"train.dropout=1.5"}), "story.toml: train.dropout: wanted a number from 0 to 0.999, found 1.5");

@@ -36,6 +36,12 @@ Learner blueprint_learner(const Blueprint& b, const std::shared_ptr<Source>& sou
 
 }  // namespace
 
+bool of_vocabulary(const std::string& name) {
+  for (const char* part : {"embed", "wte.", "wpe.", "emb.", "lm_head", "meta_tokens"})
+    if (name.find(part) != name.npos) return true;
+  return name == "head.weight" || name == "positions.weight";
+}
+
 Learner new_learner(const std::string& text, int vocab, uint64_t seed, Device device) {
   Blueprint b = parse_blueprint(text);
   if (!has_vocab(text)) b.header.vocab = vocab;
@@ -114,8 +120,7 @@ std::vector<std::pair<std::string, Tensor>> Learner::model_tensors(const std::ve
 void adapt(Learner& l, int64_t rank, double alpha, const std::vector<std::string>& targets, uint64_t seed) {
   const auto wanted = [&](const Parameter& p) {
     if (p.shape.rank() != 2 || !p.name.ends_with(".weight") || std::min(p.shape[0], p.shape[1]) < 2) return false;
-    static constexpr const char* spared[] = {"embed", "wte", "wpe", "emb.", "head", "positions"};
-    if (targets.empty()) return std::none_of(std::begin(spared), std::end(spared), [&](const char* s) { return p.name.find(s) != p.name.npos; });
+    if (targets.empty()) return !of_vocabulary(p.name);
     return std::any_of(targets.begin(), targets.end(), [&](const std::string& t) { return p.name.find(t) != p.name.npos; });
   };
   for (const std::string& t : targets)

@@ -29,6 +29,7 @@ struct Learner {
   std::vector<std::pair<std::string, Tensor>> model_tensors(const std::vector<Tensor>& values) const;
 };
 
+bool of_vocabulary(const std::string& name);   // an embedding, a head, learned positions: by the parameter's name
 // vocab: of the tokenizer, for a blueprint that does not say its own.
 Learner new_learner(const std::string& blueprint, int vocab, uint64_t seed, Device device = Device::cpu);
 // A Hugging Face folder, or one that headrace has trained.

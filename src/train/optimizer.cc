@@ -9,6 +9,7 @@
 #include "ops/ops.h"
 #include "ops/tape.h"
 #include "ops/training.h"
+#include "train/learner.h"
 
 namespace headrace {
 namespace {
@@ -40,7 +41,7 @@ Tensor newton_schulz(const Tensor& x) {
   return tall ? transposed(y) : y;
 }
 
-Optimizer::Optimizer(const OptimizerPart& options, std::vector<Parameter> parameters, int64_t vocab)
+Optimizer::Optimizer(const OptimizerPart& options, std::vector<Parameter> parameters)
     : options_(options), parameters_(std::move(parameters)) {
   for (const auto& [name, values] : options.groups) {
     std::string groups;
@@ -58,8 +59,8 @@ Optimizer::Optimizer(const OptimizerPart& options, std::vector<Parameter> parame
       if (g->second.contains("rate")) s.rate = g->second.at("rate");
       if (g->second.contains("decay")) s.decay = g->second.at("decay");
     }
-    s.muon = options.kind == "muon" && p.shape.rank() == 2 && p.decay && p.group.empty() && p.shape[0] != vocab && p.shape[1] != vocab &&
-             p.name.find("embed") == p.name.npos && p.name.find("positions") == p.name.npos && std::min(p.shape[0], p.shape[1]) > 1;
+    s.muon = options.kind == "muon" && p.shape.rank() == 2 && p.decay && p.group.empty() && !of_vocabulary(p.name) &&
+             std::min(p.shape[0], p.shape[1]) > 1;
     s.first = Tensor::zeros(p.shape, DType::f32, p.value.device());
     if (!s.muon) s.second = Tensor::zeros(p.shape, DType::f32, p.value.device());
     slots_.push_back(std::move(s));

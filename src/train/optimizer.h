@@ -21,8 +21,8 @@ double schedule(const SchedulePart& s, int64_t step, int64_t steps);
 
 class Optimizer {
  public:
-  // vocab: matrices with a side of it are embeddings and heads, AdamW's.
-  Optimizer(const OptimizerPart& options, std::vector<Parameter> parameters, int64_t vocab);
+  // Embeddings, heads, vectors and groups are AdamW's.
+  Optimizer(const OptimizerPart& options, std::vector<Parameter> parameters);
   // One step: gradients (empty: none flowed) in the parameters' order, each times `scale`. share: of the rate.
   void step(const std::vector<Tensor>& gradients, double share, float scale);
   int64_t steps() const { return steps_; }

@@ -35,7 +35,7 @@ class Reader {
     if (!read_value(*v, x)) return wrong(key, kind_of(field), *v);
     if constexpr (std::is_arithmetic_v<T> && !std::is_same_v<T, bool>)
       if (!(static_cast<double>(x) >= range.least && static_cast<double>(x) <= range.most))
-        return wrong(key, text(std::is_same_v<T, int64_t> ? "an integer" : "a number", " from ", range.least, " to ", range.most), *v);
+        return wrong(key, text(std::is_same_v<T, int64_t> ? "an integer" : "a number", " from ", T(range.least), " to ", T(range.most)), *v);
     field = x;
   }
   void operator()(const char* key, std::string& field, const char* otherwise, const char*, const Choice& choice) {

@@ -155,6 +155,9 @@ class Run {
     fs::create_directories(folder_, e);
     expect(!e, folder_, ": cannot make the folder: ", e.message());
     check_writable(state_file());
+    for (const auto& e : fs::directory_iterator(folder_))            // what a kill left half written
+      for (const char* name : {"training.safetensors.tmp-", "model.safetensors.tmp-", "log.jsonl.tmp-", "config.json.tmp-", "loss.svg.tmp-"})
+        if (e.path().filename().string().starts_with(name)) fs::remove(e.path());
   }
   void resume() {
     if (options_.restart || !file_exists(state_file())) return;

@@ -17,6 +17,10 @@ namespace headrace {
 namespace {
 
 int64_t asked(const Packed& p) { return std::count_if(p.targets.begin(), p.targets.end(), [](int32_t t) { return t >= 0; }); }
+bool finite(const Tensor& t) {
+  const Tensor x = copy_to(t, Device::cpu);
+  return std::all_of(x.f32(), x.f32() + x.count(), [](float v) { return std::isfinite(v); });
+}
 double number(const Tensor& t) { return copy_to(t, Device::cpu).f32()[0]; }
 // Of a parameter's name: "layers.3.0.attn..." -> 3; below 0: of no layer.
 int64_t layer_of(const std::string& name) {
@@ -35,7 +39,7 @@ Tensor loss_sum(const Decoder& d, const Tensor& h, const std::vector<int32_t>& t
 }  // namespace
 
 Trainer::Trainer(Learner learner, const Recipe& recipe)
-    : learner_(std::move(learner)), recipe_(recipe), optimizer_(recipe.optimizer, learner_.learned, learner_.bind().decoder.vocab) {
+    : learner_(std::move(learner)), recipe_(recipe), optimizer_(recipe.optimizer, learner_.learned) {
   if (recipe.data.carry) lanes_.resize(static_cast<size_t>(recipe.data.batch));
   if (recipe.train.ema > 0)
     for (const Parameter& p : learner_.learned) averages_.push_back(1.f * p.value);
@@ -119,7 +123,7 @@ void Trainer::not_finite(const Packed& p, const std::string& what) {
   Tape tape;
   for (const Parameter& q : learner_.learned) tape.watch(q.value);
   for (const Parameter& q : learner_.learned)
-    if (!std::isfinite(square_sum(q.value))) fail("step ", steps() + 1, ": ", what, "; parameter ", q.name, " is not finite");
+    if (!finite(q.value)) fail("step ", steps() + 1, ": ", what, "; parameter ", q.name, " is not finite");
   std::string where = "before the first layer";
   const auto look = [&](const Tensor& y) {
     const Tensor t = copy_to(y.contiguous_or_copy(), Device::cpu);

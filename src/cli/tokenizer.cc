@@ -14,6 +14,7 @@ namespace headrace::cli {
 namespace {
 
 struct Options {
+  Common common;
   std::vector<std::string> texts;
   std::string out = "tokenizer.json", separator = "<|endoftext|>";
   int64_t vocab = 4096;
@@ -42,7 +43,9 @@ int act(const Options& o) {
   const Tokenizer t = Tokenizer::from_tokenizer_json(json, o.out);
   for (std::string_view p : parts)
     if (bytes < size_t{1} << 20) bytes += p.size(), tokens += t.encode(p, {.add_special = false, .parse_special = false}).size();
-  fmt::print("{}: {} tokens, {:.2f} bytes a token\n", o.out, t.size(), static_cast<double>(bytes) / static_cast<double>(std::max<size_t>(1, tokens)));
+  const double each = static_cast<double>(bytes) / static_cast<double>(std::max<size_t>(1, tokens));
+  if (o.common.json) print_json(Object{{"out", o.out}, {"tokens", int64_t{t.size()}}, {"bytes_per_token", each}});
+  else fmt::print("{}: {} tokens, {:.2f} bytes a token\n", o.out, t.size(), each);
   return 0;
 }
 
@@ -50,6 +53,8 @@ int act(const Options& o) {
 
 void add_tokenizer(Command& root) {
   Command t = root.verb("tokenizer", "make tokenizers");
+  t.about("A vocabulary of a text's own makes small models better: less of them is an embedding.");
+  t.example("headrace tokenizer train --text stories.txt --vocab 1024", "writes tokenizer.json");
   auto o = std::make_shared<Options>();
   Command c = t.verb("train", "learn a byte-level BPE vocabulary from texts, as tokenizer.json");
   c.option("--text", o->texts, "FILE", "a text, or .zst; may be given often");
@@ -57,6 +62,7 @@ void add_tokenizer(Command& root) {
   c.option("--separator", o->separator, "TEXT", "between documents; no token crosses it");
   c.option("-o,--out", o->out, "FILE", "tokenizer.json");
   c.required("--text");
+  o->common.add_json(c);
   c.example("headrace tokenizer train --text stories.txt --vocab 1024 -o tokenizer.json", "opens in Hugging Face's tokenizers too");
   c.action([o] { return act(*o); });
 }

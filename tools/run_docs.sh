@@ -26,7 +26,7 @@ check() {                                         # file, measured?, command, pr
   fi
 }
 for file in "$@"; do
-  folder=$(mktemp -d); ln -s "$root" "$folder/headrace"
+  folder=$(mktemp -d); ln -s "$root/recipes" "$folder/recipes"
   command='' printed='' measured=0 inside=0
   end() { [ -z "$command" ] || check "$file" "$measured" "$command" "$printed"; command='' printed=''; }
   while IFS= read -r line <&3; do

@@ -8,10 +8,12 @@
 #include <cmath>
 #include <cstring>
 #include <filesystem>
+#include <map>
 #include <thread>
 
 #include "base/file.h"
 #include "cli.h"
+#include "io/safetensors.h"
 #include "train/log.h"
 
 namespace headrace {
@@ -149,6 +151,46 @@ TEST_F(TrainCli, WhatIsWrongIsOneLineAndNothingSavedIsLost) {
   one_line(nan, 1, "not finite");                                                    // decay alone makes each step 99 times as large
   EXPECT_NE(nan.err.find("headrace: step "), std::string::npos) << nan.err;
   EXPECT_NE(nan.err.find("; nothing was saved before"), std::string::npos) << nan.err;
+}
+
+TEST_F(TrainCli, ATrainingStateThatLiesIsRefusedByName) {
+  const std::string train = "train r.toml --json --set data.carry=true --set data.length=8 --set train.steps=4 --set schedule.kind=constant --out r";
+  ASSERT_EQ(run(train).code, 0);
+  const std::string path = at("r/training.safetensors"), good = bytes("r/training.safetensors");
+  const auto lied = [&](const std::string& what, auto&& lie) {
+    write("r/training.safetensors", good);
+    std::vector<NamedTensor> tensors;
+    std::map<std::string, std::string> notes;
+    {
+      const SafetensorsFile file(path);
+      for (const auto& [name, t] : file.tensors()) tensors.emplace_back(name, t.contiguous_copy());
+      notes = file.metadata();
+    }
+    lie(tensors, notes);
+    write_safetensors(path, tensors, notes);
+    const Ran r = run(train + " --set train.steps=6");
+    one_line(r, 1, what);
+    EXPECT_NE(r.err.find("training.safetensors: "), std::string::npos) << r.err;
+  };
+  size_t lies = 0;
+  std::vector<std::string> names;
+  {
+    const SafetensorsFile file(path);
+    for (const auto& [name, t] : file.tensors()) names.push_back(name);
+  }
+  for (const std::string& name : names) {
+    const bool first = names.size() < 40 || lies % 5 == 0 || name.starts_with("lane.0");
+    ++lies;
+    if (!first) continue;
+    lied(name, [&](auto& all, auto&) {                 // one number
+      for (auto& [n, t] : all)
+        if (n == name) t = Tensor::zeros({1}, t.dtype() == DType::i64 ? DType::f32 : t.dtype());
+    });
+  }
+  for (const char* key : {"step", "tokens", "seconds"})
+    for (const char* value : {"", "-1", "many", "1e300"}) lied(std::string(key) + " " + value, [&](auto&, auto& notes) { notes[key] = value; });
+  for (const char* name : {"lane.", "lane.x.tokens", "lane.99.tokens", "lane.0.9999999.k", "lane.0.0", "lane.0.0.kv.page.x.1", "lane.0.0.a.b.c.d"})
+    lied(name, [&](auto& all, auto&) { all.emplace_back(name, Tensor::zeros({4})); });
 }
 
 TEST_F(TrainCli, TokenizersAreTrainedAndUsed) {

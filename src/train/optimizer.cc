@@ -100,7 +100,10 @@ void Optimizer::restore(int64_t steps, const std::function<Tensor(const std::str
   steps_ = steps;
   for (const auto& [name, t] : state()) {
     Tensor to = t;
-    copy_bytes(to.raw(), to.device(), find(name).raw(), Device::cpu, to.bytes());
+    const Tensor from = find(name);
+    expect(from.dtype() == to.dtype() && from.shape() == to.shape(), name, ": wanted ", to.dtype(), " ", to.shape(), ", found ", from.dtype(), " ",
+           from.shape());
+    copy_bytes(to.raw(), to.device(), from.raw(), Device::cpu, to.bytes());
   }
 }
 

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <charconv>
 #include <chrono>
 #include <cmath>
 #include <filesystem>
@@ -174,15 +175,23 @@ class Run {
     std::string list;
     for (const std::string& d : other) list += (list.empty() ? "" : "; ") + d;
     expect(other.empty(), folder_, ": was trained by another recipe: ", list, "; --restart begins anew, --out FOLDER elsewhere");
+    const auto number = [&](const char* key) {
+      const std::string text = note(key);
+      double v = -1;
+      const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), v);
+      expect(error == std::errc() && end == text.data() + text.size() && v >= 0 && v < 9e15, path, ": ", key, ": wanted a number, found ",
+             headrace::quoted(text));
+      return v;
+    };
     const Tensor position = file.tensor("position").contiguous_copy();
     naming(path, [&] {
       expect(position.dtype() == DType::i64, "position: wanted i64");
       stream_->seek({position.data<int64_t>(), static_cast<size_t>(position.count())});
-      trainer_->restore(std::stoll(note("step")), [&](const std::string& name) { return file.tensor(name).contiguous_copy(); }, file.names());
+      trainer_->restore(static_cast<int64_t>(number("step")), [&](const std::string& name) { return file.tensor(name).contiguous_copy(); }, file.names());
       return 0;
     });
-    done_ = std::stoll(note("tokens"));
-    seconds_before_ = std::stod(note("seconds"));
+    done_ = static_cast<int64_t>(number("tokens"));
+    seconds_before_ = number("seconds");
     if (trainer_->steps() == recipe_.train.steps) save_model();  // a kill may have come between the two
   }
 

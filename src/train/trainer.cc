@@ -3,6 +3,7 @@
 #include "train/trainer.h"
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <set>
 #include <utility>
@@ -216,7 +217,7 @@ void Trainer::restore(int64_t steps, const std::function<Tensor(const std::strin
   optimizer_.restore(steps, find);
   const auto fill = [&](const std::string& name, Tensor to) {
     const Tensor t = find(name);
-    expect(t.shape() == to.shape(), name, " is ", t.shape(), ", wanted ", to.shape());
+    expect(t.dtype() == to.dtype() && t.shape() == to.shape(), name, ": wanted ", to.dtype(), " ", to.shape(), ", found ", t.dtype(), " ", t.shape());
     copy_bytes(to.raw(), to.device(), t.raw(), Device::cpu, to.bytes());
   };
   for (size_t i = 0; i < learner_.learned.size(); ++i) {
@@ -231,16 +232,25 @@ void Trainer::restore(int64_t steps, const std::function<Tensor(const std::strin
       if (c == '.') parts.emplace_back();
       else parts.back() += c;
     }
-    State& s = lanes_.at(static_cast<size_t>(std::stoll(parts[1])));
+    const auto number_at = [&](size_t i, int64_t most) {
+      int64_t n = -1;
+      const std::string& digits = i < parts.size() ? parts[i] : name;
+      const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), n);
+      expect(error == std::errc() && end == digits.data() + digits.size() && n >= 0 && n < most, name, ": no name of a carried state");
+      return n;
+    };
+    State& s = lanes_[static_cast<size_t>(number_at(1, std::ssize(lanes_)))];
     const Tensor t = find(name);
-    if (parts[2] == "tokens") {
+    if (parts.size() == 3 && parts[2] == "tokens") {
+      expect(t.dtype() == DType::i64 && t.count() == 1, name, ": wanted i64 [1], found ", t.dtype(), " ", t.shape());
       s.tokens = t.data<int64_t>()[0];
       continue;
     }
-    const auto layer = static_cast<size_t>(std::stoll(parts[2]));
+    expect(parts.size() >= 4 && t.dtype() == DType::f32, name, ": wanted f32 of a slot, found ", t.dtype(), " ", t.shape());
+    const auto layer = static_cast<size_t>(number_at(2, 1 << 12));
     if (s.layers.size() <= layer) s.layers.resize(layer + 1);
     size_t words = parts.size();
-    const bool page = words > 6 - 1 && parts[words - 3] == "page";
+    const bool page = words > 6 && parts[words - 3] == "page";
     std::string slot = parts[3];
     for (size_t i = 4; i < words - (page ? 3 : 0); ++i) slot += "." + parts[i];
     SlotValue& v = s.layers[layer].at(slots.insert(slot).first->c_str());
@@ -249,10 +259,36 @@ void Trainer::restore(int64_t steps, const std::function<Tensor(const std::strin
       v.value = copy;
       continue;
     }
-    const auto number = static_cast<size_t>(std::stoll(parts[words - 2]));
-    v.length = std::stoll(parts[words - 1]);
+    const auto number = static_cast<size_t>(number_at(words - 2, 1 << 20));
+    v.length = number_at(words - 1, int64_t{1} << 40);
     if (v.pages.size() <= number) v.pages.resize(number + 1);
     v.pages[number] = copy;
+  }
+  if (!lanes_.empty()) hold_lanes();
+}
+
+// A file's states are such as this model makes.
+void Trainer::hold_lanes() const {
+  PauseTape pause;
+  State made = learner_.initial_state();
+  Batch batch;
+  batch.add(1, &made);
+  const int32_t token = 0;
+  (void)learner_.bind().decoder.hidden({&token, 1}, batch);
+  for (const State& s : lanes_) {
+    if (s.layers.empty() && s.tokens == 0) continue;
+    expect(s.layers.size() <= made.layers.size(), "a carried state of ", s.layers.size(), " layers, wanted ", made.layers.size());
+    for (size_t l = 0; l < s.layers.size(); ++l)
+      for (int i = 0; i < State::slots_per_layer; ++i) {
+        const char* name = s.layers[l].names[i];
+        if (!name) continue;
+        const SlotValue &has = s.layers[l].values[i], &wanted = made.layers[l].at(name);
+        const auto pages = static_cast<size_t>((has.length + 63) / 64);
+        bool fits = static_cast<bool>(has.value) == static_cast<bool>(wanted.value) && (!has.value || has.value.shape() == wanted.value.shape());
+        fits = fits && has.pages.size() == pages && has.pages.empty() == wanted.pages.empty();
+        for (const Tensor& p : has.pages) fits = fits && (!p || p.shape() == wanted.pages[0].shape());
+        expect(fits, "a carried state's layers.", l, ".", name, " is not what the model makes");
+      }
   }
 }
 

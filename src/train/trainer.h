@@ -46,6 +46,7 @@ class Trainer {
   Tensor forward(const Model& m, const Packed& p, int64_t all, bool training, double* sum);
   [[noreturn]] void not_finite(const Packed& p, const std::string& what);
   void swap_averages();
+  void hold_lanes() const;
   Learner learner_;
   Recipe recipe_;
   Optimizer optimizer_;

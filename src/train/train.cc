@@ -187,7 +187,8 @@ class Run {
     naming(path, [&] {
       expect(position.dtype() == DType::i64, "position: wanted i64");
       stream_->seek({position.data<int64_t>(), static_cast<size_t>(position.count())});
-      trainer_->restore(static_cast<int64_t>(number("step")), [&](const std::string& name) { return file.tensor(name).contiguous_copy(); }, file.names());
+      const auto find = [&](const std::string& name) { return file.tensor(name).contiguous_copy(); };
+      trainer_->restore(static_cast<int64_t>(number("step")), find, file.names());
       return 0;
     });
     done_ = static_cast<int64_t>(number("tokens"));

@@ -30,6 +30,7 @@
 #include "run/session.h"
 #include "run/state_file.h"
 #include "text/chat.h"
+#include "train/recipe.h"
 
 namespace headrace::fuzz {
 
@@ -74,6 +75,12 @@ inline void blueprint(std::string_view s) {
   if (b.header.width > 4096) return;
   auto source = initialised({.device = Device::meta});
   if (std::count(text.begin(), text.end(), '*') == 0) (void)build_blueprint(b, source);
+}
+
+// What is read has all keys, and is no other than itself.
+inline void recipe(std::string_view s) {
+  const Recipe r = parse_recipe(s, "file");
+  if (!differences(to_value(r), to_value(r)).empty()) std::abort();
 }
 
 // A tokenizer that was made must work: what it makes of a text are ids of its own, and they have a text again.
@@ -160,6 +167,7 @@ struct Target {
 };
 inline constexpr Target targets[] = {
     {"blueprint", blueprint},
+    {"recipe", recipe},
     {"chat_template", chat_template},
     {"config", config},
     {"gguf", gguf},

@@ -235,7 +235,7 @@ TEST(GgufOwn, AConfigurationThatLiesIsNamed) {
   says(with("num_attention_heads", 0), "num_attention_heads = 0");
   says(with("lru_width", 1 << 20), "linear_x");
   says(with("model_type", "unheard-of"), "'unheard-of' is not known");
-  says(with("model_type", "headrace"), "'headrace' is not known");
+  says(with("model_type", "headrace"), "blueprint is missing");
   says(with("block_types", Array{"recurrent", "sideways"}), "'sideways'");
   says(opened(std::string(200, '[')), "nested deeper");
   says(opened("{\"model_type\": \"recurrent_gemma\""), "not valid JSON");

@@ -44,7 +44,8 @@ void check_ascii(std::string_view bytes, const std::string& file) {
     const char c = bytes[i];
     if (c == '\n') ++line, quote = 0, comment = false;
     else if (comment) continue;
-    else if (quote == '"' && c == '\\') ++i;
+    else if (quote == '"' && c == '\\') expect(++i >= bytes.size() || static_cast<unsigned char>(bytes[i]) < 128, file, ":", line,
+                                               ": not valid TOML: an escape of a character beyond ASCII");
     else if (quote != 0) quote = c == quote ? '\0' : quote;
     else if (c == '"' || c == '\'') quote = c;
     else if (c == '#') comment = true;

@@ -141,10 +141,8 @@ class Chat {
       read = clock.seconds() - g.seconds;
     }
     const Session::Change& c = talk_.last_change();
-    Array tokens;
-    for (int32_t t : g.tokens) tokens.push_back(t);
     if (o_.json)
-      print_json(Object{{"text", g.text}, {"reason", g.reason}, {"tokens", tokens}, {"reused_tokens", c.reused},
+      print_json(Object{{"text", g.text}, {"reason", g.reason}, {"tokens", numbers(g.tokens)}, {"reused_tokens", c.reused},
                         {"fed_tokens", c.fed}, {"why_not_more", c.why}, {"prefill_seconds", read}, {"decode_seconds", g.seconds}});
     else if (!g.text.ends_with('\n')) fmt::print("\n");
     if (g.reason == "interrupted") note("[stopped]");

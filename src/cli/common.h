@@ -5,6 +5,7 @@
 #include <initializer_list>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <vector>
 
 #include "cli/command.h"
@@ -71,5 +72,15 @@ class Progress {
   bool terminal_, shown_ = false;
   Clock clock_;
 };
+
+// A list of JSON of what holds numbers, whole or not.
+Array numbers(const auto& v) {
+  Array all;
+  for (const auto x : v) {
+    if constexpr (std::is_floating_point_v<std::remove_cvref_t<decltype(x)>>) all.push_back(double{x});
+    else all.push_back(static_cast<int64_t>(x));
+  }
+  return all;
+}
 
 }  // namespace headrace::cli

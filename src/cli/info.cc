@@ -25,17 +25,14 @@ int act(const Options& o) {
   for (const Parameter& p : m.source->parameters) {
     auto& d = dtypes[name(p.dtype)];
     ++d.first, d.second += static_cast<int64_t>(p.bytes), parameters += p.shape.count();
-    Array shape;
-    for (int64_t n : p.shape.dims()) shape.push_back(n);
-    tensors.push_back(Object{{"name", p.name}, {"dtype", name(p.dtype)}, {"shape", shape}});
+    tensors.push_back(Object{{"name", p.name}, {"dtype", name(p.dtype)}, {"shape", numbers(p.shape.dims())}});
   }
   Object tokenizer;
   if (m.tokenizer) {
     const Tokenizer& t = *m.tokenizer;
     auto id = [](std::optional<int> v) { return v ? Value(*v) : Value(); };
-    Array ends;
-    for (int e : t.end_of_turn()) ends.push_back(e);
-    tokenizer = {{"size", t.size()}, {"bos", id(t.bos())}, {"eos", id(t.eos())}, {"unk", id(t.unk())}, {"pad", id(t.pad())}, {"end_of_turn", ends}};
+    tokenizer = {{"size", t.size()}, {"bos", id(t.bos())}, {"eos", id(t.eos())}, {"unk", id(t.unk())}, {"pad", id(t.pad())},
+                 {"end_of_turn", numbers(t.end_of_turn())}};
   }
   if (o.common.json) {
     Object by;

@@ -55,14 +55,6 @@ int injectivity(const Options& o) {
   return 0;
 }
 
-Array numbers(const auto& v) {
-  Array all;
-  for (const auto x : v) {
-    if constexpr (std::is_floating_point_v<std::remove_cvref_t<decltype(x)>>) all.push_back(double{x});
-    else all.push_back(static_cast<int64_t>(x));
-  }
-  return all;
-}
 std::string vector_text(const std::vector<float>& v, int64_t row, int width) {
   std::string s;
   for (int i = 0; i < width; ++i) s += fmt::format("{}{:.3g}", i ? " " : "", v[static_cast<size_t>(row * width + i)]);

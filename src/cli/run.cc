@@ -125,17 +125,15 @@ int complete(const Options& o, const std::string& prompt) {
     };
   Generated a = generate(session, *loaded.tokenizer, sampler, g);
   if (o.common.json) {
-    Array tokens, scores, alternatives;
-    for (int32_t t : a.tokens) tokens.push_back(t);
-    for (double l : a.log_probabilities) scores.push_back(l);
+    Array alternatives;
     for (const auto& at : a.top) {
       Array list;
       for (const Scored& s : at) list.push_back(Object{{"token", s.id}, {"text", loaded.piece(s.id)}, {"logprob", s.log_probability}});
       alternatives.push_back(list);
     }
-    Object j{{"text", a.text}, {"tokens", tokens}, {"reason", a.reason}, {"prompt_tokens", prompt_tokens},
+    Object j{{"text", a.text}, {"tokens", numbers(a.tokens)}, {"reason", a.reason}, {"prompt_tokens", prompt_tokens},
              {"prefill_seconds", prefill}, {"decode_seconds", a.seconds}, {"seed", o.seed}};
-    if (o.logprobs >= 0) j["logprobs"] = scores;
+    if (o.logprobs >= 0) j["logprobs"] = numbers(a.log_probabilities);
     if (o.logprobs > 0) j["top_logprobs"] = alternatives;
     print_json(j);
   } else if (on_terminal(stdout)) {

@@ -39,12 +39,7 @@ struct GeGlu {
 };
 struct Glu {
   static const MixerDoc doc;
-  struct Options : FeedForward {
-    void visit(auto& v) {
-      v("hidden", hidden, round_up(width * 8.0 / 3, 64), "hidden channels; 8/3 d in steps of 64");
-      v("bias", bias, false, "of the three matrices");
-    }
-  };
+  using Options = SwiGlu::Options;
   Linear one, two, down;
   static Glu bind(const Scope& s, const Options& o);
   Tensor operator()(const Tensor& x) const;

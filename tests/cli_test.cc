@@ -273,11 +273,11 @@ TEST_F(Cli, PlanPredictsTheMeasuredPeakWithinFivePercent) {
                                    std::string("'d=512 vocab=8192 2*(attn(heads=8) + swiglu)'"),
                                    std::string("'d=512 vocab=8192 2*(rwkv7 + rwkv_channel_mix, mamba2)'")}) {
     std::vector<double> ratios;
-    for (int i = 0; i < 5; ++i)
+    for (int i = 0; i < 15; ++i)
       ratios.push_back(number(json("plan " + model + " --context 104 --json"), "total_bytes")
                        / number(json("bench " + model + " --prompt 100 --gen 4 --reps 1 --threads 2 --json"), "peak_rss_bytes"));
     std::ranges::sort(ratios);
-    EXPECT_NEAR(ratios[2], 1, 0.05) << model << ": planned / measured " << ratios[0] << " to " << ratios[4];
+    EXPECT_NEAR(ratios[7], 1, 0.05) << model << ": planned / measured " << ratios[0] << " to " << ratios[14];
   }
 }
 #endif

@@ -28,7 +28,7 @@ size_t resident_bytes() {
 }
 
 // Code of kernels, stacks of workers and their scratch: not resident before the first product.
-constexpr size_t code_of_kernels = size_t{1152} << 10;
+constexpr size_t code_of_kernels = size_t{1056} << 10;
 constexpr size_t each_thread = size_t{32} << 10;             // beyond the second: its stack and scratch
 constexpr size_t workspace_of_products = size_t{32} << 20;   // cuda/product.cc
 

@@ -74,8 +74,21 @@ TEST_P(TrainEach, LossFallsAndPackedSequencesAreThoseAlone) {
 }
 INSTANTIATE_TEST_SUITE_P(Stacks, TrainEach, testing::Values("2*(attn(heads=2) + swiglu)", "2*(mamba)", "2*(rwkv7(heads=2) + rwkv_channel_mix)",
                                                             "gated_delta_net(heads=2) + swiglu, rg_lru + geglu",
-                                                            "attn(heads=2) + moe(experts=4, top=2)"),
+                                                            "attn(heads=2) + moe(experts=4, top=2)", "2*(bmojo(heads=2, window=4, count=2))"),
                          [](const auto& i) { return std::to_string(i.index); });
+
+TEST(TrainStep, WhatBmojoPredictsByIsLearnedByALossOfItsOwn) {
+  Trainer t = trainer("bmojo(heads=2, window=4, count=2)");
+  const Packed p = packed({12, 9}, 3);
+  const auto predictor = [&] {
+    for (const Parameter& x : t.learner().learned)
+      if (x.name.find("predictor") != x.name.npos) return values_of(x.value);
+    return std::vector<float>{};
+  };
+  const std::vector<float> before = predictor();
+  for (int i = 0; i < 3; ++i) t.step(std::span(&p, 1));
+  EXPECT_GT(worst(before, predictor()), 1e-4);
+}
 
 TEST(TrainStep, RecomputationGivesTheSameWithLessMemory) {
   for (const char* blueprint : {"3*(attn(heads=2) + swiglu)", "3*(rwkv7(heads=2) + rwkv_channel_mix)",

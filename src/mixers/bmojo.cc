@@ -54,16 +54,25 @@ BmojoF::Parts BmojoF::parts(const Tensor& x, Pass p) const {
 Tensor BmojoF::operator()(const Tensor& x, Pass p) const { return out(merged(parts(x, p).seen).view({x.dim(0), int64_t{o.width}})); }
 
 Bmojo Bmojo::bind(const Scope& s, const Options& o) {
-  return {.fading = BmojoF::bind(s, o.fading), .predictor = Linear::bind(s / "predictor", o.fading.width, o.fading.width, false, Init::zeros()),
+  return {.fading = BmojoF::bind(s, o.fading), .predictor = Linear::bind(s / "predictor", o.fading.width, o.fading.width),
           .count = o.count};
 }
 Tensor Bmojo::operator()(const Tensor& x, Pass p) const {
   BmojoF::Parts all = fading.parts(x, p);
-  Tensor surprise;
+  Tensor now, before, surprise;
   {
-    PauseTape constant;                                      // the choice has no gradient
-    const Tensor off = x - predictor(token_shift(all.f, p.slot("summary")));
-    surprise = sum_columns(off * off);
+    PauseTape constant;                                      // the choice has no gradient, and what is predicted from what is not moved by the error
+    now = 1.f * x, before = 1.f * token_shift(all.f, p.slot("summary"));
+  }
+  const Tensor off = now - predictor(before), error = sum_columns(off * off);
+  if (recording(error) || p.batch->training) {
+    const Tensor loss = (1 / static_cast<float>(std::max<int64_t>(1, x.count()))) * sum_rows(error.view({x.dim(0), 1}));
+    Tensor& shared = p.batch->shared["bmojo.prediction"];
+    shared = shared ? shared + loss : loss;
+  }
+  {
+    PauseTape constant;
+    surprise = 1.f * error;
   }
   all.seen.push_back(eidetic_attention(all.q, all.k, all.v, surprise, {count, fading.o.window}, p.positions(), p.slot("eidetic")));
   return fading.out(merged(all.seen).view({x.dim(0), int64_t{fading.o.width}}));

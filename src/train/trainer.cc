@@ -65,9 +65,11 @@ Tensor Trainer::forward(const Model& m, const Packed& p, int64_t all, bool train
   const float scale = 1 / static_cast<float>(std::max<int64_t>(all, 1));
   Tensor loss = loss_sum(m.decoder, h, p.targets, scale, o);
   if (sum && loss.device() != Device::meta) *sum += number(loss) / scale;
-  if (const auto balance = batch.shared.find("moe.balance"); balance != batch.shared.end() && training && recipe_.train.balance > 0)
-    loss = loss + static_cast<float>(recipe_.train.balance * static_cast<double>(asked(p)) / static_cast<double>(std::max<int64_t>(all, 1))) *
-                      balance->second.view({1});
+  // Losses of layers' own. The predictor's reaches nothing else, so that its weight is no matter of taste.
+  const std::pair<const char*, double> own[] = {{"moe.balance", recipe_.train.balance}, {"bmojo.prediction", 1}};
+  for (const auto& [name, weight] : own)
+    if (const auto l = batch.shared.find(name); l != batch.shared.end() && training && weight > 0)
+      loss = loss + static_cast<float>(weight * static_cast<double>(asked(p)) / static_cast<double>(std::max<int64_t>(all, 1))) * l->second.view({1});
   for (size_t s = 0; s < states.size(); ++s)
     if (training && p.lanes[s] >= 0) lanes_[static_cast<size_t>(p.lanes[s])] = std::move(states[s]);
   return loss;

@@ -30,11 +30,15 @@ struct AttentionTask {
   int64_t partial;                       // where the pages are cut: place of top, total, out per row in the scratch; else -1
 };
 
-// The keys [low, high) that query i of a sequence of `length` keys sees.
+// The keys [low, high) that query i of a sequence of `length` keys sees, none where low >= high.
 struct Sight { int64_t low, high; };
 inline Sight sight(const AttentionArgs& a, int64_t i, int64_t length) {
-  return {a.window_left > 0 ? std::max<int64_t>(0, i - a.window_left + 1) : 0,
-          a.window_right < 0 ? length : std::min(length, i + a.window_right + 1)};
+  const int64_t high = a.window_right < 0 ? length : std::min(length, i + a.window_right + 1);
+  return {a.window_left > 0 ? std::max<int64_t>(0, i - a.window_left + 1) : 0, a.pattern ? std::min(high, i - a.pattern->block + 1) : high};
+}
+// A window, or one that lies behind.
+inline bool one_range(const AttentionArgs& a) {
+  return a.plain() || (!a.alpha && !a.gates && a.key_sequences.offsets.empty() && a.pattern->kind == Pattern::Kind::behind && a.pattern->global.empty());
 }
 
 }  // namespace headrace::cpu
@@ -170,9 +174,9 @@ void Attend(const AttentionArgs& a, const AttentionTask& t, float* partials) {
       std::memcpy(p + 2, out + m * O, static_cast<size_t>(W) * sizeof(float));
     } else {
       float* y = a.y + (begin + t.first + m / G) * a.y_stride + (int64_t{t.kv_head} * G + m % G) * W;
-      V inverse = set(1 / total);
+      const V inverse = set(total == 0 ? 0 : 1 / total);
       strips(W, [&](auto s) { s.store(hn::Mul(s.load(out + m * O), inverse), y); });
-      if (a.lse) a.lse[(begin + t.first + m / G) * a.heads + t.kv_head * G + m % G] = r.top + std::log(total);
+      if (a.lse) a.lse[(begin + t.first + m / G) * a.heads + t.kv_head * G + m % G] = total == 0 ? 0 : r.top + std::log(total);
     }
   }
 }
@@ -213,8 +217,8 @@ void join(const AttentionArgs& a, const Cut& c, const float* partials) {
       total += keep * part[1];
       for (int j = 0; j < W; ++j) y[j] += keep * part[2 + j];
     }
-    for (int j = 0; j < W; ++j) y[j] /= total;
-    if (a.lse) a.lse[(begin + m / G) * a.heads + c.kv_head * G + m % G] = top + std::log(total);
+    if (a.lse) a.lse[(begin + m / G) * a.heads + c.kv_head * G + m % G] = total == 0 ? 0 : top + std::log(total);
+    for (int j = 0; total != 0 && j < W; ++j) y[j] /= total;
   }
 }
 
@@ -239,7 +243,7 @@ void append_keys(const float* k, int64_t k_stride, const float* v, int64_t v_str
 }
 
 void attention(const AttentionArgs& a) {
-  if (!a.plain()) return strided_alone(a) ? attention_strided(a) : attention_with_options(a);
+  if (!one_range(a)) return strided_alone(a) ? attention_strided(a) : attention_with_options(a);
   const int G = a.heads / a.kv_heads;
   const int64_t unit = 24 / std::gcd(G, 24);                  // tokens whose rows fill the products' tiles, of 12 or 6 rows and of 8
   const int64_t block = unit * std::max<int64_t>(1, 3072 / std::max(a.key, 1) / (unit * G));   // and whose queries fill half of the cache
@@ -251,7 +255,7 @@ void attention(const AttentionArgs& a) {
     for (int64_t first = 0; first < n; first += n <= few_tokens ? n : block) {
       const int64_t tokens = n <= few_tokens ? n : std::min(block, n - first);
       const int64_t low = sight(a, past + first, length).low, high = sight(a, past + first + tokens - 1, length).high;
-      const int64_t begin = low / page_tokens, end = (high + page_tokens - 1) / page_tokens;
+      const int64_t begin = low / page_tokens, end = std::max(begin, (high + page_tokens - 1) / page_tokens);
       for (int h = 0; h < a.kv_heads; ++h) {
         if (n > few_tokens || end - begin <= segment_pages) {
           tasks.push_back({s, h, first, tokens, begin, end, true, static_cast<double>(tokens * (end - begin)), -1});

@@ -49,7 +49,7 @@ class PageSight {
       case Kind::pooled: w = bits(page, 0, std::min(length_, (i + 1) / B)); break;
       case Kind::listed: {
         const auto [from, to] = list(head, t);
-        for (const int32_t* b = from; b != to; ++b) w |= bits(page, *b * B, (*b + 1) * B);
+        for (const int32_t* b = std::lower_bound(from, to, first / B); b != to && *b * B < end; ++b) w |= bits(page, *b * B, (*b + 1) * B);
         w &= bits(page, 0, limit(i));
         break;
       }

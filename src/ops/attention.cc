@@ -76,7 +76,9 @@ void check_pattern(const Pattern& p, const Tensor& q, const Pages& pages) {
     lists += (pages.offsets[s + 1] - pages.offsets[s] + p.query_block - 1) / p.query_block * p.list_heads;
   expect(std::ssize(p.begin) == lists + 1 && p.begin.back() <= std::ssize(p.blocks) && std::is_sorted(p.begin.begin(), p.begin.end()) &&
              p.begin[0] >= 0, "attention: ", std::ssize(p.begin) - 1, " lists of blocks where ", lists, " are needed");
-  for (int32_t b : p.blocks) expect(b >= 0, "attention: block ", b, " in a list");
+  for (size_t l = 0; l + 1 < p.begin.size(); ++l)
+    for (int64_t x = p.begin[l], least = 0; x < p.begin[l + 1]; least = p.blocks[static_cast<size_t>(x++)])
+      expect(p.blocks[static_cast<size_t>(x)] >= least, "attention: block ", p.blocks[static_cast<size_t>(x)], " after ", least, " in a list");
 }
 
 void check(const Tensor& q, const Tensor& k, const Tensor& v, const Attention& o, const Slot& slot, bool wants_lse) {

@@ -154,6 +154,7 @@ void nsa(Call& c) {
     if (i == c.B * c.T * G) break;
     const int64_t* row = found.data<int64_t>() + i * wanted;
     std::copy_if(row, row + wanted, std::back_inserter(lists.blocks), [](int64_t j) { return j >= 0; });
+    std::sort(lists.blocks.begin() + lists.begin.back(), lists.blocks.end());
   }
   o.pattern = pattern(std::move(lists));
   add("g_slc", attention(q, k, v, o, slot));

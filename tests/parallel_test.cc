@@ -15,6 +15,7 @@ namespace headrace {
 namespace {
 
 TEST(Parallel, EveryIndexIsTakenOnceWhileAnotherCallerChangesTheNumberOfThreads) {
+  set_thread_count(4);                             // where there are more cores, as many at first
   std::atomic<bool> done{false};
   std::thread other([&] {
     for (int n = 1; !done; n = n % 4 + 1) set_thread_count(n);

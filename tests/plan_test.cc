@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "run/load.h"
 
 namespace headrace {
@@ -54,8 +56,13 @@ TEST(Plan, OfATokenIsOfWholePages) {
 TEST(Plan, EachThreadHasAStackAndScratch) {
   const Loaded m = open_model(HEADRACE_ROOT "/assets/stories260K", {.device = Device::meta});
   plan_memory(m, 64, {.threads = 2});              // what it makes resident itself is there after it
-  const Plan two = plan_memory(m, 64, {.threads = 2}), many = plan_memory(m, 64, {.threads = 32});
-  EXPECT_NEAR(static_cast<double>(many.program - two.program) / (30 << 10), 32, 10);
+  std::vector<double> each;                        // what is resident moves a little between two readings
+  for (int i = 0; i < 5; ++i) {
+    const Plan two = plan_memory(m, 64, {.threads = 2}), many = plan_memory(m, 64, {.threads = 32});
+    each.push_back(static_cast<double>(many.program - two.program) / (30 << 10));
+  }
+  std::sort(each.begin(), each.end());
+  EXPECT_NEAR(each[2], 32, 10);
 }
 
 }  // namespace

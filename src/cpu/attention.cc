@@ -38,7 +38,8 @@ inline Sight sight(const AttentionArgs& a, int64_t i, int64_t length) {
 }
 // A window, or one that lies behind.
 inline bool one_range(const AttentionArgs& a) {
-  return a.plain() || (!a.alpha && !a.gates && a.key_sequences.offsets.empty() && a.pattern->kind == Pattern::Kind::behind && a.pattern->global.empty());
+  if (a.plain()) return true;
+  return !a.alpha && !a.gates && a.key_sequences.offsets.empty() && a.pattern->kind == Pattern::Kind::behind && a.pattern->global.empty();
 }
 
 }  // namespace headrace::cpu

@@ -63,7 +63,7 @@ void HeadBackward(const AttentionBackwardArgs& b, const PageSight& sight, const 
   kept.resize(static_cast<size_t>(page_count * P * 2 * (K + W)));
   float *key_rows = kept.data(), *value_columns = key_rows + page_count * P * K, *dk = value_columns + page_count * P * W,
         *dv = dk + page_count * P * K;
-  std::memset(dk, 0, static_cast<size_t>(page_count * P * (K + W)) * sizeof(float));
+  std::fill(dk, kept.data() + std::ssize(kept), 0.f);
   for (int64_t p = 0; p < page_count; ++p) {
     if (!keys.pages[p]) continue;
     transpose(keys.pages[p] + int64_t{g} * K * P, K, P, key_rows + p * P * K);

@@ -11,7 +11,8 @@ namespace {
 
 using Tensors = std::vector<Tensor>;
 struct Case { const char *name, *option; };
-const Case cases[] = {{"s4", "length=32"}, {"s4d", ""}, {"h3", ""}, {"hyena", "length=40"}, {"hyena", "modes=5"}, {"lfm2_conv", ""}};
+const Case cases[] = {{"s4", "length=32"}, {"s4", "length=4"}, {"s4", "length=128"},
+                      {"s4d", ""}, {"h3", ""}, {"hyena", "length=40"}, {"hyena", "modes=5"}, {"lfm2_conv", ""}};
 
 Sublayer bound(const Case& c, const std::shared_ptr<Source>& source) {
   std::vector<Setting> given;
@@ -93,6 +94,67 @@ TEST(ConvMixers, HippoInItsEigenbasisIsHippo) {
             (i == j ? static_cast<double>(i) + 1 : std::sqrt((2.0 * static_cast<double>(i) + 1) * (2.0 * static_cast<double>(j) + 1)));
     v = next;
     for (size_t i = 0; i < w.size(); ++i) w[i] = h.lambda[i] * w[i] - h.P[i] * (2 * low.real());
+  }
+}
+// A channel of HiPPO-LegS: what s4 makes of its tensors.
+struct Legs {
+  DplrSystem system;
+  Complex Ct;
+};
+Legs legs(const Tensors& x) {           // A_real, A_imag, B, P [1,n,..], C [D,n,2], inv_dt [D,1]
+  const int64_t n = x[0].dim(1), D = x[4].dim(0);
+  const Tensor none = Tensor::zeros({D, n}, DType::f32);
+  auto all = [&](const Tensor& row) { return none + row.view({n}); };
+  const Complex B = complex_of_pairs(x[2]), P = complex_of_pairs(x[3]);
+  return {{.lambda = {all(-1.f * exp(x[0])), all(x[1])}, .B = {all(B.re), all(B.im)}, .P = {all(P.re), all(P.im)}, .dt = exp(x[5])},
+          complex_of_pairs(x[4])};
+}
+Tensors legs_tensors(int64_t n, int64_t D) {
+  const Hippo h = hippo_legs(n);
+  Random r(6);
+  Tensor A_real = Tensor::empty({1, n}), A_imag = Tensor::empty({1, n}), B = Tensor::empty({1, n, 2}), P = Tensor::empty({1, n, 2});
+  for (int64_t i = 0; i < n; ++i) {
+    const auto k = static_cast<size_t>(i);
+    A_real.f32()[i] = std::log(0.5f), A_imag.f32()[i] = static_cast<float>(h.lambda[k].imag());
+    for (int part = 0; part < 2; ++part) {
+      B.f32()[2 * i + part] = static_cast<float>(part ? h.B[k].imag() : h.B[k].real());
+      P.f32()[2 * i + part] = static_cast<float>(part ? h.P[k].imag() : h.P[k].real());
+    }
+  }
+  const Tensor dt = Tensor::empty({D, 1});
+  for (int64_t d = 0; d < D; ++d) dt.f32()[d] = std::log(1e-3f) + std::log(100.f) * static_cast<float>(d) / static_cast<float>(D - 1);
+  return {A_real, A_imag, B, P, r.whole({D, n, 2}), dt};
+}
+TEST(ConvMixers, S4sRecurrenceBeginsWithItsFilter) {
+  for (const int64_t n : {1, 4, 32, 64})
+    for (const int64_t length : {8, 256, 1024}) {
+      const Legs s = legs(legs_tensors(n, 5));
+      const Tensor filter = dplr_filter(s.system, s.Ct, length, length), u = Tensor::zeros({length, 5});
+      std::fill_n(u.f32(), 5, 1.f);
+      const std::vector<int64_t> offsets{0, length};
+      const Tensor y = long_conv(u, {.filter = {}, .modes = dplr_recurrence(s.system, s.Ct, length)}, {.sequences = {offsets}, .values = {}});
+      EXPECT_TRUE(close(y, transposed(filter), 1e-4)) << 2 * n << " states, " << length << " taps";
+    }
+}
+TEST(ConvMixers, S4sGradientsAreThoseOfItsFilterWhereTheRecurrenceRuns) {
+  for (const int64_t length : {16, 128}) {
+    const Tensors x = legs_tensors(4, 3);
+    const Tensor u = Random(1).whole({length, 3}), dy = Random(2).whole({length, 3});
+    const std::vector<int64_t> offsets{0, length};
+    Tensors gradients[2];
+    for (const bool recurrent : {false, true}) {
+      Tape tape;
+      for (const Tensor& t : x) tape.watch(t);
+      tape.watch(u);
+      const Legs s = legs(x);
+      SlotValue state;
+      const Slot slot{.sequences = {offsets}, .values = recurrent ? std::vector<SlotValue*>{&state} : std::vector<SlotValue*>{}};
+      const Tensor filter = dplr_filter(s.system, s.Ct, length, length);
+      tape.backward(long_conv(u, {.filter = filter, .recurrence = [&] { return dplr_recurrence(s.system, s.Ct, length); }}, slot), dy);
+      for (const Tensor& t : x) gradients[recurrent].push_back(tape.gradient(t));
+      gradients[recurrent].push_back(tape.gradient(u));
+    }
+    for (size_t i = 0; i < gradients[0].size(); ++i) EXPECT_TRUE(close(gradients[1][i], gradients[0][i], 1e-3)) << "input " << i << ", " << length;
   }
 }
 TEST(ConvMixers, AStreamedTokenDoesNotReadThePast) {   // work per token grows with the logarithm of the filter, squared

@@ -1,5 +1,6 @@
 // The law `slope` for the convolutions: inputs, weights, states before and after, packed sequences.
 #include "ops/complex.h"
+#include "ops/modal_scan.h"
 #include "slope.h"
 
 namespace headrace {
@@ -81,6 +82,33 @@ TEST(ConvSlope, LongConvOfModesForEveryInputAndState) {
       for (size_t s = 0; s < lengths.size(); ++s) x.push_back(r.whole({2 * M, 19}));
       expect_slope(with_states(lengths, f), x, 6, 1e-3, step, of_all);
     }
+}
+// pole, residue, input, column, row: of states that do not grow.
+Tensors coupled_modes(Random& r, int64_t M, int64_t channels) {
+  auto part = [&](float size) { return map(r.whole({2 * M, channels}), [=](float v) { return size * std::tanh(v); }); };
+  const float share = 0.5f / std::sqrt(static_cast<float>(M));
+  return {part(0.6f), part(1), part(1), part(share), part(share)};
+}
+TEST(ConvSlope, LongConvOfCoupledModesForEveryInputAndState) {
+  for (const auto& lengths : packs)
+    for (int64_t M : {1, 5}) {
+      Random r(3);
+      auto f = [=](const Tensors& x, const Slot& slot) { return long_conv(x[0], {.filter = {}, .modes = {x[1], x[2], x[3], x[4], x[5]}}, slot); };
+      Tensors x{r.rows({tokens(lengths), 19})};
+      for (const Tensor& t : coupled_modes(r, M, 19)) x.push_back(t);
+      const double step = 1.0 / 256, of_all = 1.0 / 512;
+      expect_slope(whole(lengths, f), x, 5, 1e-3, step, of_all);
+      for (size_t s = 0; s < lengths.size(); ++s) x.push_back(r.whole({2 * M, 19}));
+      expect_slope(with_states(lengths, f), x, 6, 1e-3, step, of_all);
+    }
+}
+TEST(ConvSlope, ReadingsOfATruncatedRecurrence) {
+  for (int64_t length : {1, 2, 5, 16}) {
+    Random r(4);
+    const Tensors m = coupled_modes(r, 3, 7);
+    expect_slope([=](const Tensors& x) { return Tensors{untruncated({x[0], {}, {}, x[1], x[2]}, x[3], length)}; }, {m[0], m[3], m[4], m[1]}, 5, 1e-3,
+                 1.0 / 256, 1.0 / 512);
+  }
 }
 TEST(ConvSlope, LongConvOfBothDirections) {
   Random r(8);

@@ -65,6 +65,38 @@ std::string message(const std::function<void()>& f) {
   return "no error";
 }
 
+// The gradients are the recurrence's, the values that they are held to the filter's.
+TEST(Ops, S4sGradientsAreDifferencesOfItsFilter) {
+  auto in = tensors_of(folder + "s4_dplr.in.safetensors");
+  const Value parameters = parse_json(read_text(folder + "s4_dplr.params.json"), "s4_dplr");
+  Random r(3);
+  const Tensor d = r.whole(in.at("u").shape());
+  auto with_gradient = in;
+  with_gradient["d_o"] = d;
+  for (const char* form : {"naive", "step", "chunk", "whole"}) {
+    const auto got = run_op("s4_dplr", with_gradient, parameters, op_form_from_name(form));
+    for (const char* input : {"u", "log_dt", "A", "B", "C", "P", "D"}) {
+      const Tensor g = got.at(text("grad.", input)), kept = in.at(input);
+      double want = 0;
+      for (const float v : g.floats()) want += std::abs(double{v});
+      const float step = 2e-3f / static_cast<float>(std::sqrt(g.count()));
+      auto moved = [&](float by) {
+        Tensor x = kept.contiguous_copy();
+        for (int64_t i = 0; i < x.count(); ++i) x.f32()[i] += g.f32()[i] > 0 ? by : -by;
+        in[input] = x;
+        const Tensor o = run_op("s4_dplr", in, parameters, OpForm::naive, Device::cpu).at("o");
+        in[input] = kept;
+        double sum = 0;
+        for (int64_t i = 0; i < o.count(); ++i) sum += double{o.f32()[i]} * d.f32()[i];
+        return sum;
+      };
+      EXPECT_NEAR((moved(step) - moved(-step)) / (2 * double{step}), want, 0.01 * want) << input << ", form " << form;
+    }
+  }
+  with_gradient.erase("d_o"), with_gradient["d_kernel"] = r.whole({1, in.at("u").dim(2), in.at("u").dim(1)});
+  EXPECT_NE(message([&] { run_op("s4_dplr", with_gradient, parameters); }).find("the gradient from kernel is not computed"), std::string::npos);
+}
+
 TEST(Ops, AParameterThatNoneReadsIsRefusedAndTheKnownOnesNamed) {
   const Tensor x = Tensor::zeros({1, 2, 1, 4});
   const std::map<std::string, Tensor> qkv{{"q", x}, {"k", x}, {"v", x}};

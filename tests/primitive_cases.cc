@@ -356,6 +356,20 @@ PrimitiveCase modal(std::string name, int64_t channels, int64_t modes, float siz
             return long_conv(x[0], {.filter = {}, .skip = w[2], .modes = {w[0], w[1]}}, slot);
           }};
 }
+// Modes that see one another: column and row are small enough that the state does not grow.
+Tensors coupled(Random& r, int64_t channels, int64_t modes) {
+  const float share = 0.5f / std::sqrt(static_cast<float>(modes));
+  auto part = [&](float size) { return map(r.whole({2 * modes, channels}), [=](float v) { return size * std::tanh(v); }); };
+  return {part(0.6f), part(1), part(1), part(share), part(share), r.whole({channels})};
+}
+PrimitiveCase coupled_modes(std::string name, int64_t channels, int64_t modes) {
+  return {.name = "LongConv" + name, .kernel = "modal_scan",
+          .timed = [=](Random& r, int64_t n) { return Tensors{r.rows({n, channels})}; },
+          .fixed = [=](Random& r) { return coupled(r, channels, modes); },
+          .run = [](const Tensors& x, const Tensors& w, const Slot& slot) {
+            return long_conv(x[0], {.filter = {}, .skip = w[5], .modes = {w[0], w[1], w[2], w[3], w[4]}}, slot);
+          }};
+}
 
 }  // namespace
 
@@ -380,7 +394,8 @@ const std::vector<PrimitiveCase>& primitive_cases() {
       c.push_back(std::move(p));
     for (PrimitiveCase& p : std::vector<PrimitiveCase>{long_convolve("", 37, 300), long_convolve("ShortFilter", 70, 20),
                                                        long_convolve("OneTap", 5, 1, false), modal("Modes", 37, 6), modal("OneMode", 70, 1),
-                                                       modal("ModesThatForgetAll", 5, 3, 0)})
+                                                       modal("ModesThatForgetAll", 5, 3, 0), coupled_modes("CoupledModes", 37, 6),
+                                                       coupled_modes("OneCoupledMode", 70, 1)})
       c.push_back(std::move(p));
     c.push_back({.name = "LongConvBothWays", .kernel = "long_conv",
                  .timed = [](Random& r, int64_t n) { return Tensors{r.rows({n, 37})}; },

@@ -1,5 +1,6 @@
 // Modal scans: channels along the lanes, some modes at a time in registers over a tile of tokens. Backward computes the states of a tile
-// again from the one that it began with.
+// again from the one that it began with. Coupled modes need the sum of all before the next token: a token goes through all of them, with what
+// makes them side by side in the first-level cache.
 #include <algorithm>
 #include <vector>
 
@@ -156,6 +157,143 @@ void ScanBackward(const ModalScanBackwardArgs& b, const ChannelTask& task) {
   });
 }
 
+// Coupled modes of a strip: parts [N,10,L], the state [2 N,L].
+constexpr int64_t coupled_tile = 32;
+struct Parts {
+  const float* f;
+  HWY_INLINE Number pole() const { return {at(f, 0), at(f, 1)}; }
+  HWY_INLINE Number residue() const { return {at(f, 2), at(f, 3)}; }
+  HWY_INLINE Number input() const { return {at(f, 4), at(f, 5)}; }
+  HWY_INLINE Number column() const { return {at(f, 6), at(f, 7)}; }
+  HWY_INLINE Number row() const { return {at(f, 8), at(f, 9)}; }
+};
+struct Coupled {
+  int64_t N;
+  const float* parts;
+
+  HWY_INLINE Parts operator[](int64_t n) const { return {parts + n * 10 * L}; }
+  // Re sum row x.
+  HWY_INLINE V low(const float* x) const {
+    V sum = set(0), more = set(0);
+    for (int64_t n = 0; n < N; ++n) {
+      const Number r = (*this)[n].row();
+      sum = hn::MulAdd(r.re, at(x, n), sum), more = hn::NegMulAdd(r.im, at(x, N + n), more);
+    }
+    return hn::Add(sum, more);
+  }
+  // The state after a token, from x into `to`, which may be x; low is that of x and becomes that of the next. Gives y.
+  HWY_INLINE V advance(const float* x, float* to, V u, V& low) const {
+    V y = set(0), y_more = set(0), sum = set(0), more = set(0);
+    for (int64_t n = 0; n < N; ++n) {
+      const Parts f = (*this)[n];
+      const Number b = f.input(), q = f.column(), R = f.residue(), r = f.row();
+      Number v = product(f.pole(), {at(x, n), at(x, N + n)});
+      v.re = hn::MulAdd(b.re, u, hn::NegMulAdd(q.re, low, v.re)), v.im = hn::MulAdd(b.im, u, hn::NegMulAdd(q.im, low, v.im));
+      put(v.re, to, n), put(v.im, to, N + n);
+      y = hn::MulAdd(R.re, v.re, y), y_more = hn::NegMulAdd(R.im, v.im, y_more);
+      sum = hn::MulAdd(r.re, v.re, sum), more = hn::NegMulAdd(r.im, v.im, more);
+    }
+    low = hn::Add(sum, more);
+    return hn::Add(y, y_more);
+  }
+};
+template <class S>
+Coupled coupled(const ModalScanArgs& a, const S& s, int64_t first, std::vector<float>& parts) {
+  const int64_t N = a.pole.rows / 2;
+  parts.resize(static_cast<size_t>(10 * N * L));
+  const Rows all[] = {a.pole, a.residue, a.input, a.column, a.row};
+  for (int64_t n = 0; n < N; ++n)
+    for (int64_t i = 0; i < 5; ++i)
+      put(s.load(all[i][n] + first), parts.data(), 10 * n + 2 * i), put(s.load(all[i][N + n] + first), parts.data(), 10 * n + 2 * i + 1);
+  return {N, parts.data()};
+}
+
+void CoupledScan(const ModalScanArgs& a, const ChannelTask& task) {
+  const int64_t begin = a.sequences.offsets[task.sequence], end = a.sequences.offsets[task.sequence + 1], rows = a.pole.rows, C = a.u.cols;
+  if (begin == end) return;
+  float* state = a.states ? a.states[task.sequence] : nullptr;
+  static thread_local std::vector<float> x, parts;
+  x.resize(static_cast<size_t>(rows * L));
+  strips(task.channels, [&](auto s) {
+    const Coupled f = coupled(a, s, task.first, parts);
+    load_state(state, s, rows, C, task.first, x.data());
+    V low = f.low(x.data());
+    for (int64_t t = begin; t < end; ++t) s.store(f.advance(x.data(), x.data(), s.load(a.u[t] + task.first), low), a.y[t] + task.first);
+    if (state) store_state(x.data(), s, rows, C, task.first, state);
+  });
+}
+
+// One token backwards: x before it and after, low of x before. g: the gradient of x after, and then of x before; d [N,10,L] as parts.
+HWY_INLINE V retreat_coupled(const Coupled& f, const float* before, const float* after, V low, V u, V dy, float* g, float* d) {
+  V du = set(0), du_more = set(0), dlow = set(0), dlow_more = set(0);
+  auto add = [](float* to, int64_t row, V x) { put(hn::Add(at(to, row), x), to, row); };
+  for (int64_t n = 0; n < f.N; ++n) {
+    const Parts p = f[n];
+    float* dn = d + n * 10 * L;
+    const Number R = p.residue(), b = p.input(), q = p.column();
+    const Number now{hn::MulAdd(R.re, dy, at(g, n)), hn::NegMulAdd(R.im, dy, at(g, f.N + n))};
+    du = hn::MulAdd(b.re, now.re, du), du_more = hn::MulAdd(b.im, now.im, du_more);
+    dlow = hn::NegMulAdd(q.re, now.re, dlow), dlow_more = hn::NegMulAdd(q.im, now.im, dlow_more);
+    const Number step = times_conj(now, {at(before, n), at(before, f.N + n)});
+    add(dn, 0, step.re), add(dn, 1, step.im);
+    add(dn, 2, hn::Mul(dy, at(after, n))), add(dn, 3, hn::Neg(hn::Mul(dy, at(after, f.N + n))));
+    add(dn, 4, hn::Mul(now.re, u)), add(dn, 5, hn::Mul(now.im, u));
+    add(dn, 6, hn::Neg(hn::Mul(now.re, low))), add(dn, 7, hn::Neg(hn::Mul(now.im, low)));
+    const Number back = times_conj(now, p.pole());
+    put(back.re, g, n), put(back.im, g, f.N + n);
+  }
+  dlow = hn::Add(dlow, dlow_more);
+  for (int64_t n = 0; n < f.N; ++n) {
+    float* dn = d + n * 10 * L;
+    const Number r = f[n].row();
+    add(dn, 8, hn::Mul(dlow, at(before, n))), add(dn, 9, hn::Neg(hn::Mul(dlow, at(before, f.N + n))));
+    add(g, n, hn::Mul(r.re, dlow)), add(g, f.N + n, hn::Neg(hn::Mul(r.im, dlow)));
+  }
+  return hn::Add(du, du_more);
+}
+
+void CoupledScanBackward(const ModalScanBackwardArgs& b, const ChannelTask& task) {
+  const ModalScanArgs& a = b.forward;
+  const int64_t rows = a.pole.rows, C = a.u.cols, N = rows / 2, first = task.first;
+  const size_t floats = static_cast<size_t>(rows * L);
+  static thread_local std::vector<float> parts, d, g, entries, seen, lows;
+  g.resize(floats), seen.resize((coupled_tile + 1) * floats), lows.resize(static_cast<size_t>(coupled_tile * L));
+  strips(task.channels, [&](auto s) {
+    const Coupled f = coupled(a, s, first, parts);
+    d.assign(static_cast<size_t>(10 * N * L), 0.f);
+    for (int q = 0; q < a.sequences.count(); ++q) {
+      const int64_t begin = a.sequences.offsets[q], end = a.sequences.offsets[q + 1], tiles = (end - begin + coupled_tile - 1) / coupled_tile;
+      entries.resize(static_cast<size_t>(std::max<int64_t>(1, tiles)) * floats);   // the state that each tile begins with
+      load_state(b.before ? b.before[q] : nullptr, s, rows, C, first, entries.data());
+      V low = f.low(entries.data());
+      for (int64_t i = 1; i < tiles; ++i) {
+        float* x = entries.data() + static_cast<size_t>(i) * floats;
+        std::copy(x - floats, x, x);
+        for (int64_t t = begin + (i - 1) * coupled_tile; t < begin + i * coupled_tile; ++t) f.advance(x, x, s.load(a.u[t] + first), low);
+      }
+      load_state(b.d_after ? b.d_after[q] : nullptr, s, rows, C, first, g.data());
+      for (int64_t i = tiles - 1; i >= 0; --i) {
+        const int64_t from = begin + i * coupled_tile, to = std::min(end, from + coupled_tile);
+        std::copy_n(entries.data() + static_cast<size_t>(i) * floats, floats, seen.data());
+        low = f.low(seen.data());
+        auto state = [&](int64_t t) { return seen.data() + static_cast<size_t>(t - from) * floats; };   // before token t
+        for (int64_t t = from; t < to; ++t) {
+          put(low, lows.data(), t - from);
+          f.advance(state(t), state(t + 1), s.load(a.u[t] + first), low);
+        }
+        for (int64_t t = to - 1; t >= from; --t)
+          s.store(retreat_coupled(f, state(t), state(t + 1), at(lows.data(), t - from), s.load(a.u[t] + first), s.load(b.dy[t] + first), g.data(),
+                                  d.data()), b.du[t] + first);
+      }
+      if (b.d_before && b.d_before[q]) store_state(g.data(), s, rows, C, first, b.d_before[q]);
+    }
+    const Rows all[] = {b.dpole, b.dresidue, b.dinput, b.dcolumn, b.drow};
+    for (int64_t n = 0; n < N; ++n)
+      for (int64_t i = 0; i < 5; ++i)
+        s.store(at(d.data(), 10 * n + 2 * i), all[i][n] + first), s.store(at(d.data(), 10 * n + 2 * i + 1), all[i][N + n] + first);
+  });
+}
+
 }  // namespace HWY_NAMESPACE
 }  // namespace headrace::cpu
 HWY_AFTER_NAMESPACE();
@@ -165,17 +303,21 @@ namespace headrace::cpu {
 
 HWY_EXPORT(Scan);
 HWY_EXPORT(ScanBackward);
+HWY_EXPORT(CoupledScan);
+HWY_EXPORT(CoupledScanBackward);
 
 constexpr int64_t modal_block = 32;      // channels of one task
 
 void modal_scan(const ModalScanArgs& a) {
   parallel_tasks(channel_tasks(a.sequences, a.u.cols, modal_block), 16384.0 / static_cast<double>(a.pole.rows),
-                 [&](const ChannelTask& t) { HWY_DYNAMIC_DISPATCH(Scan)(a, t); });
+                 [&](const ChannelTask& t) { a.coupled() ? HWY_DYNAMIC_DISPATCH(CoupledScan)(a, t) : HWY_DYNAMIC_DISPATCH(Scan)(a, t); });
 }
 void modal_scan_backward(const ModalScanBackwardArgs& b) {
   std::vector<ChannelTask> tasks;                // of all sequences, whose gradients of the filter are summed
   add_channel_tasks(tasks, 0, b.forward.u.rows, b.forward.u.cols, modal_block);
-  parallel_tasks(tasks, 4096.0 / static_cast<double>(b.forward.pole.rows), [&](const ChannelTask& t) { HWY_DYNAMIC_DISPATCH(ScanBackward)(b, t); });
+  parallel_tasks(tasks, 4096.0 / static_cast<double>(b.forward.pole.rows), [&](const ChannelTask& t) {
+    b.forward.coupled() ? HWY_DYNAMIC_DISPATCH(CoupledScanBackward)(b, t) : HWY_DYNAMIC_DISPATCH(ScanBackward)(b, t);
+  });
 }
 
 }  // namespace headrace::cpu

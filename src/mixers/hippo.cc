@@ -8,6 +8,7 @@
 #include <numeric>
 
 #include "base/parallel.h"
+#include "ops/modal_scan.h"
 #include "ops/sequence.h"
 
 namespace headrace {
@@ -187,6 +188,25 @@ Tensor dplr_filter(const DplrSystem& s, const Complex& Ct, int64_t length, int64
   const Complex spectrum = sum(0) - sum(1) * half * sum(2) * reciprocal(under);
   const Tensor k = inverse_fourier(spectrum, length);
   return taps == length ? k : concat({k.slice(1, 0, taps)});
+}
+
+// With G = 1 / (1 - dt lambda / 2) and D = dt G / 2: Ab = diag(4 D / dt - 1) - (4 / dt) (D P) (P^* D) / (1 + P^* D P), Bb = 2 (2/dt - A)^-1 B.
+// P^* x is a sum over all states: twice the real part of that over the half that is kept, so a row is 2 conj(P) D.
+Modes dplr_recurrence(const DplrSystem& s, const Complex& C) {
+  const int64_t H = C.re.dim(0);
+  const Complex z = s.lambda * s.dt, gain = unary(ComplexUnary::bilinear_gain, z), P = gain * s.P, B = gain * s.B, row = conj(s.P) * gain * s.dt;
+  auto sum = [&](const Tensor& x) { return sum_columns(x).view({H, 1}); };
+  const Tensor one = exp(Tensor::zeros({H, 1}, DType::f32, s.dt.device()));
+  const Complex PP = conj(s.P) * P, PB = conj(s.P) * B;
+  const Tensor under = reciprocal(one + s.dt * sum(PP.re));
+  auto whole = [](const Complex& x) { return transposed(concat({x.re, x.im})); };
+  return {.pole = whole(exp(unary(ComplexUnary::bilinear_log, z))), .residue = whole(2.f * C),
+          .input = whole((B - P * (s.dt * sum(PB.re) * under)) * s.dt), .column = whole(2.f * (P * under)), .row = whole(row)};
+}
+Modes dplr_recurrence(const DplrSystem& s, const Complex& Ct, int64_t length) {
+  Modes m = dplr_recurrence(s, Ct);
+  m.residue = untruncated(m, m.residue, length);
+  return m;
 }
 
 // Over the places of the state, a convolution with those that follow.

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "ops/complex.h"
+#include "ops/sequence.h"
 
 namespace headrace {
 
@@ -22,6 +23,10 @@ Tensor truncated(const Dplr& s, const Tensor& C, int64_t length);   // C (1 - A^
 // lambda, B, P, Ct [H,N]; dt [H,1]
 struct DplrSystem { Complex lambda, B, P; Tensor dt; };
 Tensor dplr_filter(const DplrSystem& s, const Complex& Ct, int64_t length, int64_t taps);
+// The system as a recurrence, y = C x: its matrix stays diagonal plus rank one. To diagonalise it is no way: of HiPPO-LegS the residues grow
+// as 2^(4N/3) (lemma 3.2), to 1e18 with 32 states, and cancel. With a length: the one whose first taps dplr_filter(s, Ct, length, length) has.
+Modes dplr_recurrence(const DplrSystem& s, const Complex& C);
+Modes dplr_recurrence(const DplrSystem& s, const Complex& Ct, int64_t length);
 
 // [D,S] of B and C [D,S]: the filter of H3's shift system, sum_j B_j C_{j+l}.
 Tensor shift_filter(const Tensor& B, const Tensor& C);

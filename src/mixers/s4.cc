@@ -1,17 +1,37 @@
 // S4 (Gu et al. 2022, 2111.00396; equations: s4.h): all channels share Lambda, P and B, and differ in C and the step. The filter
-// is made when the layer is bound, so a token costs what long_conv does.
+// is made when the layer is bound, the recurrence when a state or a long sequence first asks for it.
 #include "mixers/s4.h"
 
+#include <memory>
+#include <mutex>
+
 #include "mixers/hippo.h"
-#include "ops/sequence.h"
+#include "ops/tape.h"
 
 namespace headrace {
 
 const MixerDoc S4::doc{
     "s4", "state space", "structured state-space model from HiPPO-LegS", "Gu et al. 2022 (2111.00396); HiPPO: Gu et al. 2020 (2008.07669)",
     "x' = A x + B u,  y = C x + D u,  A = Lambda - P P^*, bilinear with step dt\nk_t = C Ab^t Bb,  out = glu(W gelu(k * u + D u))",
-    "A_real, A_imag [1, N/2], B, P [1, N/2] complex, C [d, N/2] complex, inv_dt [d, 1], D [d], W [2 d, d]", "2 length d",
-    "O(d log^2 length + d^2)", "O(d N length + T d log T + T d^2)", "mixers/s4.h"};
+    "A_real, A_imag [1, N/2], B, P [1, N/2] complex, C [d, N/2] complex, inv_dt [d, 1], D [d], W [2 d, d]", "N d", "O(N d + d^2)",
+    "O(d N length + T d log T + T d^2); beyond length O(d N length + T (N d + d^2))", "mixers/s4.h"};
+
+namespace {
+
+// A tape wants them recorded on it, each time; else they are made once, by whichever thread is first.
+std::function<Modes()> made_once(std::function<Modes()> make) {
+  struct Made {
+    std::once_flag once;
+    Modes modes;
+  };
+  return [make = std::move(make), made = std::make_shared<Made>()] {
+    if (Tape::current()) return make();
+    std::call_once(made->once, [&] { made->modes = make(); });
+    return made->modes;
+  };
+}
+
+}  // namespace
 
 S4 S4::bind(const Scope& s, const Options& o) {
   const int64_t D = o.width, n = o.state / 2;
@@ -32,12 +52,13 @@ S4 S4::bind(const Scope& s, const Options& o) {
   const DplrSystem system{.lambda = {all(-1.f * rate), all(-1.f * A_imag)}, .B = {all(B.re), all(B.im)}, .P = {all(P.re), all(P.im)}, .dt = dt};
   return {.filter = dplr_filter(system, Ct, o.length, o.length),
           .skip = s("D", {D}, Init::normal(1)),
+          .recurrence = made_once([=, length = o.length] { return dplr_recurrence(system, Ct, length); }),
           .out = Linear::bind(s / "output_linear" / 0, D, 2 * D, true, Init::fan_in(), Init::uniform(-1 / std::sqrt(D), 1 / std::sqrt(D)))};
 }
 
 Tensor S4::operator()(const Tensor& u, Pass p) const {
   const int64_t D = u.dim(1);
-  const Tensor both = out(gelu_erf(long_conv(u, {.filter = filter, .skip = skip}, p.slot("conv"))));
+  const Tensor both = out(gelu_erf(long_conv(u, {.filter = filter, .skip = skip, .recurrence = recurrence}, p.slot("conv"))));
   return binary(Binary::sigmoid_multiply, both.slice(1, D, D), both.slice(1, 0, D));
 }
 

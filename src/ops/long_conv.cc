@@ -3,7 +3,7 @@
 // last U inputs give all that they will give to the U outputs from t on, which waits there as a partial sum. Every pair of an
 // input and a later output is met once, and what waits after t tokens is the same whether they came one by one or in blocks. Beyond
 // the filter's length nothing reaches, so rings of the next power of two hold both, and U is at most that. A filter of modes is a
-// recurrence in every form (ops/modal_scan.h).
+// recurrence in every form (ops/modal_scan.h); one whose taps are the first of a recurrence is that where it would end or wait.
 #include "ops/sequence.h"
 
 #include <bit>
@@ -128,6 +128,11 @@ std::vector<LongConvPiece> wholes(const Tensor& u, const Tensor& y, std::span<co
     if (const int64_t n = offsets[s + 1] - offsets[s]) all.push_back({piece(u, offsets[s], n), piece(y, offsets[s], n), lag});
   return all;
 }
+int64_t longest(const Sequences& s) {
+  int64_t most = 0;
+  for (int i = 0; i < s.count(); ++i) most = std::max(most, s.offsets[static_cast<size_t>(i) + 1] - s.offsets[static_cast<size_t>(i)]);
+  return most;
+}
 void check_filter(const Tensor& u, const Tensor& filter, const char* what) {
   expect(u.rank() == 2 && filter.rank() == 2 && filter.dim(0) == u.dim(1) && filter.dim(1) >= 1 && filter.dtype() == DType::f32, "long_conv: u ",
          u.shape(), " ", what, " ", filter.shape());
@@ -137,9 +142,9 @@ void check_filter(const Tensor& u, const Tensor& filter, const char* what) {
 
 Tensor long_conv(const Tensor& u, const LongConv& o, const Slot& slot) {
   check_rows("long_conv", u, slot);
-  if (o.modes.pole) {
-    expect(!o.filter && !o.ahead, "long_conv: modes beside a filter");
-    const Tensor y = modal_scan(u, o.modes, slot);
+  if (o.modes.pole || (o.recurrence && (!slot.values.empty() || longest(slot.sequences) > o.filter.dim(1)))) {
+    expect((!o.filter || !o.modes.pole) && !o.ahead, "long_conv: modes beside a filter");
+    const Tensor y = modal_scan(u, o.modes.pole ? o.modes : o.recurrence(), slot);
     expect(!o.skip || o.skip.count() == u.dim(1), "long_conv: u ", u.shape(), " skip ", o.skip ? o.skip.shape() : Shape{});
     return o.skip ? y + u * o.skip.view({u.dim(1)}) : y;
   }

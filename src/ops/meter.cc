@@ -115,7 +115,9 @@ double cell_flops(Cell kind, int channels, int heads, const Sequences& sequences
   return tokens(sequences) * channels * (2.0 * gates_of(kind) * channels / heads + (kind == Cell::slstm ? 20 : 12));
 }
 double conv_flops(const ShortConvArgs& a) { return size(a.x) * (2 * a.taps + (a.silu ? 5 : 0)); }
-double modal_flops(const ModalScanArgs& a) { return 6 * size(a.u) * static_cast<double>(a.pole.rows); }   // a product, its sum, its real part
+double modal_flops(const ModalScanArgs& a) {             // a product, its sum, its real part; coupled, the input's and the column's, and another sum
+  return (a.coupled() ? 12 : 6) * size(a.u) * static_cast<double>(a.pole.rows);
+}
 double transform(double n) { return 2.5 * n * std::log2(std::max(2.0, n)); }   // of n real numbers
 
 }  // namespace

@@ -2,6 +2,7 @@
 // other; a Slot says where its sequences begin and holds, per sequence, the state to continue from (none: each sequence
 // is whole). f(a then b) = f(a), then f(b) with the slot, for every split.
 #pragma once
+#include <functional>
 #include <memory>
 
 #include "ops/kernels/pattern.h"
@@ -108,15 +109,19 @@ Tensor short_conv(const Tensor& x, const Tensor& weight, const Tensor& bias, boo
 Tensor token_shift(const Tensor& x, const Slot& slot);          // the token before, zero at the start; state [1,C]
 
 // A filter without end as a sum of modes by channel: filter_j = Re sum_n residue_n pole_n^j. [2M,C]: real parts, then imaginary ones.
-struct Modes { Tensor pole, residue; };
+// With column and row a mode gets its share of all: x_t = pole x_{t-1} - column Re(sum row x_{t-1}) + input u_t, y_t = Re sum residue x_t (S4).
+struct Modes { Tensor pole, residue; Tensor input = {}, column = {}, row = {}; };
 // y_t = sum_j filter_j u_{t-j} + skip u_t by channel: causal convolutions as long as the sequence (S4, H3, Hyena). u [N,C] -> [N,C].
 // State [1+2P,C], P the power of two from the taps on: past inputs and the sums that wait for later outputs; a token then costs
-// O(log^2 P) on average, never O(P). With modes in place of a filter (S4D, H3; Massaroli et al. 2023) state [2M,C] and O(M) a token.
+// O(log^2 P) on average, never O(P). With modes in place of a filter (S4D, H3; Massaroli et al. 2023) state [2M,C] and O(M) a token; with a
+// recurrence too (S4), and nothing ends at the filter's length.
 struct LongConv {
   const Tensor& filter;                  // [C,taps], tap j meets the token j before; empty: modes, or later tokens alone
   Tensor skip = {};                      // [C]
   Tensor ahead = {};                     // [C,taps]: tap j meets the token j + 1 after, which needs a slot without state
   Modes modes = {};
+  // The filter's recurrence, where its taps are the first of one: made, and run, where there is a state or a sequence longer than the taps.
+  std::function<Modes()> recurrence = {};
 };
 Tensor long_conv(const Tensor& u, const LongConv& options, const Slot& slot);
 

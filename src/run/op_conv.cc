@@ -122,9 +122,17 @@ void h3(Call& c) {
   c.out["diag_kernel"] = copy_to(diag, Device::cpu);
 }
 
+// Whole sequences run the filter, in double from C to C (1 - dA^L); steps, chunks and what is differentiated run the recurrence.
 void s4_dplr(Call& c) {
   const int64_t H = c.in.at("u").dim(2), N = c.in.at("A").dim(1);
-  expect(!Tape::current(), "op s4_dplr: gradients are taken with respect to C (1 - dA^L), not C: values only");
+  const auto recurrence = [&c, H] {
+    return dplr_recurrence({complex_matrix(c, "A", H), complex_matrix(c, "B", H), complex_matrix(c, "P", H), steps(c, "log_dt")},
+                           complex_matrix(c, "C", H));
+  };
+  const bool streams = c.form == OpForm::step || c.form == OpForm::chunk;
+  const Tensor u = c.timed("u"), D = row(c, "D");
+  if (streams || Tape::current()) c.give("o", convolve(c, u, {.filter = {}, .skip = D, .modes = recurrence()}));
+  PauseTape values;
   Dplr s{.dt = c.raw("log_dt").contiguous_copy(), .A = c.raw("A"), .B = c.raw("B").view({H, N, 2}), .P = c.raw("P").view({H, N, 2})};
   for (int64_t h = 0; h < H; ++h) s.dt.f32()[h] = std::exp(s.dt.f32()[h]);
   const Tensor C = c.raw("C").view({H, N, 2});
@@ -132,7 +140,7 @@ void s4_dplr(Call& c) {
   while (length < c.T) length *= 2;
   const Tensor k = dplr_filter({complex_of_pairs(s.A), complex_of_pairs(s.B), complex_of_pairs(s.P), s.dt.view({H, 1})},
                                complex_of_pairs(truncated(s, C, length)), length, c.T);
-  c.give("o", convolve(c, c.timed("u"), {.filter = copy_to(k, c.device), .skip = row(c, "D")}));
+  if (!c.out.contains("o")) c.give("o", convolve(c, u, {.filter = copy_to(k, c.device), .skip = D}));
   c.out["kernel"] = k.view({1, H, c.T});
   const Discrete d = discretised(s);
   c.out["dA"] = d.A, c.out["dB"] = d.B;

@@ -9,6 +9,7 @@
 #include "laws.h"
 #include "memory_model.h"
 #include "tensor/blocks.h"
+#include "train/learner.h"
 
 namespace headrace {
 namespace {
@@ -122,6 +123,23 @@ TEST(RwkvNames, ALayerNumberThatLiesIsASpareTensor) {
   t.emplace("blk.99999999999999999999.attn_norm.weight", t.at("blk.0.attn_norm.weight"));
   const std::string message = error_of(t, Object{{"model_type", "rwkv7"}, {"head_size", 16}});
   EXPECT_NE(message.find("spare tensors: blk.99999999999999999999.attn_norm.weight"), message.npos) << message;
+}
+
+// What is trained goes back to where it came from, under whatever names and in whatever layout.
+TEST(RwkvNames, WhatIsTrainedIsSavedAsItsWriterHadIt) {
+  for (const char* name : {"rwkv4", "rwkv6_fla", "rwkv7_fla", "rwkv6_hybrid"}) {
+    const std::string folder = std::string(HEADRACE_ROOT) + "/tests/fixtures/models/" + name;
+    const Learner l = learner_of(folder);
+    const TensorFile file = open_tensors(folder);
+    std::vector<Tensor> values;
+    for (const Parameter& p : l.learned) values.push_back(map(p.value.contiguous_copy(), [](float v) { return v + 1; }));
+    const auto saved = l.model_tensors(values);
+    EXPECT_EQ(saved.size(), file.size()) << name;
+    for (const auto& [tensor, value] : saved) {
+      ASSERT_TRUE(file.find(tensor)) << name << " " << tensor;
+      EXPECT_TRUE(same_bits(value, map(dequantised(file.at(tensor)), [](float v) { return v + 1; }))) << name << " " << tensor;
+    }
+  }
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 // The tables, one for each writer, and what has to be done to a tensor besides giving it another name: transposed, cut, reordered.
 #include "models/rwkv_names.h"
 
+#include <cassert>
 #include <charconv>
 #include <cmath>
 #include <cstring>
@@ -190,6 +191,29 @@ bool translate(std::span<const Rule> rules, const std::string& name, const std::
   return false;
 }
 
+// Each tensor of the file with what became of its elements: where a rule put them is what it does to their numbers.
+Source::Tensors as_stored(const Map& map, const std::function<Tensor(const std::string&)>& find, const Source::Tensors& found) {
+  Source::Tensors stored;
+  for (const auto& [official, t] : found) {
+    const Found& f = map.at(official);
+    const Tensor before = find(f.file);
+    Tensor& after = stored[f.file];
+    const Tensor values = copy_to(t.contiguous_or_copy(), Device::cpu);
+    assert(f.doublings == 0);                            // of GGUF alone, which is not trained
+    if (!f.make) {
+      after = values.view(before.shape());
+      continue;
+    }
+    if (!after) after = dequantised(before);
+    const Tensor numbers = Tensor::empty(before.shape(), DType::i64);
+    for (int64_t i = 0; i < numbers.count(); ++i) numbers.data<int64_t>()[i] = i;
+    const Tensor places = f.make(numbers, f.argument).contiguous_or_copy();
+    assert(places.count() == values.count());
+    for (int64_t i = 0; i < places.count(); ++i) after.f32()[places.data<int64_t>()[i]] = values.f32()[i];
+  }
+  return stored;
+}
+
 int config_int(const Value& config, const char* key) {
   const Value* v = config.find(key);
   int n = 0;
@@ -230,6 +254,7 @@ RwkvWriter use_official_names(Source& source, const Value& config, const std::st
         std::from_chars(name.data() + 7, name.data() + name.size(), l), found.doublings = static_cast<int>(std::min<int64_t>(l / every, 24));
     }
   }
+  if (source.trains) source.as_stored = [map, find = source.find](const Source::Tensors& found) { return as_stored(*map, find, found); };
   source.find = [map, find = source.find](const std::string& name) {
     auto it = map->find(name);
     if (it == map->end()) return Tensor{};

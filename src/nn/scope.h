@@ -39,6 +39,9 @@ struct Source {
 
   std::map<std::string, Parameter> kept; // what `make` made, and where it trains what was found: binding again gives the same tensors
   bool trains = false;                   // what is found becomes f32 rows in `kept`, and the model reads those
+  // Where a family gave `find` other names and layouts than the file's, and what is found is trained: the file's own of all of it.
+  using Tensors = std::map<std::string, Tensor>;
+  std::function<Tensors(const Tensors& found)> as_stored;
   // Where set: what a matrix by that name becomes on its way to the model, which is trained (LoRA).
   std::function<Tensor(const std::string& name, const Tensor& rows)> adapt;
 

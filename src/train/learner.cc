@@ -84,7 +84,7 @@ Learner learner_of(const std::string& folder, Device device) {
   l.bind();
   sort_out(l);
   for (const auto& p : l.learned)
-    expect(static_cast<bool>(tensors->find(p.name)), folder, ": ", p.name, " is not a name of the file: headrace cannot save this family under its "
+    expect(tensors->find(p.name) || source->as_stored, folder, ": ", p.name, " is not a name of the file: headrace cannot save this family under its "
            "names yet; convert it to the official ones");
   return l;
 }
@@ -114,7 +114,9 @@ std::vector<std::pair<std::string, Tensor>> Learner::model_tensors(const std::ve
     }
     all.emplace_back(name, t + static_cast<float>(lora_scale) * matmul(b->second, a->second));
   }
-  return all;
+  if (!source->as_stored) return all;
+  const Source::Tensors stored = source->as_stored({all.begin(), all.end()});
+  return {stored.begin(), stored.end()};
 }
 
 void adapt(Learner& l, int64_t rank, double alpha, const std::vector<std::string>& targets, uint64_t seed) {

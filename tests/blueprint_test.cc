@@ -33,6 +33,7 @@ TEST(Blueprint, PrintsWhatItRead) {
            "d=64 vocab=32 norm=layer eps=1e-06 tied=off  mamba, 8*(attn(heads=2, rope=0) + mamba)",
            "d=64 vocab=32  2*(3*(rg_lru + geglu), attn(heads=2, kv=1, window=16) + geglu)",
            "d=64 vocab=32  (attn(heads=2) | mamba) + swiglu, (attn(heads=2) | mamba | retnet)(fuse=sum)",
+           "d=64 vocab=32 sinusoidal=on  attn(heads=2, rope=0)",
            "d=64 vocab=32 scale=8 cap=30 positions=128  (gla(heads=2) | mamba2)(fuse=gate) + mlp(act=relu)",
        })
     EXPECT_EQ(canonical(text), text);
@@ -176,6 +177,25 @@ void hold_laws(const std::string& text, int64_t tokens) {
   const Loaded m = open_blueprint(text, {.jitter = 0.05});
   for (const Checked& r : check_model(m.model.decoder, identity(m), {.tokens = tokens}))
     EXPECT_TRUE(r.ok) << r.law << ": worst " << r.worst << " (" << r.detail << ")";
+}
+
+TEST(Blueprint, SinusoidalPositionsAreAddedToTheEmbedding) {
+  hold_laws("d=32 vocab=17 sinusoidal=on  attn(heads=2, rope=0) + mlp(hidden=32)", 90);
+  for (const int width : {6, 7}) {                     // no layers, no norm: what is left is the embedding and the positions
+    const std::string d = "d=" + std::to_string(width) + " vocab=5 tied=off";
+    const Loaded plain = open_blueprint(d + "  mlp(hidden=2)", {}), with = open_blueprint(d + " sinusoidal=on  mlp(hidden=2)", {});
+    Decoder a = plain.model.decoder, b = with.model.decoder;
+    a.layers.clear(), b.layers.clear(), a.norm = b.norm = {};
+    const std::vector<int32_t> ids{3, 1, 4, 1};
+    Batch one, other;
+    one.add(4), other.add(4);
+    const Tensor x = a.hidden(ids, one), y = b.hidden(ids, other);
+    for (int p = 0; p < 4; ++p)
+      for (int i = 0; i < width; ++i) {
+        const double angle = p / std::pow(10000.0, 2.0 * (i / 2) / width);
+        EXPECT_NEAR(y.f32()[p * width + i] - x.f32()[p * width + i], i % 2 ? std::cos(angle) : std::sin(angle), 1e-6);
+      }
+  }
 }
 
 TEST(Blueprint, MetaTokensEnterOnceAndStayInSightOfEveryWindow) {

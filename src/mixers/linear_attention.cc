@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "mixers/heads.h"
 #include "nn/arranged.h"
 #include "ops/sequence.h"
 
@@ -62,6 +63,15 @@ const MixerDoc Gla::doc{
     "S_t = diag(exp(g_t)) S_{t-1} + k v^T,  g = logsigmoid(W_2 W_1 x + b) / 16\no = scale S_t^T q;  y = W_o(norm(o) silu(W_g x))",
     "W_q, W_k [H K, d], W_v, W_g [H V, d], W_o [d, H V], gate W_1 [rank, d], W_2 [H K, rank], b", "H K V", "O(H K V)", "O(T H K V)",
     "mixers/linear_attention.h"};
+const MixerDoc SimpleGla::doc{
+    "simple_gla", "linear attention", "gated linear attention with one gate a head", "Yang et al. 2023 (2312.06635); Dao, Gu 2024 (2405.21060)",
+    "S_t = exp(g_t) S_{t-1} + k v^T,  g = logsigmoid(w_h x + b) / 16\no = scale S_t^T q;  y = W_o(norm(o) silu(W_g x))",
+    "W_q, W_k [H K, d], W_v, W_g [H V, d], W_o [d, H V], gate w [H, d], b", "H K V", "O(H K V)", "O(T H K V)", "mixers/linear_attention.h"};
+const MixerDoc LogLinearAttention::doc{
+    "log_linear", "linear attention", "log-linear attention over simple_gla", "Guo et al. 2025 (2506.04761)",
+    "lambda = softplus(L * W_l x);  level of s for t: bit width of t XOR s\n"
+    "o = scale sum_j lambda_j S^(j)T q,  S^(j): simple_gla's state over the tokens of level j;  y = W_o(norm(o) silu(W_g x))",
+    "simple_gla's, W_l [H levels, d], L [H, levels]", "(levels - 1) H K V", "O(log T H K V)", "O(T log T H K V)", "mixers/linear_attention.h"};
 const MixerDoc LinearAttn::doc{
     "linear_attn", "linear attention", "linear attention", "Katharopoulos et al. 2020 (2006.16236), without their normaliser",
     "q, k <- f(W_q x), f(W_k x);  S_t = S_{t-1} + k v^T\no = scale S_t^T q;  y = W_o norm(o)",
@@ -96,6 +106,10 @@ LinearAttention LinearAttention::bind(const Scope& s, Options o, Gate gate) {
   const Scope n = o.output_gate && !s.has("g_norm.weight") ? s / "g_norm_swish_gate" : s / o.norm_name;
   m.norm = {.eps = o.norm_eps};
   if (o.norm_weight) m.norm.weight = n("weight", {o.norm_by_head ? o.value : A}, Init::ones());
+  if (o.levels > 0) {
+    m.level = Linear::bind(s / "l_proj", D, int64_t{o.heads} * o.levels);
+    m.level_scale = s("L", {o.heads, o.levels}, Init::ones().no_decay()).view({int64_t{o.heads} * o.levels});
+  }
   m.q_feature = feature(o.feature, s / "feature_map_q", o.key), m.k_feature = feature(o.feature, s / "feature_map_k", o.key);
   return m;
 }
@@ -112,7 +126,14 @@ Tensor LinearAttention::operator()(const Tensor& x, Pass p) const {
   if (q_feature) in.q = q_feature(in.q), in.k = k_feature(in.k);
   gate(x, in, p);
   const float scale = 1 / std::sqrt(static_cast<float>(o.key));
-  Tensor y = linear_scan({.q = in.q, .k = in.k, .v = in.v, .log_decay = in.log_decay, .scale = scale}, p.slot("scan"));
+  Tensor y;
+  if (o.levels == 0) {
+    y = linear_scan({.q = in.q, .k = in.k, .v = in.v, .log_decay = in.log_decay, .scale = scale}, p.slot("scan"));
+  } else {
+    const Tensor levels = softplus(level(x) * level_scale).view({N, H, o.levels});
+    y = log_linear({.q = in.q, .k = repeat_heads(in.k, H / G), .v = repeat_heads(in.v, H / G), .levels = levels, .log_decay = in.log_decay,
+                    .scale = scale}, p.positions(), p.slot("scan"));
+  }
   if (!o.norm_by_head) y = y.view({N, H * o.value});
   y = norm(y).view({N, H * o.value});
   return out(o.output_gate ? binary(Binary::silu_multiply, qkvg[3], y) : y);
@@ -144,6 +165,13 @@ LinearAttention Gla::bind(const Scope& s, Options o) {
   return LinearAttention::bind(s, f, [=](const Tensor& x, LinearAttention::Inputs& in, Pass) {
     const Tensor log_decay = 1.f / 16 * log_sigmoid(up(down(x)));
     in.log_decay = (std::isfinite(o.least) ? at_least(log_decay, o.least) : log_decay).view({x.dim(0), H, K});
+  });
+}
+
+LinearAttention SimpleGla::bind(const Scope& s, const Options& o) {
+  const Linear gate = Linear::bind(s / "gk_proj", o.frame.width, o.frame.heads, true);
+  return LinearAttention::bind(s, o.frame, [=](const Tensor& x, LinearAttention::Inputs& in, Pass) {
+    in.log_decay = 1.f / 16 * log_sigmoid(gate(x));
   });
 }
 

@@ -8,6 +8,8 @@
 //
 // retnet     a constant decay by head, 1 - 2^(-5-h), and rotary positions (RetNet, Sun et al. 2023, 2307.08621).
 // gla        log decay = logsigmoid(W_2 W_1 x + b) / 16 by key channel (Yang et al. 2023, 2312.06635).
+// simple_gla   one log decay a head, logsigmoid(w x + b) / 16 (flash-linear-attention's SimpleGatedLinearAttention; Mamba-2's recurrence with
+//            gla's gate). log_linear: the same over a Fenwick tree of states (Guo et al. 2025, 2506.04761).
 // hgrn2      decay = c + (1 - c) sigmoid(f) by key channel, key = 1 - decay, query = silu(q); the layer's lower bound c grows
 //            with depth (Qin et al. 2024, 2404.07904). f stands in k's place.
 // linear_attn  nothing is forgotten (Katharopoulos et al. 2020, 2006.16236, without their normaliser), so f matters: elu(x) + 1, relu,
@@ -29,6 +31,7 @@ struct LinearAttention {
     int taps = 0;                                                        // of the short convolutions; 0: none
     bool conv_silu = true, output_gate = true;
     bool norm_by_head = true, norm_weight = true;                        // else over all heads at once; without one
+    int levels = 0;                                                      // of a Fenwick tree of states; 0: one state
     const char *q_name = "q", *k_name = "k", *v_name = "v", *norm_name = "g_norm";   // of q_proj, q_conv1d, ...
     std::string feature = "identity";                                    // f, by flash-linear-attention's name
     Init in = {}, output = {};                                           // of the matrices
@@ -49,7 +52,8 @@ struct LinearAttention {
   };
   struct Conv { Tensor weight, bias; };
   Options o;
-  Linear q, k, v, g, out;
+  Linear q, k, v, g, out, level;
+  Tensor level_scale;                                                    // L [H levels]
   Conv q_conv, k_conv, v_conv;
   Norm norm;
   Gate gate;
@@ -88,6 +92,30 @@ struct Gla {
     void check() const { frame.check("gla"); }
   };
   static LinearAttention bind(const Scope& s, Options o);
+};
+struct SimpleGla {
+  static const MixerDoc doc;
+  struct Options {
+    LinearAttention::Options frame;
+    void place(const Place& at) { frame.width = at.width; }
+    void visit(auto& v) { frame.visit(v, heads_for(frame.width, std::max(64, frame.width / 4)), 1, 1); }
+    void check() const { frame.check("simple_gla"); }
+  };
+  static LinearAttention bind(const Scope& s, const Options& o);
+};
+struct LogLinearAttention {
+  static const MixerDoc doc;
+  struct Options {
+    LinearAttention::Options frame;
+    void place(const Place& at) { frame.width = at.width; }
+    void visit(auto& v) {
+      frame.visit(v, heads_for(frame.width, 64), 1, 1);
+      v("levels", frame.levels, 15, "levels; a sequence has at most 2^(levels - 1) tokens", Range{1, 31});
+    }
+    void check() const { frame.check("log_linear"); }
+    int most_tokens() const { return 1 << (frame.levels - 1); }
+  };
+  static LinearAttention bind(const Scope& s, const Options& o) { return SimpleGla::bind(s, {o.frame}); }
 };
 struct LinearAttn {
   static const MixerDoc doc;

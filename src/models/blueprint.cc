@@ -361,6 +361,7 @@ Model build_blueprint(const Blueprint& b, const std::shared_ptr<Source>& source)
   d.vocab = h.vocab, d.width = h.width, d.embed_scale = h.scale, d.logit_cap = h.cap, d.sees_later = sees_later;
   d.embed = (root / "embed").matrix("weight", {h.vocab, h.width}, h.embed_norm ? Init::uniform(-1e-4, 1e-4) : Init::normal(0.02));
   if (h.positions > 0) d.positions = (root / "positions").matrix("weight", {h.positions, h.width});
+  d.sinusoidal = h.sinusoidal;
   if (h.meta > 0) d.meta = root("meta_tokens", {h.meta, h.width});
   if (h.embed_norm) d.embed_norm = build.norm(root / "embed_norm");
   for (const Node* n : layers) d.layers.push_back(build(*n, root / "layers" / build.layer)), ++build.layer;
@@ -376,7 +377,7 @@ std::string blueprint(const Model& m) {
                  .offset = d.norm.offset, .scale = d.embed_scale, .cap = d.logit_cap, .carry = 0, .post = m.post_norms,
                  .tied = d.head.weight.storage() == d.embed.storage(),
                  .embed_norm = static_cast<bool>(d.embed_norm.weight), .positions = d.positions ? static_cast<int>(d.positions.dim(0)) : 0,
-                 .meta = static_cast<int>(d.meta_tokens())};
+                 .meta = static_cast<int>(d.meta_tokens()), .sinusoidal = d.sinusoidal};
   return header_text(h) + d.layers_text();
 }
 

@@ -39,6 +39,7 @@ struct Header {
   float eps, offset, scale, cap, carry;
   bool post, tied, embed_norm;
   int positions, meta;
+  bool sinusoidal;
   void visit(auto& v) {
     v("d", width, 512, "width", Range{1, 1 << 20});
     v("vocab", vocab, 8192, "tokens in the vocabulary");
@@ -55,6 +56,7 @@ struct Header {
     v("cap", cap, 0, "logits become cap tanh(logit / cap); 0: none", Range{0, 1e6});
     v("embed_norm", embed_norm, false, "a norm after the embedding (RWKV)");
     v("positions", positions, 0, "learned positions (GPT-2): the longest sequence; 0: none", Range{0, 1 << 24});
+    v("sinusoidal", sinusoidal, false, "sines and cosines of the position are added to the embedding (Transformer)");
     v("meta", meta, 0, "trained tokens before every sequence (Hymba), which windows of attention keep in sight", Range{0, 1 << 16});
   }
 };

@@ -1,10 +1,33 @@
 // The forward that all models share, tokens that a model puts before the first (Hymba), and the shortest text of a stack's layers.
 #include "nn/decoder.h"
 
+#include <cmath>
+
 #include "base/error.h"
+#include "base/parallel.h"
 #include "ops/tape.h"
 
 namespace headrace {
+namespace {
+
+// [N,D]: sin(p / 10000^(2 i / D)) at 2 i, the cosine at 2 i + 1.
+Tensor sinusoids(std::span<const int32_t> positions, int64_t D, Device device) {
+  const int64_t N = std::ssize(positions);
+  if (device == Device::meta) return Tensor::empty({N, D}, DType::f32, device);
+  const Tensor table = Tensor::empty({N, D});
+  std::vector<double> rate;
+  for (int64_t i = 0; i < D; i += 2) rate.push_back(std::pow(10000.0, -static_cast<double>(i) / static_cast<double>(D)));
+  parallel(N, std::max<int64_t>(1, 4096 / D), [&](int64_t begin, int64_t end, int) {
+    for (int64_t n = begin; n < end; ++n)
+      for (int64_t i = 0; i < D; ++i) {
+        const double angle = positions[static_cast<size_t>(n)] * rate[static_cast<size_t>(i / 2)];
+        table.f32()[n * D + i] = static_cast<float>(i % 2 ? std::cos(angle) : std::sin(angle));
+      }
+  });
+  return copy_to(table, device);
+}
+
+}  // namespace
 
 Tensor Decoder::hidden(std::span<const int32_t> ids, Batch& batch) const {
   expect(static_cast<int64_t>(ids.size()) == batch.offsets.back(), "decoder: ", ids.size(), " tokens for a batch of ", batch.offsets.back());
@@ -16,6 +39,7 @@ Tensor Decoder::hidden(std::span<const int32_t> ids, Batch& batch) const {
       expect(p < positions.dim(0), "position ", p, " is beyond the model's context of ", positions.dim(0));
     x = x + embedding(positions, batch.positions);
   }
+  if (sinusoidal) x = x + sinusoids(batch.positions, x.dim(1), x.device());
   if (embed_norm.weight) x = embed_norm(x);
   x = Pass{&batch}.dropped(x);
   x = meta ? after_meta(x, batch) : through_layers(x, batch);

@@ -13,6 +13,7 @@ struct Decoder {
   Tensor embed;                          // [vocab, width]
   float embed_scale = 1;                 // Gemma: sqrt(width)
   Tensor positions;                      // [context, width] learned positions (GPT-2), or empty
+  bool sinusoidal = false;               // sines and cosines of the position are added (Vaswani et al. 2017, 1706.03762, 3.5)
   Tensor meta;                           // [P, width]: tokens of the model's own before every sequence (Hymba), or empty
   Norm embed_norm;                       // RWKV's ln0; empty weight: none
   std::vector<Layer> layers;

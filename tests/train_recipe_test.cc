@@ -48,8 +48,8 @@ TEST(Recipe, SaysWhatItSaysAndDefaultsForTheRest) {
 }
 
 TEST(Recipe, WhatIsWrongIsOneLineWithFileKeyWantedAndFound) {
-  EXPECT_EQ(message(good + "stepz = 3\n"), "story.toml: line 13: train.stepz: no such key, found 3; [train] has steps, accumulate, clip, smoothing, "
-                                           "z_loss, balance, dropout, ema, recompute");
+  EXPECT_EQ(message(good + "stepz = 3\n"), "story.toml: line 13: train.stepz: no such key, found 3; [train] has steps, accumulate, precision, clip, "
+                                           "smoothing, z_loss, balance, dropout, ema, recompute");
   EXPECT_EQ(message(good, {"train.steps=many"}), "story.toml: train.steps: wanted an integer, found \"many\"");
   EXPECT_EQ(message(good, {"train.dropout=1.5"}), "story.toml: train.dropout: wanted a number from 0 to 0.999, found 1.5");
   EXPECT_EQ(message(good, {"optimizer.kind=sgd"}), "story.toml: optimizer.kind: wanted one of adamw, muon, found \"sgd\"");
@@ -70,6 +70,12 @@ TEST(Recipe, IsGoneOnWithOnlyWhereItIsTheSame) {
                other = parse_recipe(good, "story.toml", {"optimizer.rate=1e-3"});
   EXPECT_TRUE(differences(to_value(a), to_value(more)).empty());
   EXPECT_EQ(differences(to_value(a), to_value(other)), std::vector<std::string>{"optimizer.rate was 0.003 and is 0.001"});
+  // What was trained before a key was there was trained with its default.
+  Value old = to_value(a);
+  std::get<Object>(std::get<Object>(old.v).at("train").v).erase("precision");
+  EXPECT_TRUE(differences(old, to_value(a)).empty());
+  EXPECT_EQ(differences(old, to_value(parse_recipe(good, "story.toml", {"train.precision=bf16"}))),
+            std::vector<std::string>{"train.precision was \"f32\" and is \"bf16\""});
 }
 
 TEST(Recipe, HelpListsEveryKey) {

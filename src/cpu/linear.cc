@@ -107,7 +107,7 @@ void unpacked_product(const LinearPart& p) {
   for (int64_t m = 0; p.bias && m < x.rows; ++m) std::copy_n(p.bias, N, p.y[m]);
   const Rows b = rows_of(plain);
   product({.a_transposed = false, .b_transposed = true, .m = x.rows, .n = N, .k = K, .a = x.data, .lda = x.stride,
-           .b = b.data, .ldb = b.stride, .c = p.y.data, .ldc = p.y.stride, .add = p.bias != nullptr});
+           .b = b.data, .ldb = b.stride, .c = p.y.data, .ldc = p.y.stride, .add = p.bias != nullptr, .bf16 = p.bf16});
 }
 
 }  // namespace
@@ -116,6 +116,7 @@ void linear(std::span<const LinearPart> parts) {
   if (parts.empty() || parts[0].x.rows == 0) return;
   for (const LinearPart& p : parts) {
     expect(p.weight->layout() == parts[0].weight->layout(), "linear: packed and unpacked weights together");
+    expect(!p.bf16 || p.weight->layout() != Layout::panel, "linear: a packed weight in a product that rounds to bf16");
     if (p.weight->layout() != Layout::panel) unpacked_product(p);
   }
   if (parts[0].weight->layout() != Layout::panel) return;

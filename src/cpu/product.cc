@@ -6,11 +6,13 @@
 #include "base/blas.h"
 #include "base/parallel.h"
 #include "cpu/kernels.h"
+#include "cpu/product_bf16.h"
 
 namespace headrace::cpu {
 
 void product(const MatrixProduct& p) {
   if (p.m == 0 || p.n == 0) return;
+  if (p.bf16) return product_bf16(p);
   const bool by_rows = p.m >= p.n;
   const int64_t side = by_rows ? p.m : p.n, other = by_rows ? p.n : p.m, unit = 16;
   const Blas& library = blas();

@@ -57,6 +57,7 @@ void embedding(const Tensor& table, std::span<const int32_t> ids, Rows y) {
 
 void linear(std::span<const LinearPart> parts) {
   for (const LinearPart& p : parts) {
+    expect(!p.bf16, "cuda: has no products that round to bf16");
     const Tensor& w = *p.weight;
     if (w.dtype() == DType::f32 && w.contiguous()) {
       product(p.x, w.f32(), p.bias, p.y);
@@ -69,6 +70,7 @@ void linear(std::span<const LinearPart> parts) {
 }
 
 void product(const MatrixProduct& p) {
+  expect(!p.bf16, "cuda: has no products that round to bf16");
   for_each("product", p.m * p.n, [=] __device__(int64_t at) {
     const int64_t i = at / p.n, j = at % p.n;
     double sum = p.add ? p.c[i * p.ldc + j] : 0;

@@ -11,7 +11,7 @@ namespace cuda { const Kernels& kernels(); }
 #endif
 
 namespace {
-thread_local bool use_naive = false, use_exact_inputs = false;
+thread_local bool use_naive = false, use_exact_inputs = false, use_bf16_products = false;
 constexpr const char* unary_names[unary_count] = {"scale", "softcap", "exp", "sigmoid", "tanh", "silu", "gelu_tanh", "gelu_erf",
                                        "relu", "relu_squared", "softplus", "log_sigmoid", "sqrt", "negate",
                                        "log", "reciprocal", "sin", "cos", "abs", "elu_plus_one",
@@ -36,6 +36,9 @@ UseNaive::~UseNaive() { use_naive = before_; }
 UseExactInputs::UseExactInputs() : before_(use_exact_inputs) { use_exact_inputs = true; }
 UseExactInputs::~UseExactInputs() { use_exact_inputs = before_; }
 bool UseExactInputs::now() { return use_exact_inputs; }
+UseBf16Products::UseBf16Products(bool on) : before_(use_bf16_products) { use_bf16_products = on; }
+UseBf16Products::~UseBf16Products() { use_bf16_products = before_; }
+bool UseBf16Products::now() { return use_bf16_products; }
 void missing_kernel(const char* device, const char* kernel) { fail(device, " has no kernel '", kernel, "'"); }
 
 }  // namespace headrace

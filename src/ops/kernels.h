@@ -42,6 +42,7 @@ struct LinearPart {
   const float* bias;        // [out] or null
   Rows y;                   // [N, out]
   bool exact;               // x is not rounded, whatever the weight is stored in
+  bool bf16;                // x and the weight, one in rows, are rounded to bf16, to nearest even
 };
 
 // c (+)= op(a) op(b), all f32, rows in memory `lda` apart: a [m,k] (transposed: stored [k,m]), b [k,n] (transposed: [n,k]), c [m,n].
@@ -52,6 +53,7 @@ struct MatrixProduct {
   const float* b; int64_t ldb;
   float* c; int64_t ldc;
   bool add;                                        // to what c holds
+  bool bf16;                                       // a and b are rounded to bf16, to nearest even; sums are f32
 };
 
 // dx of a norm, y = xhat (offset + w) [+ b], xhat = (x - mean) r; and dy xhat, whose sum over rows is dw.
@@ -163,6 +165,15 @@ struct UseNaive {
 struct UseExactInputs {
   UseExactInputs();
   ~UseExactInputs();
+  static bool now();
+ private:
+  bool before_;
+};
+// While one lives in a thread, products of matrices in rows, and their gradients, round their operands to bf16: training's mixed precision
+// (Micikevicius et al. 2017, 1710.03740). The rounding is the definition, the same on every device; the order of sums is the device's.
+struct UseBf16Products {
+  explicit UseBf16Products(bool on = true);
+  ~UseBf16Products();
   static bool now();
  private:
   bool before_;

@@ -9,6 +9,7 @@
 #include "ops/kernels/attention.h"
 #include "ops/naive_sequence.h"
 #include "tensor/blocks.h"
+#include "tensor/half.h"
 
 namespace headrace {
 namespace {
@@ -103,12 +104,14 @@ void sum(Rows x, bool over_rows, float* y) {
     for (int64_t j = 0; j < x.cols; ++j) sums[static_cast<size_t>(over_rows ? j : i)] += x[i][j];
   for (double v : sums) *y++ = static_cast<float>(v);
 }
+double operand(float v, bool bf16) { return bf16 ? bf16_to_f32(f32_to_bf16(v)) : v; }
 void product(const MatrixProduct& p) {
   for (int64_t i = 0; i < p.m; ++i)
     for (int64_t j = 0; j < p.n; ++j) {
       double sum = p.add ? p.c[i * p.ldc + j] : 0;
       for (int64_t l = 0; l < p.k; ++l)
-        sum += double{p.a_transposed ? p.a[l * p.lda + i] : p.a[i * p.lda + l]} * (p.b_transposed ? p.b[j * p.ldb + l] : p.b[l * p.ldb + j]);
+        sum += operand(p.a_transposed ? p.a[l * p.lda + i] : p.a[i * p.lda + l], p.bf16) *
+               operand(p.b_transposed ? p.b[j * p.ldb + l] : p.b[l * p.ldb + j], p.bf16);
       p.c[i * p.ldc + j] = static_cast<float>(sum);
     }
 }
@@ -220,7 +223,7 @@ void linear(std::span<const LinearPart> parts) {
       auto w = weight_row(*p.weight, o);
       for (int64_t i = 0; i < x.rows; ++i) {
         double sum = p.bias ? p.bias[o] : 0;
-        for (int64_t j = 0; j < x.cols; ++j) sum += double{w[j]} * x[i][j];
+        for (int64_t j = 0; j < x.cols; ++j) sum += operand(w[j], p.bf16) * operand(x[i][j], p.bf16);
         p.y[i][o] = static_cast<float>(sum);
       }
     }

@@ -1,5 +1,5 @@
 // Products: y = x W^T + b, plain and by blocks, matmul, embedding. Weights may have any stored type; gradients are f32, of f32
-// weights alone: dx = dy W, dW = dy^T x, db = sum dy.
+// weights alone: dx = dy W, dW = dy^T x, db = sum dy. UseBf16Products rounds the operands of each of these products.
 #include "ops/ops.h"
 
 #include <array>
@@ -9,12 +9,6 @@
 
 namespace headrace {
 namespace {
-void product(const Tensor& a, bool a_transposed, const Tensor& b, bool b_transposed, const Tensor& c, bool add = false) {
-  const Rows x = rows_of(a), w = rows_of(b), y = rows_of(c);
-  run<&Kernels::product>("product", a.device(),
-      MatrixProduct{.a_transposed = a_transposed, .b_transposed = b_transposed, .m = y.rows, .n = y.cols, .k = a_transposed ? x.rows : x.cols,
-                    .a = x.data, .lda = x.stride, .b = w.data, .ldb = w.stride, .c = y.data, .ldc = y.stride, .add = add});
-}
 // A weight as rows of f32; only these have a gradient, but one flows through any.
 Tensor plain(const Tensor& w) {
   if (w.dtype() == DType::f32 && w.layout() == Layout::rows) return w;
@@ -65,7 +59,7 @@ std::vector<Tensor> products(size_t n, const At& at) {
     expect(weight.device() == x.device(), "linear: x on ", x.device(), ", weight on ", weight.device());
     expect(!bias || bias.count() == weight.dim(0), "linear: weight ", weight.shape(), " bias ", bias ? bias.shape() : Shape{});
     ys.push_back(with_last(x, weight.dim(0)));
-    parts[i] = {rows_of(x), &weight, values(bias), rows_of(ys.back()), UseExactInputs::now()};
+    parts[i] = {rows_of(x), &weight, values(bias), rows_of(ys.back()), UseExactInputs::now(), UseBf16Products::now()};
     expect(parts[i].x.rows == parts[0].x.rows, "linear: x ", x.shape(), " beside ", at(0).x.shape());
   }
   if (n == 0) return ys;
@@ -109,7 +103,14 @@ Tensor block_linear(const Tensor& x, const Tensor& w, const Tensor& b) {
   expect(w.rank() == 3 && x.dim(-1) == w.dim(0) * w.dim(1) && (!b || b.count() == w.dim(0) * w.dim(2)), "block_linear: x ", x.shape(),
          " w ", w.shape());
   Tensor y = with_last(x, w.dim(0) * w.dim(2));
-  run<&Kernels::block_linear>("block_linear", x.device(), rows_of(x), w.f32(), values(b), static_cast<int>(w.dim(0)), rows_of(y));
+  if (UseBf16Products::now()) {
+    PauseTape pause;
+    const int64_t in = w.dim(1), out = w.dim(2);
+    for (int64_t h = 0; h < w.dim(0); ++h) product(x.slice(-1, h * in, in), false, w[h], false, y.slice(-1, h * out, out));
+    if (b) y = y + b.view({b.count()});
+  } else {
+    run<&Kernels::block_linear>("block_linear", x.device(), rows_of(x), w.f32(), values(b), static_cast<int>(w.dim(0)), rows_of(y));
+  }
   if (Tape* t = recording(x, w, b))
     t->record({y}, {x, w, b}, [=, wants_b = t->tracks(b)](const Tensors& dy) -> Tensors {
       Tensor dx = like(x), dw = like(w);

@@ -46,6 +46,14 @@ inline Tensor scattered(const Shape& shape, const std::vector<int32_t>& ids, con
   run<&Kernels::embedding_backward>("embedding_backward", dy.device(), ids, rows_of(dy), rows_of(d));
   return d;
 }
+// c (+)= a b, of rows.
+inline void product(const Tensor& a, bool a_transposed, const Tensor& b, bool b_transposed, const Tensor& c, bool add = false) {
+  const Rows x = rows_of(a), w = rows_of(b), y = rows_of(c);
+  run<&Kernels::product>("product", a.device(),
+      MatrixProduct{.a_transposed = a_transposed, .b_transposed = b_transposed, .m = y.rows, .n = y.cols, .k = a_transposed ? x.rows : x.cols,
+                    .a = x.data, .lda = x.stride, .b = w.data, .ldb = w.stride, .c = y.data, .ldc = y.stride, .add = add,
+                    .bf16 = UseBf16Products::now()});
+}
 // What a primitive's record lists: its inputs and then the states from before, its result and then those after.
 inline Tensors joined(Tensors first, const Tensors& states) {
   first.insert(first.end(), states.begin(), states.end());

@@ -26,15 +26,6 @@ Tensor cross_entropy(const Tensor& x, std::span<const int32_t> targets, CrossEnt
   return loss;
 }
 
-namespace {
-void product(const Tensor& a, bool a_transposed, const Tensor& b, bool b_transposed, const Tensor& c, bool add) {
-  const Rows x = rows_of(a), w = rows_of(b), y = rows_of(c);
-  run<&Kernels::product>("product", a.device(),
-      MatrixProduct{.a_transposed = a_transposed, .b_transposed = b_transposed, .m = y.rows, .n = y.cols, .k = a_transposed ? x.rows : x.cols,
-                    .a = x.data, .lda = x.stride, .b = w.data, .ldb = w.stride, .c = y.data, .ldc = y.stride, .add = add});
-}
-}  // namespace
-
 Tensor linear_cross_entropy(const Tensor& h, const Tensor& weight, std::span<const int32_t> targets, float scale, CrossEntropy o) {
   expect(h.rank() == 2 && std::ssize(targets) == h.dim(0) && weight.rank() == 2 && weight.dim(1) == h.dim(1) && weight.dtype() == DType::f32 &&
          weight.layout() == Layout::rows, "linear_cross_entropy: h ", h.shape(), " weight ", weight.dtype(), " ", weight.shape(), " with ",
@@ -58,11 +49,11 @@ Tensor linear_cross_entropy(const Tensor& h, const Tensor& weight, std::span<con
   for (int64_t begin = 0; begin < N; begin += rows) {
     const int64_t n = std::min(rows, N - begin);
     const Tensor x = h.slice(0, begin, n), y = logits.slice(0, 0, n);
-    product(x, false, weight, true, y, false);
+    product(x, false, weight, true, y);
     run<&Kernels::cross_entropy>("cross_entropy", h.device(),
         CrossEntropyArgs{.x = rows_of(y), .targets = targets.subspan(static_cast<size_t>(begin), static_cast<size_t>(n)), .smoothing = o.smoothing,
                          .z = o.z, .loss = losses.slice(1, begin, n).f32(), .lse = lse.slice(1, begin, n).f32(), .dx = tape ? rows_of(y) : Rows{}});
-    if (wants_h) product(y, false, weight, false, dh.slice(0, begin, n), false);
+    if (wants_h) product(y, false, weight, false, dh.slice(0, begin, n));
     if (wants_w) product(y, true, x, false, dw, begin > 0);
   }
   const Tensor loss = scale * sum_columns(losses);

@@ -248,21 +248,36 @@ std::string recipe_help() {
 std::vector<std::string> differences(const Value& before, const Value& now) {
   const std::set<std::string> free{"train.steps", "save.folder", "save.every", "save.dtype", "report.every", "report.eval_every",
                                    "report.eval_tokens", "report.tensorboard", "data.valid"};
+  // A key that was not known then had the value that is now its default.
+  static const Value otherwise = [] {
+    const Value none{Object{}};
+    const Toml nowhere;
+    Recipe r;
+    Reader reader(none, nowhere, "");
+    r.visit(reader);
+    return to_value(r);
+  }();
+  constexpr int64_t most = 20;                           // a saved run may say anything
   std::vector<std::string> all;
-  const std::function<void(const Value&, const Value&, const std::string&)> compare = [&](const Value& a, const Value& b, const std::string& path) {
-    const Object *x = a.get<Object>(), *y = b.get<Object>();
+  using Compare = void(const Value&, const Value&, const Value&, const std::string&);
+  const std::function<Compare> compare = [&](const Value& a, const Value& b, const Value& o, const std::string& path) {
+    const Object *x = a.get<Object>(), *y = b.get<Object>(), *z = o.get<Object>();
     if (!x || !y) {
-      if (to_json(a) != to_json(b) && !free.contains(path)) all.push_back(text(path, " was ", shown(a), " and is ", shown(b)));
+      if (to_json(a) == to_json(b) || free.contains(path)) return;
+      if (std::ssize(all) == most) all.push_back("and more");
+      if (std::ssize(all) < most) all.push_back(text(quoted(path).substr(0, 60), " was ", shown(a), " and is ", shown(b)));
       return;
     }
     std::set<std::string> keys;
     for (const auto& [k, v] : *x) keys.insert(k);
     for (const auto& [k, v] : *y) keys.insert(k);
     static const Value none;
-    for (const std::string& k : keys)
-      compare(x->contains(k) ? x->at(k) : none, y->contains(k) ? y->at(k) : none, path.empty() ? k : path + "." + k);
+    for (const std::string& k : keys) {
+      const Value& usual = z && z->contains(k) ? z->at(k) : none;
+      compare(x->contains(k) ? x->at(k) : usual, y->contains(k) ? y->at(k) : none, usual, path.empty() ? k : path + "." + k);
+    }
   };
-  compare(before, now, "");
+  compare(before, now, otherwise, "");
   return all;
 }
 

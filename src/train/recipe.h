@@ -87,11 +87,14 @@ struct SchedulePart {
 
 struct TrainPart {
   int64_t steps, accumulate;
+  std::string precision;
   double clip, smoothing, z_loss, balance, dropout, ema;
   bool recompute;
   void visit(auto& v) {
     v("steps", steps, 1000, "of the optimizer", Range{1, 1e12});
     v("accumulate", accumulate, 1, "batches in a step", Range{1, 1 << 20});
+    v("precision", precision, "f32", "of what matrix products read: f32, or bf16. Sums, weights, states and the optimizer are f32",
+      Choice{"f32", "bf16"});
     v("clip", clip, 1.0, "the largest norm of all gradients together; 0: any", Range{0, 1e12});
     v("smoothing", smoothing, 0.0, "of labels", Range{0, 0.999});
     v("z_loss", z_loss, 0.0, "times the square of the logits' log-sum", Range{0, 1});

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "ops/kernels.h"
 #include "ops/meter.h"
 #include "ops/ops.h"
 #include "ops/tape.h"
@@ -46,7 +47,9 @@ Trainer::Trainer(Learner learner, const Recipe& recipe)
     for (const Parameter& p : learner_.learned) averages_.push_back(1.f * p.value);
 }
 
+// A score is what the saved model has, which runs without rounding.
 Tensor Trainer::forward(const Model& m, const Packed& p, int64_t all, bool training, double* sum) {
+  const UseBf16Products rounded(training && recipe_.train.precision == "bf16");
   Batch batch;
   std::vector<State> states;
   if (recipe_.data.carry || !learner_.initial.empty()) {
@@ -86,6 +89,7 @@ Lesson Trainer::step(std::span<const Packed> batches) {
   for (const Packed& p : batches) {
     double sum = 0;
     {
+      const UseBf16Products rounded(recipe_.train.precision == "bf16");
       const Model m = learner_.bind();
       const Tensor loss = forward(m, p, lesson.tokens, true, &sum);
       if (loss.device() != Device::meta && !std::isfinite(sum + number(loss))) {
@@ -145,6 +149,7 @@ void Trainer::not_finite(const Packed& p, const std::string& what) {
     }
   };
   tape.trap = look;
+  const UseBf16Products rounded(recipe_.train.precision == "bf16");
   Model m = learner_.bind();
   for (size_t l = 0; l < m.decoder.layers.size(); ++l) {
     Layer& layer = m.decoder.layers[l];

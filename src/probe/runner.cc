@@ -1,97 +1,46 @@
-// The loop: draw, forward, loss by hand, backward, clip, AdamW. Data come from the task by index, so a step needs nothing but its number.
+// The loop: draw, forward, loss, backward, clip, AdamW. Data come from the task by index, so a step needs nothing but its number.
 #include "probe/runner.h"
 
 #include <time.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <map>
 
 #include "base/error.h"
+#include "ops/ops.h"
 #include "ops/tape.h"
+#include "ops/training.h"
 #include "probe/network.h"
+#include "train/optimizer.h"
 
 namespace headrace {
 namespace {
 
-struct AdamW {
-  std::vector<Parameter> parameters;
-  std::vector<std::vector<float>> first, second;
-  int64_t steps = 0;
-  explicit AdamW(std::vector<Parameter> p) : parameters(std::move(p)) {
-    for (const Parameter& x : parameters) first.emplace_back(x.value.count()), second.emplace_back(x.value.count());
-  }
-  // Gradients are scaled to a norm of at most clip; gives the norm they had.
-  double step(const Tape& tape, const Cell& c, double rate) {
-    std::vector<Tensor> gradients;
-    double square = 0;
-    for (const Parameter& p : parameters) {
-      gradients.push_back(tape.gradient(p.value));
-      if (gradients.back()) for (const float g : gradients.back().floats()) square += double{g} * g;
-    }
-    const double norm = std::sqrt(square);
-    const float scale = static_cast<float>(norm > c.clip ? c.clip / norm : 1);
-    ++steps;
-    const float a = 0.9f, b = static_cast<float>(c.beta);
-    const double bias = std::sqrt(1 - std::pow(c.beta, steps)) / (1 - std::pow(0.9, steps));
-    for (size_t i = 0; i < parameters.size(); ++i) {
-      if (!gradients[i]) continue;
-      const Parameter& p = parameters[i];
-      // Transitions of state spaces and the like are published with rates of at most 1e-3 and no decay.
-      const double own = p.group.empty() ? rate : std::min(rate, 1e-3);
-      const float size = static_cast<float>(own * bias), keep = static_cast<float>(p.decay ? 1 - own * c.decay : 1);
-      float *w = p.value.f32(), *m = first[i].data(), *v = second[i].data();
-      const float* g = gradients[i].f32();
-      for (int64_t k = 0, n = p.value.count(); k < n; ++k) {
-        const float x = scale * g[k];
-        m[k] = a * m[k] + (1 - a) * x, v[k] = b * v[k] + (1 - b) * x * x;
-        w[k] = keep * w[k] - size * m[k] / (std::sqrt(v[k]) + 1e-8f);
-      }
-    }
-    return norm;
-  }
-};
-
-// What each answer costs, and whether it is right; gradient, where wanted, of the mean over all learned answers.
-struct Judged { std::vector<double> loss; std::vector<uint8_t> right; std::vector<double> variance; };
-Judged judge(const Tensor& y, const Network::Asked& asked, const ProbeBatch& batch, Tensor* gradient = nullptr) {
-  const int64_t n = y.dim(0), width = y.dim(1);
-  Judged j{std::vector<double>(static_cast<size_t>(n)), std::vector<uint8_t>(static_cast<size_t>(n)), {}};
-  if (gradient) *gradient = Tensor::empty(y.shape());
-  for (int64_t i = 0; i < n; ++i) {
+// Of each answer: cross entropy, or squared error.
+Tensor losses(const Tensor& y, const Network::Asked& asked) {
+  if (!asked.targets.empty()) return cross_entropy(y, asked.targets);
+  const Tensor off = y - Tensor::from(std::span<const float>(asked.vectors), y.shape());
+  return sum_columns(off * off);
+}
+// Whether it is right: the likeliest class, or the sign of a single number.
+std::vector<uint8_t> right(const Tensor& y, const Network::Asked& asked, const ProbeBatch& batch) {
+  std::vector<uint8_t> all;
+  for (int64_t i = 0, width = y.dim(1); i < y.dim(0); ++i) {
     const auto at = static_cast<size_t>(i);
     const float* row = y.f32() + i * y.stride(0);
-    float* d = gradient ? gradient->f32() + i * width : nullptr;
     if (asked.targets.empty()) {
-      double variance = 0;
-      for (int64_t k = 0; k < width; ++k) {
-        const double want = asked.vectors[static_cast<size_t>(i * width + k)], off = row[k] - want;
-        j.loss[at] += off * off, variance += want * want;
-        if (d) d[k] = static_cast<float>(2 * off / static_cast<double>(n));
-      }
-      j.variance.push_back(variance);
-      j.right[at] = width == 1 && (row[0] > 0) == (asked.vectors[at] > 0);
+      all.push_back(width == 1 && (row[0] > 0) == (asked.vectors[at] > 0));
       continue;
     }
-    const int32_t target = asked.targets[at];
-    int64_t best = 0;
-    for (int64_t k = 1; k < width; ++k) if (row[k] > row[best]) best = k;
-    double sum = 0;
-    for (int64_t k = 0; k < width; ++k) sum += std::exp(row[k] - row[best]);
-    j.loss[at] = std::log(sum) + row[best] - row[target];
-    j.right[at] = best == target;
-    for (const Sample::Also& a : batch.samples[static_cast<size_t>(asked.sample[at])].also)
-      j.right[at] |= a.at == asked.position[at] && a.token == best;
-    for (int64_t k = 0; d && k < width; ++k)
-      d[k] = static_cast<float>((std::exp(row[k] - row[best]) / sum - (k == target)) / static_cast<double>(n));
+    const auto best = static_cast<int32_t>(std::max_element(row, row + width) - row);
+    const auto& also = batch.samples[static_cast<size_t>(asked.sample[at])].also;
+    all.push_back(best == asked.targets[at] || std::any_of(also.begin(), also.end(), [&](const Sample::Also& a) {
+      return a.at == asked.position[at] && a.token == best;
+    }));
   }
-  return j;
-}
-
-double mean(const std::vector<double>& v) {
-  double s = 0;
-  for (const double x : v) s += x;
-  return v.empty() ? 0 : s / static_cast<double>(v.size());
+  return all;
 }
 
 Scores test(const Network& net, const Task& task, uint64_t seed, Split split, int64_t samples, int64_t batch) {
@@ -101,20 +50,24 @@ Scores test(const Network& net, const Task& task, uint64_t seed, Split split, in
   for (int64_t from = 0; from < samples; from += batch) {
     const ProbeBatch b = draw_batch(task, seed, split, static_cast<uint64_t>(from), std::min(batch, samples - from));
     const Network::Asked asked = net.asked(b);
-    const Judged j = judge(net.answers(b, asked), asked, b);
+    const Tensor y = net.answers(b, asked), loss = losses(y, asked);
+    const std::vector<uint8_t> good = right(y, asked, b);
     std::vector<uint8_t> whole(b.samples.size(), 1), traced(b.samples.size(), 1);
-    for (size_t i = 0; i < j.loss.size(); ++i) {
+    for (size_t i = 0; i < good.size(); ++i) {
       const auto sample = static_cast<size_t>(asked.sample[i]);
-      traced[sample] &= j.right[i];
+      traced[sample] &= good[i];
       if (!asked.scored[i]) continue;
-      whole[sample] &= j.right[i];
+      whole[sample] &= good[i];
       int64_t upto = 1;
       while (upto <= asked.position[i]) upto *= 2;
       Scores::Bucket& bucket = buckets[upto];
       ++out.answers, ++bucket.answers;
-      out.accuracy += j.right[i], bucket.accuracy += j.right[i];
-      out.loss += j.loss[i], bucket.loss += j.loss[i];
-      if (!j.variance.empty()) variance += j.variance[i];
+      out.accuracy += good[i], bucket.accuracy += good[i];
+      out.loss += loss.f32()[i], bucket.loss += loss.f32()[i];
+      for (int k = 0; k < task.outputs; ++k) {
+        const double want = asked.vectors[i * static_cast<size_t>(task.outputs) + static_cast<size_t>(k)];
+        variance += want * want;
+      }
     }
     for (const uint8_t w : whole) out.whole += w;
     for (const uint8_t t : traced) out.traced += t;
@@ -129,12 +82,6 @@ Scores test(const Network& net, const Task& task, uint64_t seed, Split split, in
     out.by_position.push_back({upto - 1, b.accuracy / m, b.loss / m, b.answers});
   }
   return out;
-}
-
-// Rises over the first twentieth, then falls as a cosine to a twentieth.
-double share_of_rate(int64_t step, int64_t steps) {
-  const double at = static_cast<double>(step) / static_cast<double>(steps);
-  return std::min(1.0, 20 * (at + 1 / static_cast<double>(steps))) * (0.05 + 0.95 * 0.5 * (1 + std::cos(3.141592653589793 * at)));
 }
 
 Array texts(const std::vector<std::string>& v) { return {v.begin(), v.end()}; }
@@ -180,7 +127,8 @@ Object run_cell(const Cell& cell, const std::function<void(int64_t, double, cons
            " it has a vocabulary of ", t.vocab, ", trained one of ", task.vocab);
   }
   const Network net(task, cell.blueprint, cell.seed);
-  std::unique_ptr<AdamW> optimizer;
+  const SchedulePart rate{.kind = "cosine", .warmup = 0.05, .final = 0.05, .fall = 0};
+  std::unique_ptr<Optimizer> optimizer;
   Array curve;
   int64_t step = 0;
   while (step < cell.steps) {
@@ -188,16 +136,25 @@ Object run_cell(const Cell& cell, const std::function<void(int64_t, double, cons
     const Network::Asked asked = net.asked(batch);
     if (!optimizer) {
       net.answers(batch, asked);                           // declares the parameters
-      optimizer = std::make_unique<AdamW>(net.parameters());
+      optimizer = std::make_unique<Optimizer>(
+          OptimizerPart{.kind = "adamw", .rate = cell.rate, .beta1 = 0.9, .beta2 = cell.beta, .eps = 1e-8, .decay = cell.decay, .momentum = 0,
+                        .groups = {}}, net.parameters());
     }
     Tape tape;
-    for (const Parameter& p : optimizer->parameters) tape.watch(p.value);
-    const Tensor y = net.answers(batch, asked);
-    Tensor dy;
-    const double loss = mean(judge(y, asked, batch, &dy).loss);
-    tape.backward(y, dy);
+    for (const Parameter& p : optimizer->parameters()) tape.watch(p.value);
+    const Tensor each = losses(net.answers(batch, asked), asked);
+    const Tensor mean = 1 / static_cast<float>(each.count()) * sum_columns(each.view({1, each.count()}));
+    tape.backward(mean);
+    const double loss = mean.f32()[0];
     expect(std::isfinite(loss), "probe ", cell.task, ": the loss is ", loss, " at step ", step, " of ", cell.blueprint, ", rate ", cell.rate);
-    optimizer->step(tape, cell, cell.rate * share_of_rate(step, cell.steps));
+    std::vector<Tensor> gradients;
+    double square = 0;
+    for (const Parameter& p : optimizer->parameters()) {
+      gradients.push_back(tape.gradient(p.value));
+      if (gradients.back()) square += square_sum(gradients.back());
+    }
+    const double norm = std::sqrt(square);
+    optimizer->step(gradients, schedule(rate, step + 1, cell.steps), static_cast<float>(norm > cell.clip ? cell.clip / norm : 1));
     ++step;
     if (step % cell.every && step < cell.steps) {
       if (progress) progress(step, loss, nullptr);
@@ -212,7 +169,7 @@ Object run_cell(const Cell& cell, const std::function<void(int64_t, double, cons
   PauseTape pause;
   const int64_t tokens = task.sample(cell.seed, Split::train, 0).length();
   int64_t parameters = 0;
-  for (const Parameter& p : optimizer->parameters) parameters += p.value.count();
+  for (const Parameter& p : optimizer->parameters()) parameters += p.value.count();
   Array tested;
   for (size_t i = 0; i < tests.size(); ++i) {
     Value v = to_value(test(net, tests[i], cell.seed, Split::test, cell.samples, cell.batch));

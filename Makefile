@@ -14,10 +14,13 @@ BENCHES = $(notdir $(patsubst bench/%.cc,bench_%,$(wildcard bench/*.cc)))
 NINJA = cmake --build $(BUILD) --parallel $(JOBS)
 CTEST = ctest --test-dir $(BUILD) --parallel $(JOBS) --output-on-failure
 
+ifeq ($(PRESET),mpi)
+PACKAGES += libopenmpi-dev openmpi-bin
+endif
 ifeq ($(PRESET),release)
 PACKAGES += gfortran   # its library: OpenBLAS' LAPACK wants it where it is linked statically
 endif
-.PHONY: help setup configure run test build bench cuda test-cuda asan tsan fuzz release install format lint docs size models clean
+.PHONY: help setup configure run test build bench cuda mpi test-cuda asan tsan fuzz release install format lint docs size models clean
 help:       ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "make %-10s %s\n", $$1, $$2}'
 setup:      ## installs what is missing; the others do it for you
@@ -38,6 +41,8 @@ bench: build ## what the shipped models and the products reach on this machine
 	@build/bench_products
 cuda:       ## build-cuda/headrace, with the CUDA backend (needs nvcc 12.4 or later)
 	@$(MAKE) --no-print-directory build PRESET=cuda CUDA=ON
+mpi:        ## build-mpi/headrace, whose probes spread over the processes that mpirun starts (Open MPI, 52 MiB of packages)
+	@$(MAKE) --no-print-directory build PRESET=mpi
 test-cuda: cuda ## holds CUDA to the definitions; needs a GPU
 	@HEADRACE_ROOT=. build-cuda/headrace_cuda_tests
 asan:       ## tests under the address and undefined-behaviour sanitizers

@@ -115,6 +115,11 @@ TEST(ProbeRecall, TheSetsShareOneElementAndHalvesTellNothing) {
   expect_shares(half, {{0, 0.5}, {1, 0.5}}, "halves of the vocabulary");
 }
 
+TEST(ProbeRecall, SwappedSetsAreThoseOfTheOtherOrder) {
+  const Task swapped = open_task("disjoint", std::vector<std::string>{"first=4", "second=9", "swap=on"});
+  const Task other = open_task("disjoint", std::vector<std::string>{"first=9", "second=4"});
+  EXPECT_EQ(swapped.sample(3, Split::train, 5).tokens, other.sample(3, Split::train, 5).tokens);
+}
 TEST(ProbeRecall, MadRecallLearnsAllAndScoresValuesOfKeysThatCameBefore) {
   for (const auto& set : std::vector<std::vector<std::string>>{{}, {"noise=0.2", "V=32"}, {"motif=3", "L=200"}})
     each("mad_recall", set, 400, [&](const Sample& s) {

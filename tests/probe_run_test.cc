@@ -167,7 +167,7 @@ TEST_F(ProbeFiles, ResultsAreGoneOnFromAndALineThatWasCutShortRunsAgain) {
 TEST(ProbeRun, IntervalsAreStudents) {
   std::vector<Object> results;
   for (const double a : {0.5, 0.7, 0.9}) {
-    const Object test{{"accuracy", a}, {"whole", a}, {"set", Array{}}};
+    const Object test{{"accuracy", a}, {"whole", a}, {"loss", 1 - a}, {"set", Array{}}};
     results.push_back({{"label", "b"}, {"grid", Array{"rate=1"}}, {"rate", 1.0}, {"cpu_seconds", 2.0}, {"weights", 5},
                        {"state_bytes", 64}, {"tests", Array{test}}});
   }
@@ -176,6 +176,8 @@ TEST(ProbeRun, IntervalsAreStudents) {
   EXPECT_NEAR(s.tests[0].half, 4.303 * 0.2 / std::sqrt(3), 1e-9);
   EXPECT_EQ(s.tests[0].median, 0.7);
   EXPECT_EQ(s.tests[0].best, 0.9);
+  EXPECT_NEAR(s.tests[0].loss, 0.3, 1e-12);
+  EXPECT_LT(s.near, 0);                                    // no attention
 }
 
 TEST_F(ProbeFiles, TheProgramListsShowsWritesAndTrains) {

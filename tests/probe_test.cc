@@ -1,6 +1,7 @@
 // What holds for every task of the registry: samples depend on (seed, split, index) alone, splits share none, parameters are checked.
 #include "probe.h"
 
+#include "base/file.h"
 #include "base/parallel.h"
 #include "probe/batch.h"
 #include "probe/injectivity.h"
@@ -112,6 +113,29 @@ TEST(Probe, SpacesTooSmallToPartSayWhichSplitIsEmpty) {
   } catch (const Error& e) {
     EXPECT_NE(std::string(e.what()).find("too few different sequences"), std::string::npos) << e.what();
   }
+}
+
+TEST(Probe, TextsAreStretchesOfTheirPartOfAFile) {
+  const std::string file = testing::TempDir() + "headrace-probe-text.txt";
+  std::string content;
+  for (int i = 0; i < 3000; ++i) content += static_cast<char>('a' + (i * i / 7 + i / 100) % 26);
+  write_atomic(file, [&](const Sink& sink) { sink(content.data(), content.size()); });
+  const std::string half = content.substr(1500);
+  const Task whole = open_task("text", std::vector<std::string>{"file=" + file, "L=90", "from=0.5"});
+  const Task anew = open_task("text", std::vector<std::string>{"file=" + file, "L=90", "from=0.5", "reset=40"});
+  std::set<int64_t> lengths;
+  for (uint64_t i = 0; i < 40; ++i)
+    for (const Task* t : {&whole, &anew}) {
+      const Sample s = t->sample(1, Split::train, i);
+      const std::string seen(s.tokens.begin(), s.tokens.end()), said(s.targets.begin(), s.targets.end());
+      EXPECT_NE(half.find(seen + said.back()), std::string::npos);
+      EXPECT_EQ(seen.substr(1), said.substr(0, said.size() - 1));
+      if (t == &whole) { EXPECT_EQ(s.length(), 90); }
+      else lengths.insert(s.length());
+    }
+  EXPECT_EQ(lengths, (std::set<int64_t>{10, 40}));
+  EXPECT_THROW(open_task("text", std::vector<std::string>{"file=" + file, "L=3000"}), Error);
+  EXPECT_THROW(open_task("text", std::vector<std::string>{"from=0.5", "to=0.5"}), Error);
 }
 
 TEST(Probe, UnknownTasksNameThoseThereAre) {

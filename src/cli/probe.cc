@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/ranks.h"
 #include "cli/common.h"
 #include "cli/verbs.h"
 #include "io/safetensors.h"
@@ -21,6 +22,7 @@ struct Options {
   std::vector<std::string> set, blueprints, grid, tests;
   int64_t show = 0, seed = 0, from = 0, count = 64, seeds = 3;
   double share = 1;
+  bool positions = false;
   Cell cell;
 };
 
@@ -140,11 +142,11 @@ int train(const Options& o) {
   o.common.apply();
   const std::vector<Cell> cells = cells_of(grid_of(o));
   const std::string at = o.results + "/" + o.task;
-  make_folder(o.results);
-  check_writable(at + ".csv");
+  if (rank() == 0) make_folder(o.results), check_writable(at + ".csv");
   const std::vector<Object> results = run_cells(cells, at + ".jsonl", [&](int64_t done, int64_t of, const std::string& line) {
     fmt::print(stderr, "{:4}/{}  {}\n", done, of, line);
   });
+  if (rank() > 0) return 0;
   const std::vector<Summary> summaries = summarise(results);
   save(at + ".csv", to_csv(results));
   save(at + ".svg", to_svg(summaries, open_task(o.task, o.set).parameters.empty() ? o.task : o.task + ", " + open_task(o.task, o.set).parameters));
@@ -152,16 +154,24 @@ int train(const Options& o) {
   for (const Summary& s : summaries) {
     Array tests;
     if (!o.common.json)
-      fmt::print("{}  {}  ({} weights, state {}, rate {:g} of {}, {} seeds, {:.0f} s each)\n", bold(s.blueprint), s.place, s.weights,
-                 bytes_text(static_cast<double>(s.state)), s.rate, s.rates, s.seeds, s.seconds);
+      fmt::print("{}  {}  ({} weights, state {}, rate {:g} of {}, {} seeds, {:.0f} s each{})\n", bold(s.blueprint), s.place, s.weights,
+                 bytes_text(static_cast<double>(s.state)), s.rate, s.rates, s.seeds, s.seconds,
+                 s.near < 0 ? "" : fmt::format(", near {:.3f}", s.near));
     for (const Summary::Test& t : s.tests) {
       if (!o.common.json)
-        fmt::print("    {:24} {:.3f} +- {:.3f}  median {:.3f}  best {:.3f}  whole samples {:.3f}\n", t.set.empty() ? "as trained" : t.set, t.mean,
-                   t.half, t.median, t.best, t.whole);
-      tests.push_back(Object{{"set", t.set}, {"mean", t.mean}, {"interval", t.half}, {"median", t.median}, {"best", t.best}, {"whole", t.whole}});
+        fmt::print("    {:24} {:.3f} +- {:.3f}  median {:.3f}  best {:.3f}  whole samples {:.3f}  loss {:.3f}\n",
+                   t.set.empty() ? "as trained" : t.set, t.mean, t.half, t.median, t.best, t.whole, t.loss);
+      Array by;
+      for (const Scores::Bucket& b : t.by_position) {
+        if (o.positions && !o.common.json) fmt::print("      up to {:6}  {:.3f}  loss {:.3f}  ({} answers)\n", b.upto, b.accuracy, b.loss, b.answers);
+        by.push_back(Object{{"upto", b.upto}, {"accuracy", b.accuracy}, {"loss", b.loss}, {"answers", b.answers}});
+      }
+      tests.push_back(Object{{"set", t.set}, {"mean", t.mean}, {"interval", t.half}, {"median", t.median}, {"best", t.best}, {"whole", t.whole},
+                             {"loss", t.loss}, {"by_position", by}});
     }
     all.push_back(Object{{"blueprint", s.blueprint}, {"place", s.place}, {"rate", s.rate}, {"rates", s.rates}, {"seeds", s.seeds},
-                         {"weights", s.weights}, {"state_bytes", s.state}, {"seconds", s.seconds}, {"tests", tests}});
+                         {"near", s.near < 0 ? Value() : Value(s.near)}, {"weights", s.weights}, {"state_bytes", s.state}, {"seconds", s.seconds},
+                         {"tests", tests}});
   }
   if (o.common.json) print_json(Object{{"task", o.task}, {"cells", std::ssize(results)}, {"results", at + ".jsonl"}, {"summaries", all}});
   return 0;
@@ -170,9 +180,8 @@ int train(const Options& o) {
 // Every task of the suite on every blueprint, each with its own files, and one page of all.
 int all_tasks(const Options& o) {
   o.common.apply();
-  make_folder(o.results);
   const std::string page = o.results + "/all.html";
-  check_writable(page);
+  if (rank() == 0) make_folder(o.results), check_writable(page);
   std::vector<std::string> blueprints = o.blueprints;
   if (blueprints.empty()) blueprints.assign(suite_blueprints().begin(), suite_blueprints().end());
   const std::vector<uint64_t> seeds = grid_of(o).seeds;
@@ -182,19 +191,26 @@ int all_tasks(const Options& o) {
     const std::vector<Object> done = run_cells(cells, o.results + "/" + t.task + ".jsonl", [&](int64_t n, int64_t of, const std::string& line) {
       fmt::print(stderr, "{} {:4}/{}  {}\n", t.task, n, of, line);
     });
+    if (rank() > 0) continue;
     results.push_back({&t, summarise(done)});
     save(page, to_html(results));                        // what there is so far
   }
+  if (rank() > 0) return 0;
   if (o.common.json) print_json(Object{{"page", page}, {"tasks", std::ssize(results)}});
   else fmt::print("{}\n", page);
   return 0;
 }
 
 int act(const Options& o, const Command& c) {
-  if (o.task == "all") return all_tasks(o);
+  const auto on_ranks = [&](int (*f)(const Options&)) {
+    const int code = f(o);
+    end_ranks();
+    return code;
+  };
+  if (o.task == "all") return on_ranks(all_tasks);
   if (o.task == "list") return list(o);
   if (o.task == "injectivity") return injectivity(o);
-  return o.blueprints.empty() ? samples(o, c) : train(o);
+  return o.blueprints.empty() ? samples(o, c) : on_ranks(train);
 }
 
 }  // namespace
@@ -231,6 +247,7 @@ void add_probe(Command& root) {
   c.option("--until", o->cell.until, "A", "stop once validation is as accurate; over 1: never").range("--until", 0, 2);
   c.option("--every", o->cell.every, "N", "steps between validations").range("--every", 1, 1e9);
   c.option("--samples", o->cell.samples, "N", "of each test").range("--samples", 1, 1e7);
+  c.flag("--positions", o->positions, "print accuracy and loss by position, in powers of two");
   c.option("--results", o->results, "DIR", "TASK.jsonl there keeps what has been run and is gone on from; TASK.csv and TASK.svg are made of it");
   o->common.add(c);
   c.example("headrace probe list", "tasks, papers, parameters")

@@ -46,7 +46,7 @@ void read_option(const Setting& s, bool& v) {
   v = word == "on";
 }
 void read_option(const Setting& s, std::string& v, const Choice& c) {
-  if (std::find(c.of.begin(), c.of.end(), s.value) == c.of.end())
+  if (!c.of.empty() && std::find(c.of.begin(), c.of.end(), s.value) == c.of.end())
     fail_at(s.value_at, s.name, " = '", quoted(s.value).substr(0, 40), "'; known: ", list(c.of));
   v = s.value;
 }

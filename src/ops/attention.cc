@@ -10,6 +10,7 @@
 #include "ops/kernels/attention.h"
 #include "ops/ops.h"
 #include "ops/run.h"
+#include "ops/weights.h"
 
 namespace headrace {
 namespace {
@@ -153,6 +154,8 @@ void record_backward(Tape& tape, const Tensors& inputs, const Tensor& y, const T
 
 Attended attend(const Tensor& q, const Tensor& k, const Tensor& v, const Attention& o, const Slot& slot, bool wants_lse) {
   check_rows("attention", q, slot);
+  if (o.keys.offsets.empty())
+    WatchWeights::tell(slot, v.dim(1), [&](const Tensor& places) { return attend(q, k, places, o, slot, false).y; });
   const Rows rk = heads(k, "attention k"), rv = heads(v, "attention v");
   check(q, k, v, o, slot, wants_lse);
   const int H = static_cast<int>(q.dim(1)), G = static_cast<int>(k.dim(1)), K = static_cast<int>(q.dim(2)), V = static_cast<int>(v.dim(2));

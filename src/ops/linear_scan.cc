@@ -8,6 +8,7 @@
 #include "ops/kernels/linear_scan.h"
 #include "ops/ops.h"
 #include "ops/run.h"
+#include "ops/weights.h"
 
 namespace headrace {
 namespace {
@@ -98,6 +99,9 @@ Tensor linear_scan(const LinearScan& x, const Slot& slot) {
     expect(x.bonus.count() == H * K && x.bonus.contiguous() && !x.a && !x.beta, op, ": bonus ", x.bonus.shape(), " for q ", x.q.shape());
     args.bonus = x.bonus.f32();
   }
+  WatchWeights::tell(slot, Hv, [&](const Tensor& places) {
+    return linear_scan({x.q, x.k, places, x.log_decay, x.a, x.b, x.beta, x.bonus, x.scale}, slot);
+  });
   States s = states(slot, {H, K, V}, x.q.device(), op, {}, true);
   Tensor y = Tensor::empty({N, H, V}, DType::f32, x.q.device());
   args.y = y.f32(), args.y_stride = H * V, args.states = s.data();

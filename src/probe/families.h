@@ -24,5 +24,6 @@ std::vector<TaskInfo> length_tasks();          // lengths.cc
 std::vector<TaskInfo> listops_tasks();         // listops.cc
 std::vector<TaskInfo> regression_tasks();      // regression.cc
 std::vector<TaskInfo> confusion_tasks();       // confusion.cc
+std::vector<TaskInfo> source_tasks();          // source.cc
 
 }  // namespace headrace

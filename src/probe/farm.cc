@@ -5,15 +5,14 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <atomic>
 #include <charconv>
 #include <cmath>
 #include <map>
-#include <mutex>
+#include <set>
 
 #include "base/error.h"
 #include "base/file.h"
-#include "base/parallel.h"
+#include "base/ranks.h"
 #include "models/blueprint.h"
 
 namespace headrace {
@@ -105,6 +104,27 @@ double median(std::vector<double> v) {
   return (v[(v.size() - 1) / 2] + v[v.size() / 2]) / 2;
 }
 
+// Of one test, over cells: a bucket has as many answers in each, up to what is drawn.
+std::vector<Scores::Bucket> by_position(const std::vector<const Object*>& cells, size_t test) {
+  std::map<int64_t, Scores::Bucket> all;
+  for (const Object* r : cells) {
+    const Object& t = *(*r->at("tests").get<Array>())[test].get<Object>();
+    if (!t.contains("by_position")) continue;
+    for (const Value& v : *t.at("by_position").get<Array>()) {
+      const Object& b = *v.get<Object>();
+      Scores::Bucket& sum = all[static_cast<int64_t>(number_of(b, "upto"))];
+      const double n = number_of(b, "answers");
+      sum.answers += static_cast<int64_t>(n), sum.accuracy += n * number_of(b, "accuracy"), sum.loss += n * number_of(b, "loss");
+    }
+  }
+  std::vector<Scores::Bucket> means;
+  for (const auto& [upto, b] : all) {
+    const double n = static_cast<double>(b.answers);
+    means.push_back({upto, b.accuracy / n, b.loss / n, b.answers});
+  }
+  return means;
+}
+
 }  // namespace
 
 std::vector<Cell> cells_of(const Grid& grid) {
@@ -134,34 +154,25 @@ std::vector<Cell> cells_of(const Grid& grid) {
 
 std::vector<Object> run_cells(const std::vector<Cell>& cells, const std::string& file,
                               const std::function<void(int64_t, int64_t, const std::string&)>& told) {
-  std::map<std::string, Object> known = read_results(file);
-  std::vector<const Cell*> left;
-  for (const Cell& c : cells)
-    if (!known.contains(c.key())) left.push_back(&c);
-  std::atomic<size_t> next{0};
-  std::atomic<bool> failed{false};
-  std::mutex mutex;
-  int64_t done = static_cast<int64_t>(cells.size() - left.size());
-  if (done) told(done, std::ssize(cells), text(done, " of ", cells.size(), " cells are in ", file));
-  const auto work = [&](int64_t, int64_t, int) {
-    for (size_t i; !failed && (i = next++) < left.size();) {
-      try {
-        Object result = run_cell(*left[i]);
-        const std::lock_guard lock(mutex);
-        append_line(file, to_json(result));
-        told(++done, std::ssize(cells), line_of(result));
-        known[left[i]->key()] = std::move(result);
-      } catch (...) {
-        failed = true;
-        throw;
-      }
-    }
-  };
-  const int64_t together = std::min<int64_t>(thread_count(), std::ssize(left));
-  if (together > 1) parallel(together, 1, work);
-  else work(0, 1, 0);
+  std::map<std::string, Object> known;
+  if (rank() == 0) known = read_results(file);
+  std::set<std::string> kept;
+  for (const auto& [key, result] : known) kept.insert(key);
+  std::vector<int64_t> left;
+  for (int64_t i = 0; i < std::ssize(cells); ++i)
+    if (kept.insert(cells[static_cast<size_t>(i)].key()).second) left.push_back(i);
+  int64_t done = std::ssize(cells) - std::ssize(left);
+  if (done && rank() == 0) told(done, std::ssize(cells), text(done, " of ", cells.size(), " cells are in ", file));
+  spread(left, [&](int64_t i) { return to_json(run_cell(cells[static_cast<size_t>(i)])); },
+         [&](int64_t i, const std::string& line) {
+           append_line(file, line);
+           Object result = *parse_json(line, file).get<Object>();
+           told(++done, std::ssize(cells), line_of(result));
+           known[cells[static_cast<size_t>(i)].key()] = std::move(result);
+         });
   std::vector<Object> results;
-  for (const Cell& c : cells) results.push_back(known.at(c.key()));
+  if (rank() == 0)
+    for (const Cell& c : cells) results.push_back(known.at(c.key()));
   return results;
 }
 
@@ -193,6 +204,10 @@ std::vector<Summary> summarise(const std::vector<Object>& results) {
     s.seeds = std::ssize(cells);
     for (const Object* r : cells) s.seconds += number_of(*r, "cpu_seconds") / static_cast<double>(cells.size());
     s.weights = static_cast<int64_t>(number_of(*cells[0], "weights")), s.state = static_cast<int64_t>(number_of(*cells[0], "state_bytes"));
+    if (cells[0]->contains("near")) {
+      s.near = 0;
+      for (const Object* r : cells) s.near += number_of(*r, "near") / static_cast<double>(cells.size());
+    }
     for (size_t t = 0; t < cells[0]->at("tests").get<Array>()->size(); ++t) {
       Summary::Test& test = s.tests.emplace_back();
       test.set = joined((*cells[0]->at("tests").get<Array>())[t].get<Object>()->at("set"));
@@ -200,6 +215,8 @@ std::vector<Summary> summarise(const std::vector<Object>& results) {
       const double n = static_cast<double>(v.size());
       double square = 0;
       for (size_t k = 0; k < v.size(); ++k) test.mean += v[k] / n, test.whole += whole[k] / n;
+      for (const double x : accuracies(cells, t, "loss")) test.loss += x / n;
+      test.by_position = by_position(cells, t);
       for (const double x : v) square += (x - test.mean) * (x - test.mean);
       if (v.size() > 1) test.half = student(std::ssize(v) - 1) * std::sqrt(square / (n - 1) / n);
       test.median = median(v);
@@ -211,8 +228,8 @@ std::vector<Summary> summarise(const std::vector<Object>& results) {
 }
 
 std::string to_csv(const std::vector<Object>& results) {
-  std::string out = "task,parameters,label,blueprint,grid,rate,seed,steps,weights,state_bytes,state_tokens,seconds,cpu_seconds,test,"
-                    "accuracy,standard_error,whole,traced,loss,answers\n";
+  std::string out = "task,parameters,label,blueprint,grid,rate,seed,steps,weights,state_bytes,state_tokens,seconds,cpu_seconds,near,"
+                    "test,accuracy,standard_error,whole,traced,loss,answers\n";
   const auto cell = [](std::string s) {
     for (size_t i = 0; (i = s.find('"', i)) != std::string::npos; i += 2) s.insert(i, "\"");
     return "\"" + s + "\"";
@@ -225,6 +242,7 @@ std::string to_csv(const std::vector<Object>& results) {
       out += cell(grid);
       for (const char* k : {"rate", "seed", "steps", "weights", "state_bytes", "state_tokens", "seconds", "cpu_seconds"})
         out += text(",", number_of(r, k));
+      out += r.contains("near") ? text(",", number_of(r, "near")) : ",";
       out += "," + cell(joined(t.at("set")));
       for (const char* k : {"accuracy", "standard_error", "whole", "traced", "loss", "answers"}) out += text(",", number_of(t, k));
       out += "\n";

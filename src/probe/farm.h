@@ -17,8 +17,8 @@ struct Grid {
 // An axis is a parameter of the task; `rate`, `steps`, `batch`, `until`; `{name}` in the blueprint; or a key of its header, as d.
 std::vector<Cell> cells_of(const Grid& grid);
 
-// Results in the cells' order; those that the file has already are read. Cells run side by side, one on each thread; where there is one
-// alone, it has all threads. told(done, of, line): as cells end.
+// Results in the cells' order; those that the file has already are read. Cells run side by side, one on each thread, of all ranks that
+// mpirun started (base/ranks.h); rank 0 alone reads, writes and tells, the others have no results. told(done, of, line): as cells end.
 std::vector<Object> run_cells(const std::vector<Cell>& cells, const std::string& file,
                               const std::function<void(int64_t done, int64_t of, const std::string& line)>& told);
 
@@ -28,7 +28,12 @@ struct Summary {
   std::vector<std::string> grid;         // "pairs=8", in the axes' order, without the rate
   double rate = 0, seconds = 0;          // seconds: of the processor, mean of a cell
   int64_t seeds = 0, rates = 0, weights = 0, state = 0;    // state: bytes after one sequence of the training data
-  struct Test { std::string set; double mean = 0, half = 0, median = 0, best = 0, whole = 0; };   // half: of the 95 % interval of the mean (Student)
+  double near = -1;                      // mean share of attention's weights within three tokens; below 0: there is no attention
+  struct Test {
+    std::string set;
+    double mean = 0, half = 0, median = 0, best = 0, whole = 0, loss = 0;      // half: of the 95 % interval of the mean (Student)
+    std::vector<Scores::Bucket> by_position;                                   // means over the cells
+  };
   std::vector<Test> tests;
 };
 std::vector<Summary> summarise(const std::vector<Object>& results);

@@ -25,7 +25,7 @@ std::vector<TaskInfo> all_tasks() {
   std::vector<TaskInfo> all;
   for (auto* family : {recall_tasks, needle_tasks, twice_tasks, mad_tasks, copying_tasks, hop_tasks, averaging_tasks, automata_tasks, group_tasks,
                        arithmetic_tasks, language_tasks, graph_tasks, matching_tasks, similarity_tasks, length_tasks, listops_tasks,
-                       regression_tasks, confusion_tasks})
+                       regression_tasks, confusion_tasks, source_tasks})
     for (TaskInfo& t : family()) all.push_back(t);
   return all;
 }

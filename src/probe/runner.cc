@@ -7,11 +7,13 @@
 #include <chrono>
 #include <cmath>
 #include <map>
+#include <optional>
 
 #include "base/error.h"
 #include "ops/ops.h"
 #include "ops/tape.h"
 #include "ops/training.h"
+#include "ops/weights.h"
 #include "probe/network.h"
 #include "train/optimizer.h"
 
@@ -82,6 +84,36 @@ Scores test(const Network& net, const Task& task, uint64_t seed, Split split, in
     out.by_position.push_back({upto - 1, b.accuracy / m, b.loss / m, b.answers});
   }
   return out;
+}
+
+// The mean share of its weights that attention, of any kind, gives to a token and the three before it (locality: Han et al. 2024, 2412.06590);
+// empty where there is none, or sequences are too long to look at.
+std::optional<double> near_share(const Network& net, const Task& task, uint64_t seed) {
+  constexpr int64_t most_tokens = 2048, near = 3;
+  ProbeBatch b;
+  for (uint64_t i = 0; i < 16; ++i) {
+    b.samples.push_back(task.sample(seed, Split::test, i));
+    if (b.tokens() <= most_tokens) continue;
+    b.samples.pop_back();
+    break;
+  }
+  if (b.samples.empty()) return {};
+  double sum = 0;
+  int64_t rows = 0;
+  const WatchWeights watch([&](const Tensor& w, const Sequences& sequences) {
+    if (sequences.tokens() != b.tokens()) return;          // several writes a token
+    const int64_t H = w.dim(1), T = w.dim(2);
+    for (int s = 0; s < sequences.count(); ++s)
+      for (int64_t i = 0, n = sequences.offsets[s + 1] - sequences.offsets[s]; i < n; ++i)
+        for (int64_t h = 0; h < H; ++h) {
+          const float* row = w.f32() + ((sequences.offsets[s] + i) * H + h) * T;
+          double all = 0, close = 0;
+          for (int64_t j = 0; j < n; ++j) all += std::abs(row[j]), close += std::abs(i - j) <= near ? std::abs(row[j]) : 0;
+          if (all > 0) sum += close / all, ++rows;
+        }
+  });
+  net.answers(b, net.asked(b));
+  return rows ? std::optional(sum / static_cast<double>(rows)) : std::nullopt;
 }
 
 Array texts(const std::vector<std::string>& v) { return {v.begin(), v.end()}; }
@@ -177,13 +209,16 @@ Object run_cell(const Cell& cell, const std::function<void(int64_t, double, cons
     o["set"] = texts(cell.tests[i]), o["parameters"] = tests[i].parameters;
     tested.push_back(o);
   }
+  const std::optional<double> near = near_share(net, task, cell.seed);
   Array grid;
   for (const auto& [k, v] : cell.grid) grid.push_back(k + "=" + v);
-  return {{"key", cell.key()}, {"task", cell.task}, {"parameters", task.parameters}, {"label", cell.label}, {"blueprint", net.blueprint()},
+  Object result{{"key", cell.key()}, {"task", cell.task}, {"parameters", task.parameters}, {"label", cell.label}, {"blueprint", net.blueprint()},
           {"seed", static_cast<int64_t>(cell.seed)},
           {"rate", cell.rate}, {"steps", step}, {"weights", parameters}, {"state_bytes", net.state_bytes(tokens)},
           {"state_tokens", tokens}, {"seconds", seconds() - begin},
           {"cpu_seconds", cpu_seconds() - cpu_begin}, {"grid", grid}, {"curve", curve}, {"tests", tested}};
+  if (near) result["near"] = *near;
+  return result;
 }
 
 }  // namespace headrace

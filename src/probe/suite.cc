@@ -1,7 +1,7 @@
 // The suite's sizes are those of the literature's reduced grids or below; what it says holds for these sizes and this many steps.
 #include "probe/suite.h"
 
-#include <fmt/core.h>
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <array>
@@ -19,14 +19,14 @@ std::span<const SuiteTask> suite() {
       {"disjoint", {"V=128", "first=4", "second=12"}, {"first=12", "second=4"}, 2000},
       {"hop", {"N=40", "k=4"}, {"N=80"}, 2000},
       {"compose", {"n=6"}, {}, 2000},
-      {"flip_flop", {"L=64"}, {"L=256"}, 1500},
-      {"parity", {}, {"min=41", "max=80"}, 2000},
-      {"words", {"group=S3", "min=4", "max=20"}, {"min=21", "max=40"}, 2000},
-      {"mod_arith", {"max=21"}, {"min=23", "max=41"}, 2000},
+      {"flip_flop", {"L=64"}, {"L=256"}, 1500, 0.5},
+      {"parity", {}, {"min=41", "max=80"}, 2000, 0.5},
+      {"words", {"group=S3", "min=1", "max=12"}, {"min=13", "max=24"}, 2000, 0.167},
+      {"mod_arith", {"max=21"}, {"min=23", "max=41"}, 2000, 0.2},
       {"dyck", {"m=4", "max=40"}, {"min=42", "max=80"}, 2000},
-      {"majority", {"max=31"}, {"min=33", "max=63"}, 1500},
-      {"connectivity", {"n=8"}, {}, 2000},
-      {"match", {"N=12"}, {}, 2000},
+      {"majority", {"max=31"}, {"min=33", "max=63"}, 1500, 0.5},
+      {"connectivity", {"n=8"}, {}, 2000, 0.5},
+      {"match", {"N=12"}, {}, 2000, 0.5},
       {"regression", {"dims=3", "points=12"}, {}, 2000},
   };
   return all;
@@ -49,27 +49,44 @@ Grid suite_grid(const SuiteTask& task, const Cell& base, const std::vector<std::
   return g;
 }
 
+namespace {
+
+// One test of one cell, from red at chance to green at 1.
+std::string measured(const Summary& s, const Summary::Test& t, double chance) {
+  const double share = std::clamp((t.mean - chance) / (1 - chance), 0.0, 1.0);
+  return fmt::format("<div style=\"background:hsl({:.0f} 70% 82%)\">{:.2f}{}</div>", 120 * share, t.mean,
+                     s.seeds > 1 ? fmt::format(" <small>&plusmn; {:.2f}</small>", t.half) : "");
+}
+
+}  // namespace
+
 std::string to_html(const std::vector<SuiteResult>& results) {
-  std::vector<std::string> blueprints;
+  std::vector<const Summary*> columns;                     // the first of each blueprint
+  double seconds = 0;
+  int64_t seeds = 0;
   for (const SuiteResult& r : results)
-    for (const Summary& s : r.summaries)
-      if (std::find(blueprints.begin(), blueprints.end(), s.blueprint) == blueprints.end()) blueprints.push_back(s.blueprint);
-  std::string out = "<!doctype html><meta charset=\"utf-8\"><title>headrace probe all</title><style>body{font:14px sans-serif}td,th{padding:4px 8px;"
-                    "text-align:center;border:1px solid #ccc}th:first-child{text-align:left}table{border-collapse:collapse}</style>\n"
-                    "<h1>Architectures and probes</h1><p>Accuracy (of vectors 1 - MSE / variance), mean over seeds with its 95 % interval: "
-                    "as trained, and below it with the parameters in the task's second line.</p>\n<table><tr><th>task</th>";
-  for (const std::string& b : blueprints) out += "<th>" + b + "</th>";
-  out += "</tr>\n";
+    for (const Summary& s : r.summaries) {
+      if (std::none_of(columns.begin(), columns.end(), [&](const Summary* c) { return c->blueprint == s.blueprint; })) columns.push_back(&s);
+      seconds += s.seconds * static_cast<double>(s.seeds), seeds = std::max(seeds, s.seeds);
+    }
+  std::string out = fmt::format(
+      "<!doctype html><meta charset=\"utf-8\"><title>headrace probe all</title><style>body{{font:14px sans-serif;margin:1.5em}}"
+      "table{{border-collapse:collapse}}td,th{{padding:3px 6px;border:1px solid #ccc;text-align:center;font-weight:normal}}"
+      "tr>th:first-child{{text-align:left;white-space:nowrap}}thead th{{position:sticky;top:0;background:#fff;font:12px monospace;"
+      "vertical-align:bottom;max-width:11em}}td>div{{margin:1px -4px;padding:1px 4px;white-space:nowrap}}small{{color:#555}}</style>\n"
+      "<h1>Architectures and probes</h1>\n<p>Accuracy (of vectors 1 - MSE / variance), red at chance and green at 1; {}. In each field above: as "
+      "trained; below: with the parameters of the task's second line. {:.0f} s of one core.</p>\n<table><thead><tr><th>task</th>",
+      seeds > 1 ? fmt::format("mean of {} seeds with its 95 % interval", seeds) : "one seed", seconds);
+  for (const Summary* c : columns) out += fmt::format("<th>{}</th>", c->blueprint);
+  out += "</tr></thead>\n";
   for (const SuiteResult& r : results) {
-    const auto joined = [](const std::vector<std::string>& v) { std::string s; for (const auto& x : v) s += " " + x; return s; };
-    out += fmt::format("<tr><th title=\"{}\">{}<br><small>{}<br>{}</small></th>", find_task(r.task->task)->doc.shows, r.task->task,
-                       joined(r.task->set), joined(r.task->longer));
-    for (const std::string& b : blueprints) {
-      const auto s = std::find_if(r.summaries.begin(), r.summaries.end(), [&](const Summary& x) { return x.blueprint == b; });
-      if (s == r.summaries.end()) { out += "<td></td>"; continue; }
-      const double first = std::clamp(s->tests[0].mean, 0.0, 1.0);
-      out += fmt::format("<td style=\"background:hsl({:.0f} 70% 85%)\">", 120 * first);
-      for (const Summary::Test& t : s->tests) out += fmt::format("{:.2f} &plusmn; {:.2f}<br>", t.mean, t.half);
+    out += fmt::format("<tr><th title=\"expected: {}\">{}<br><small>{}<br>{}</small></th>", find_task(r.task->task)->doc.shows, r.task->task,
+                       r.task->set.empty() ? "defaults" : fmt::format("{}", fmt::join(r.task->set, " ")), fmt::join(r.task->longer, " "));
+    for (const Summary* c : columns) {
+      out += "<td>";
+      for (const Summary& s : r.summaries)
+        if (s.blueprint == c->blueprint)
+          for (const Summary::Test& t : s.tests) out += measured(s, t, r.task->chance);
       out += "</td>";
     }
     out += "</tr>\n";

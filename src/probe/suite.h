@@ -12,6 +12,7 @@ struct SuiteTask {
   std::vector<std::string> set;
   std::vector<std::string> longer;       // a second test, as a rule at lengths that were not trained; none: empty
   int64_t steps;                         // before the suite's share of them
+  double chance = 0;                     // accuracy of a guess
 };
 std::span<const SuiteTask> suite();
 // Attention, linear attention, state spaces, the delta rule, an LSTM, a hybrid: two layers of width 64.

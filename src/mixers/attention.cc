@@ -2,15 +2,17 @@
 #include "mixers/attention.h"
 
 #include "base/error.h"
+#include "mixers/heads.h"
 #include "nn/config.h"
 
 namespace headrace {
 
 const MixerDoc AttentionMixer::doc{
     "attn", "attention", "softmax attention",
-    "Vaswani et al. 2017 (1706.03762); Shazeer 2019 (1911.02150); Ainslie et al. 2023 (2305.13245); RoPE: Su et al. 2021 (2104.09864)",
+    "Vaswani et al. 2017 (1706.03762); Shazeer 2019 (1911.02150); Ainslie et al. 2023 (2305.13245); RoPE: Su et al. 2021 (2104.09864); "
+    "ALiBi: Press et al. 2021 (2108.12409)",
     "q = W_q x, k = W_k x, v = W_v x;  q, k <- rope(norm(q)), rope(norm(k))\n"
-    "y = W_o softmax(scale q k^T) v                     over j <= i, with window: i - j < window",
+    "y = W_o softmax(scale q k^T) v                     over j <= i, with window: i - j < window; alibi: score - 2^(-8h/H) (i - j)",
     "W_q [H D, d], W_k and W_v [Hkv D, d], W_o [d, H D]; biases and norms of q and k where asked",
     "keys and values, 2 Hkv D a token, at most `window` tokens where there is one", "O(T H D)", "O(T^2 H D)", "mixers/attention.h"};
 
@@ -37,6 +39,10 @@ void AttentionMixer::check(const std::string& file, int heads, int kv_heads, int
 
 AttentionMixer AttentionMixer::bind(const Scope& s, Options o) {
   fill_frequencies(o.rope);
+  if (o.alibi) {
+    const std::vector<double> slopes = alibi_slopes(o.heads);
+    o.attend.slopes = constants(std::vector<float>(slopes.begin(), slopes.end()), {o.heads}, s.source().device);
+  }
   if (o.attend.window <= 0) o.attend.pattern = {};           // all are in sight
   const int64_t D = o.width, QD = int64_t{o.heads} * o.head_dim, KD = int64_t{o.kv_heads} * o.head_dim;
   AttentionMixer m{.o = o,

@@ -21,6 +21,7 @@ struct AttentionMixer {
     Rope rope;
     bool qkv_bias = false, out_bias = false;
     bool qk_norm = false;                // RMS over a head, one weight [head_dim] for all heads
+    bool alibi = false;                  // scores fall with the distance, by head (Press et al. 2021, 2108.12409)
     float norm_eps = 1e-6f, norm_offset = 0;
     int layers = 1;                      // of the stack: the output begins smaller in a deep one
     void place(const Place& at) { width = at.width, layers = at.layers, attend.pattern = first_keys(at.meta); }
@@ -37,6 +38,7 @@ struct AttentionMixer {
       v("qk_norm", qk_norm, false, "RMS norms of q and k by head");
       v("scale", attend.scale, 0, "of the scores; 0: 1 / sqrt(dim)", Range{0, 1e6});
       v("cap", attend.cap, 0, "scores become cap tanh(score / cap); 0: none", Range{0, 1e6});
+      v("alibi", alibi, false, "scores fall with the distance, each head's by its slope");
     }
     void check() const;
   };

@@ -1,5 +1,6 @@
 // What mixers with heads share.
 #pragma once
+#include <cmath>
 #include <vector>
 
 #include "ops/ops.h"
@@ -16,6 +17,16 @@ inline Tensor repeat_heads(const Tensor& x, int64_t times) {
 // Numbers that are no parameter, where the parameters are.
 inline Tensor constants(const std::vector<float>& values, const Shape& shape, Device device) {
   return device == Device::meta ? Tensor::empty(shape, DType::f32, device) : copy_to(Tensor::from(values, shape), device);
+}
+// ALiBi's slopes (Press et al. 2021, 2108.12409): geometric over the heads of a power of two; the heads above it take every other one of the
+// next power's.
+inline std::vector<double> alibi_slopes(int heads) {
+  int power = 1;
+  while (2 * power <= heads) power *= 2;
+  std::vector<double> s;
+  for (int h = 0; h < power; ++h) s.push_back(std::exp2(-8.0 * (h + 1) / power));
+  for (int h = 0; h < heads - power; ++h) s.push_back(std::exp2(-8.0 * (2 * h + 1) / (2 * power)));
+  return s;
 }
 // v [H], as often as a head has channels: [H D].
 inline Tensor over_channels(const Tensor& v, int64_t channels) {

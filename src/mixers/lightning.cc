@@ -12,15 +12,6 @@
 namespace headrace {
 namespace {
 
-// ALiBi's: geometric over the heads of a power of two; the heads above it take every other slope of the next power.
-std::vector<double> alibi_slopes(int heads) {
-  int power = 1;
-  while (2 * power <= heads) power *= 2;
-  std::vector<double> s;
-  for (int h = 0; h < power; ++h) s.push_back(std::exp2(-8.0 * (h + 1) / power));
-  for (int h = 0; h < heads - power; ++h) s.push_back(std::exp2(-8.0 * (2 * h + 1) / (2 * power)));
-  return s;
-}
 Tensor log_decays(const Scope& s, std::vector<double> slopes, double factor) {
   std::vector<float> logs;
   for (double slope : slopes) logs.push_back(static_cast<float>(-slope * factor));

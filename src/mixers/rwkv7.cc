@@ -69,8 +69,8 @@ Tensor Rwkv7::operator()(const Tensor& x, Pass p) const {
   Tensor kappa = l2_norm(heads(k * k_k), o.key_eps, o.key_clamp);
   k = lerp(k, k * rate, k_a);                          // k (1 + (rate - 1) k_a)
   Tensor rh = heads(r), kh = heads(k), vh = heads(value_t);
-  Tensor y = linear_scan({.q = rh, .k = kh, .v = vh, .log_decay = heads(log_decay), .a = unary(Unary::negate, kappa), .b = heads(rate) * kappa},
-                         p.slot("wkv"));
+  const Tensor removal = heads(o.twice ? 2.f * rate : rate) * kappa;
+  Tensor y = linear_scan({.q = rh, .k = kh, .v = vh, .log_decay = heads(log_decay), .a = unary(Unary::negate, kappa), .b = removal}, p.slot("wkv"));
   Tensor bonus = scale_heads(vh, head_dot(rh, kh, r_k));
   return output((norm(y.view({N, o.inner})) + bonus.view({N, o.inner})) * gate);
 }

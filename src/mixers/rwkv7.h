@@ -24,6 +24,7 @@ struct Rwkv7 {
     float norm_eps = 64e-5f;
     float key_eps = 1e-12f;              // bounds the norm of a key from below; key_clamp false: added to its square
     bool key_clamp = true;
+    bool twice = false;                  // a kappa times 2: eigenvalues of the transition reach -1, not w - 1 (Grazzi et al. 2024, 2411.12537)
     int decay_rank, rate_rank, value_rank, gate_rank;   // of w, a, v, g
     RwkvDepth depth = {};
     void place(const Place& at) { width = at.width, first = at.nth == 0, depth = {at.layer, at.layers, at.width}; }
@@ -38,6 +39,7 @@ struct Rwkv7 {
       v("eps", norm_eps, 64e-5f, "of the norm", Range{0, 1});
       v("key_eps", key_eps, 1e-12f, "bounds the norm of a key from below", Range{0, 1});
       v("key_clamp", key_clamp, true, "off: key_eps is added to the norm's square");
+      v("twice", twice, false, "twice as much is taken away: negative eigenvalues");
     }
     void check() const { expect(inner % heads == 0, "rwkv7: heads = ", heads, " do not divide inner = ", inner); }
   };

@@ -62,6 +62,7 @@ TEST(Blueprint, PointsAtTheCharacterThatIsWrong) {
            {"mamba, attn(heads)", 18, "wanted = after heads"},
            {"mlp(act=sin)", 9, "known: gelu"},
            {"width=8 attn", 1, "has no option 'width'"},
+           {"norm=simple_rms offset=1 attn", 17, "no weights to add offset to"},
            {"d=8 vocab=0 attn", 11, "vocab = 0"},
            {"attn + (mamba, swiglu)", 8, "not of layers"},
            {"2*(attn) + swiglu", 1, "a repeat is made of layers"},
@@ -171,7 +172,8 @@ const char* const other_functions[] = {
     "aft(form=local, window=7, causal=off)", "aft(form=conv, window=6, heads=4)", "aft(causal=off)",
     "longformer(heads=2, causal=on, window=9)", "longformer(heads=2, window=9, global=3)",
     "longformer(window=4, global=0)", "bigbird(heads=2, block=5)", "reformer(heads=2, chunk=8, buckets=8)",
-    "reformer(chunk=8, rounds=1, buckets=8, causal=off)"};
+    "reformer(chunk=8, rounds=1, buckets=8, causal=off)", "s4(length=32)", "hyena(modes=5)", "titans(depth=1)", "titans_mac(depth=1)",
+    "titans_mag(depth=1)", "titans_mal(depth=3)"};
 void hold_laws(const std::string& text, int64_t tokens) {
   set_thread_count(1);                                 // tiny models are faster on one
   const Loaded m = open_blueprint(text, {.jitter = 0.05});
@@ -196,6 +198,22 @@ TEST(Blueprint, SinusoidalPositionsAreAddedToTheEmbedding) {
         EXPECT_NEAR(y.f32()[p * width + i] - x.f32()[p * width + i], i % 2 ? std::cos(angle) : std::sin(angle), 1e-6);
       }
   }
+}
+
+TEST(Blueprint, NormsWithoutWeightsHaveNone) {
+  const std::string plain = "d=32 vocab=17 norm=simple_rms eps=1e-06  2*(transnormer(heads=2) + glu(hidden=32))";
+  hold_laws(plain, 90);
+  hold_meta(plain);
+  EXPECT_EQ(canonical(plain), plain);
+  const Loaded m = open_blueprint(plain), with = open_blueprint("d=32 vocab=17 eps=1e-06  2*(transnormer(heads=2) + glu(hidden=32))");
+  EXPECT_EQ(parameters(with), parameters(m) + 5 * 32);
+  for (const Parameter& p : m.source->parameters) EXPECT_EQ(p.name.find("norm.weight"), p.name.npos) << p.name;
+  // Weights of one are no weights: the models agree as they begin.
+  const std::vector<int32_t> ids{3, 1, 4, 1, 5, 9, 2, 6};
+  EXPECT_LT(relative_error(logits_in_steps(m.model.decoder, ids, nullptr, 8), logits_in_steps(with.model.decoder, ids, nullptr, 8)), 1e-6);
+  const std::string post = "d=32 vocab=17 norm=simple_rms post=on carry=2 embed_norm=on  attn(heads=2) + mlp(hidden=32)";
+  hold_laws(post, 40);
+  EXPECT_EQ(canonical(post), post);
 }
 
 TEST(Blueprint, MetaTokensEnterOnceAndStayInSightOfEveryWindow) {

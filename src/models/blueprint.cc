@@ -260,6 +260,7 @@ struct Builder {
   int layer = 0, layers = 1, mixer = 0;
 
   Norm norm(const Scope& s) const {
+    if (h.norm == "simple_rms") return Norm::simple(h.eps);
     if (h.norm == "layer") return Norm::layer(s, h.width, h.eps);
     return Norm::rms(s, h.width, h.eps, h.offset);
   }
@@ -294,7 +295,7 @@ struct Builder {
     if (h.carry == 0) return residual(print(n, {.width = h.width}), std::move(pre), std::move(f), std::move(post));
     return {print(n, {.width = h.width}), [=, carry = h.carry](const Tensor& x, Pass p) {
               const Tensor in = pre(x), y = f(in, p);
-              return carry * in + p.dropped(post.weight ? post(y) : y);
+              return carry * in + p.dropped(post ? post(y) : y);
             }};
   }
   Layer operator()(const Node& n, const Scope& s) {
@@ -328,6 +329,9 @@ Blueprint parse_blueprint(std::string_view text) {
     OptionReader reader(keys, "a blueprint");
     b.header.visit(reader);
     reader.finish();
+    for (const Setting& k : keys)
+      if (k.name == "offset" && b.header.offset != 0 && b.header.norm == "simple_rms")
+        fail_at(k.at, "norm=simple_rms has no weights to add offset to");
     b.stack = parser.stack();
     check(b.stack, {.width = b.header.width});
     return b;
@@ -373,10 +377,11 @@ Model build_blueprint(const Blueprint& b, const std::shared_ptr<Source>& source)
 std::string blueprint(const Model& m) {
   if (m.config.find("blueprint")) return *m.config.find("blueprint")->get<std::string>();
   const Decoder& d = m.decoder;
-  const Header h{.width = d.width, .vocab = d.vocab, .norm = d.norm.kind == NormKind::layer ? "layer" : "rms", .eps = d.norm.eps,
-                 .offset = d.norm.offset, .scale = d.embed_scale, .cap = d.logit_cap, .carry = 0, .post = m.post_norms,
+  const Header h{.width = d.width, .vocab = d.vocab,
+                 .norm = d.norm.plain ? "simple_rms" : d.norm.kind == NormKind::layer ? "layer" : "rms", .eps = d.norm.eps, .offset = d.norm.offset,
+                 .scale = d.embed_scale, .cap = d.logit_cap, .carry = 0, .post = m.post_norms,
                  .tied = d.head.weight.storage() == d.embed.storage(),
-                 .embed_norm = static_cast<bool>(d.embed_norm.weight), .positions = d.positions ? static_cast<int>(d.positions.dim(0)) : 0,
+                 .embed_norm = static_cast<bool>(d.embed_norm), .positions = d.positions ? static_cast<int>(d.positions.dim(0)) : 0,
                  .meta = static_cast<int>(d.meta_tokens()), .sinusoidal = d.sinusoidal};
   return header_text(h) + d.layers_text();
 }

@@ -46,7 +46,7 @@ struct Header {
     rest(v);
   }
   void rest(auto& v) {
-    v("norm", norm, "rms", "before each sublayer and at the end", Choice{"rms", "layer"});
+    v("norm", norm, "rms", "before each sublayer and at the end; simple_rms: without weights (TransNormerLLM)", Choice{"rms", "layer", "simple_rms"});
     v("eps", eps, 1e-5f, "of the norms", Range{0, 1});
     v("offset", offset, 0, "added to the norms' weights (Gemma: 1)", Range{0, 1});
     v("post", post, false, "norms after each sublayer too");

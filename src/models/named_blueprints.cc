@@ -87,6 +87,13 @@ constexpr NamedBlueprint table[] = {
      "MiniMax 2025 (2501.08313)"},
     {"minimax-01", "456b", "d=6144 vocab=200064 carry=3.5565588 tied=off 10*(7*(lightning(heads=64, dim=128) + moe(experts=32, hidden=9216)),"
      " attn(heads=64, kv=8, dim=128, rope=10000000, rotary=64) + moe(experts=32, hidden=9216))", "MiniMax 2025 (2501.08313)"},
+    {"transnormerllm", "tiny", "d=64 vocab=256 norm=simple_rms eps=1e-06 scale=8 2*(transnormer(heads=2) + glu)", "Qin et al. 2023 (2307.14995)"},
+    {"transnormerllm", "small", "d=384 vocab=8192 norm=simple_rms eps=1e-06 scale=19.5959 9*(transnormer(heads=3) + glu)",
+     "Qin et al. 2023 (2307.14995)"},
+    {"transnormerllm", "385m", "d=1024 vocab=64000 norm=simple_rms eps=1e-06 scale=32 24*(transnormer(heads=8) + glu(hidden=2816))",
+     "Qin et al. 2023 (2307.14995)"},
+    {"transnormerllm", "7b", "d=4096 vocab=64000 norm=simple_rms eps=1e-06 scale=64 30*(transnormer(heads=32) + glu(hidden=11008))",
+     "Qin et al. 2023 (2307.14995)"},
     {"gated_deltanet", "tiny", "d=64 vocab=256 2*(gated_delta_net(heads=2) + swiglu)", "Yang et al. 2024 (2412.06464)"},
     {"gated_deltanet", "small", "d=384 vocab=8192 9*(gated_delta_net(heads=3) + swiglu)", "Yang et al. 2024 (2412.06464)"},
     {"gated_deltanet", "1.3b", "d=2048 vocab=32000 tied=off 21*(gated_delta_net + swiglu(hidden=5632))", "Yang et al. 2024 (2412.06464)"},

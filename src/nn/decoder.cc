@@ -40,11 +40,11 @@ Tensor Decoder::hidden(std::span<const int32_t> ids, Batch& batch) const {
     x = x + embedding(positions, batch.positions);
   }
   if (sinusoidal) x = x + sinusoids(batch.positions, x.dim(1), x.device());
-  if (embed_norm.weight) x = embed_norm(x);
+  if (embed_norm) x = embed_norm(x);
   x = Pass{&batch}.dropped(x);
   x = meta ? after_meta(x, batch) : through_layers(x, batch);
   for (size_t s = 0; s < batch.states.size(); ++s) batch.states[s]->tokens += batch.offsets[s + 1] - batch.offsets[s];
-  return norm.weight ? norm(x) : x;
+  return norm ? norm(x) : x;
 }
 
 namespace {

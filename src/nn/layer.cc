@@ -25,8 +25,8 @@ Layer operator+(Layer first, Layer then) {
 
 Layer residual(std::string text, Norm pre, Sublayer f, Norm post) {
   return {std::move(text), [pre = std::move(pre), f = std::move(f), post = std::move(post)](const Tensor& x, Pass p) {
-            Tensor y = f(pre.weight ? pre(x) : x, p);
-            return x + p.dropped(post.weight ? post(y) : y);
+            Tensor y = f(pre ? pre(x) : x, p);
+            return x + p.dropped(post ? post(y) : y);
           }};
 }
 

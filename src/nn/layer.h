@@ -24,12 +24,15 @@ struct Norm {
   Tensor weight, bias;
   float eps = 1e-5f, offset = 0;         // offset 1: Gemma's (1 + w)
   int groups = 1;
+  bool plain = false;                    // x / rms(x), without weights
   static Norm rms(const Scope& s, int64_t width, float eps, float offset = 0, const std::string& name = "weight") {
     return {NormKind::rms, s(name, {width}, Init::constant(1 - offset)), {}, eps, offset, 1};
   }
   static Norm layer(const Scope& s, int64_t width, float eps, int groups = 1) {
     return {NormKind::layer, s("weight", {width}, Init::ones()), s("bias", {width}), eps, 0, groups};
   }
+  static Norm simple(float eps) { return {.eps = eps, .plain = true}; }   // SimpleRMSNorm: Qin et al. 2023 (2307.14995)
+  explicit operator bool() const { return weight || plain; }              // false: there is none
   Tensor operator()(const Tensor& x) const {
     return kind == NormKind::rms ? rms_norm(x, weight, {eps, offset, groups}) : layer_norm(x, weight, bias, eps, groups);
   }

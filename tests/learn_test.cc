@@ -27,11 +27,12 @@ struct Toy {
 
 // The mixer with what tiny sequences ask of it: filters no longer than they are, and, where the loss is to be smooth on the scale of the
 // differences, norms with a wide eps (an output near zero, normalised, is nearly a step).
-std::string tiny(const std::string& mixer, bool smooth) {
-  std::string options;
+std::string tiny(const std::string& given, bool smooth) {
+  const std::string mixer = given.substr(0, given.find('('));
+  std::string options = mixer == given ? "" : given.substr(mixer.size() + 1, given.size() - mixer.size() - 2);
   for (const OptionHelp& o : find_mixer(mixer)->options({.width = 16})) {
     const std::string value = o.name == "length" ? "16" : smooth && o.name.ends_with("eps") ? "0.1" : "";
-    if (!value.empty()) options += (options.empty() ? "" : ", ") + o.name + "=" + value;
+    if (!value.empty() && options.find(o.name + "=") == options.npos) options += (options.empty() ? "" : ", ") + o.name + "=" + value;
   }
   return options.empty() ? mixer : mixer + "(" + options + ")";
 }
@@ -184,11 +185,17 @@ TEST_P(Learn, ThirtyStepsOfAdamMakeTheLossFall) {
 }
 
 std::vector<const char*> all() {
-  std::vector<const char*> names;
+  // What makes another function of a mixer: a memory of other depths, a filter that ends before the sequence does.
+  std::vector<const char*> names{"titans(depth=1)", "titans(depth=3)", "titans_mac(depth=1)", "titans_mag(depth=1)", "titans_mal(depth=1)",
+                                 "s4(length=4)", "hyena(modes=3)"};
   for (const MixerInfo& m : mixers()) names.push_back(m.doc->name);
   return names;
 }
-INSTANTIATE_TEST_SUITE_P(Mixers, Learn, testing::ValuesIn(all()), [](const auto& i) { return std::string(i.param); });
+INSTANTIATE_TEST_SUITE_P(Mixers, Learn, testing::ValuesIn(all()), [](const auto& i) {
+  std::string name;
+  for (const char c : std::string(i.param)) name += std::isalnum(static_cast<unsigned char>(c)) ? c : '_';
+  return name;
+});
 
 }  // namespace
 }  // namespace headrace

@@ -29,6 +29,7 @@ int main(int argc, char** argv) {
       cli::add_doctor,
       cli::add_op,
       cli::add_quantize,
+      cli::add_distill,
       cli::add_train,
       cli::add_tokenizer,
       cli::add_completion,

@@ -9,6 +9,7 @@ void add_logits(Command& root);
 void add_tokenize(Command& root);
 void add_bench(Command& root);
 void add_quantize(Command& root);
+void add_distill(Command& root);
 void add_train(Command& root);
 void add_tokenizer(Command& root);
 void add_check(Command& root);

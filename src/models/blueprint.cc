@@ -374,6 +374,23 @@ Model build_blueprint(const Blueprint& b, const std::shared_ptr<Source>& source)
   return m;
 }
 
+std::vector<BoundMixer> bound_mixers(const Blueprint& b) {
+  std::vector<BoundMixer> all;
+  std::vector<const Node*> layers;
+  expand(b.stack, layers);
+  for (size_t l = 0; l < layers.size(); ++l) {
+    const auto sublayer = [&](const Node& n, size_t i) {
+      const std::string path = text("layers.", l, ".", i, ".");
+      if (n.kind == Node::Kind::mixer) all.push_back({path + n.name, &n});
+      for (size_t k = 0; k < n.parts.size(); ++k) all.push_back({text(path, k, ".", n.parts[k].name), &n.parts[k]});
+    };
+    const Node& n = *layers[l];
+    if (n.kind != Node::Kind::sum) sublayer(n, 0);
+    for (size_t i = 0; n.kind == Node::Kind::sum && i < n.parts.size(); ++i) sublayer(n.parts[i], i);
+  }
+  return all;
+}
+
 std::string blueprint(const Model& m) {
   if (m.config.find("blueprint")) return *m.config.find("blueprint")->get<std::string>();
   const Decoder& d = m.decoder;

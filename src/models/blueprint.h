@@ -83,6 +83,10 @@ std::string print(const Blueprint& b);   // options that differ from their defau
 // again with a source that made parameters before gives a model of the same tensors.
 Model build_blueprint(const Blueprint& b, const std::shared_ptr<Source>& source);
 
+// Each mixer as it is bound, layer after layer, with the path of its parameters: "layers.3.0.hyena".
+struct BoundMixer { std::string path; const Node* node; };
+std::vector<BoundMixer> bound_mixers(const Blueprint& b);
+
 std::string blueprint(const Model& m);   // of any model, in the same language; of one that was built from a blueprint, that
 
 }  // namespace headrace

@@ -44,8 +44,7 @@ Vocabularies open_vocabulary(const std::string& path, const std::string& assets)
     expect(file_exists(path), path, ": no such file or folder; data.tokenizer wants bytes, or a file or folder that has one");
     if (is_folder(path)) {
       Vocabularies all{open_tokenizer(path, assets), {}};
-      for (const char* name : {"tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json", "merges.txt", "rwkv_vocab_v20230424.txt",
-                               "special_tokens_map.json", "generation_config.json", "chat_template.jinja"})
+      for (const char* name : tokenizer_files)
         if (file_exists(path + "/" + name)) all.files.emplace_back(name, read_text(path + "/" + name));
       expect(!all.files.empty(), path, ": its tokenizer is in no file that can be saved with the model");
       return all;

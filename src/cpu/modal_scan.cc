@@ -208,9 +208,38 @@ Coupled coupled(const ModalScanArgs& a, const S& s, int64_t first, std::vector<f
   return {N, parts.data()};
 }
 
+// A few tokens, which read what makes the modes once each: row after row, as it lies.
+constexpr int64_t few = 4;
+void coupled_steps(const ModalScanArgs& a, const ChannelTask& task, int64_t begin, int64_t end, float* state) {
+  const int64_t N = a.pole.rows / 2, stride = state ? a.u.cols : task.channels, first = task.first;
+  static thread_local std::vector<float> zeros, low;
+  if (state) state += first;
+  else zeros.assign(static_cast<size_t>(2 * N * stride), 0.f), state = zeros.data();
+  for (int64_t t = begin; t < end; ++t) {
+    low.assign(static_cast<size_t>(task.channels), 0.f);
+    for (int64_t n = 0; n < N; ++n)
+      strips(task.channels, [&](auto s) {
+        const V sum = hn::MulAdd(s.load(a.row[n] + first), s.load(state + n * stride), s.load(low.data()));
+        s.store(hn::NegMulAdd(s.load(a.row[N + n] + first), s.load(state + (N + n) * stride), sum), low.data());
+      });
+    for (int64_t n = 0; n < N; ++n)
+      strips(task.channels, [&](auto s) {
+        auto number = [&](const Rows& x) { return Number{s.load(x[n] + first), s.load(x[N + n] + first)}; };
+        const Number b = number(a.input), q = number(a.column), R = number(a.residue);
+        const V u = s.load(a.u[t] + first), l = s.load(low.data());
+        Number v = product(number(a.pole), {s.load(state + n * stride), s.load(state + (N + n) * stride)});
+        v.re = hn::MulAdd(b.re, u, hn::NegMulAdd(q.re, l, v.re)), v.im = hn::MulAdd(b.im, u, hn::NegMulAdd(q.im, l, v.im));
+        s.store(v.re, state + n * stride), s.store(v.im, state + (N + n) * stride);
+        const V y = n == 0 ? set(0) : s.load(a.y[t] + first);
+        s.store(hn::NegMulAdd(R.im, v.im, hn::MulAdd(R.re, v.re, y)), a.y[t] + first);
+      });
+  }
+}
+
 void CoupledScan(const ModalScanArgs& a, const ChannelTask& task) {
   const int64_t begin = a.sequences.offsets[task.sequence], end = a.sequences.offsets[task.sequence + 1], rows = a.pole.rows, C = a.u.cols;
   if (begin == end) return;
+  if (end - begin <= few) return coupled_steps(a, task, begin, end, a.states ? a.states[task.sequence] : nullptr);
   float* state = a.states ? a.states[task.sequence] : nullptr;
   static thread_local std::vector<float> x, parts;
   x.resize(static_cast<size_t>(rows * L));
@@ -306,10 +335,11 @@ HWY_EXPORT(ScanBackward);
 HWY_EXPORT(CoupledScan);
 HWY_EXPORT(CoupledScanBackward);
 
-constexpr int64_t modal_block = 32;      // channels of one task
+constexpr int64_t modal_block = 32, step_block = 256;      // channels of one task; of one whose tokens are few
 
 void modal_scan(const ModalScanArgs& a) {
-  parallel_tasks(channel_tasks(a.sequences, a.u.cols, modal_block), 16384.0 / static_cast<double>(a.pole.rows),
+  const int64_t block = a.coupled() && a.u.rows <= 4 * a.sequences.count() ? step_block : modal_block;   // 4: few
+  parallel_tasks(channel_tasks(a.sequences, a.u.cols, block), 16384.0 / static_cast<double>(a.pole.rows),
                  [&](const ChannelTask& t) { a.coupled() ? HWY_DYNAMIC_DISPATCH(CoupledScan)(a, t) : HWY_DYNAMIC_DISPATCH(Scan)(a, t); });
 }
 void modal_scan_backward(const ModalScanBackwardArgs& b) {

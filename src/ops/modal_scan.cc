@@ -69,6 +69,8 @@ namespace {
 using Number = std::complex<double>;
 using Numbers = std::vector<Number>;
 
+Number inverse(const Number& z) { return std::conj(z) / (z.real() * z.real() + z.imag() * z.imag()); }   // 1 / z cares for infinities, slowly
+
 // A channel's A = diag(pole) - left right^T over its modes and their conjugates, as a matrix of all states.
 struct Channel {
   Numbers pole, left, right;
@@ -84,7 +86,7 @@ struct Channel {
       const Number w = std::polar(1.0, 6.283185307179586477 * static_cast<double>(k) / static_cast<double>(length));
       Number top = 0, under = 1;
       for (size_t n = 0; n < N; ++n) {
-        one[n] = 1.0 / (1.0 - w * pole[n]), other[n] = alone ? one[n] : 1.0 / (1.0 - std::conj(w) * pole[n]);
+        one[n] = inverse(1.0 - w * pole[n]), other[n] = alone ? one[n] : inverse(1.0 - std::conj(w) * pole[n]);
         top += v[n] * left[n] * one[n] + std::conj(v[n] * left[n] * other[n]);
         under += w * (right[n] * left[n] * one[n] + std::conj(right[n] * left[n] * other[n]));
       }

@@ -118,11 +118,26 @@ void Stream::seek(std::span<const int64_t> p) {
   const size_t fixed = 2 + files_.size();
   expect(p.size() == own.size() && std::equal(own.begin(), own.begin() + static_cast<std::ptrdiff_t>(fixed), p.begin()),
          "the training data is not that of the saved place: other files, or other numbers of tokens");
+  constexpr int64_t most = int64_t{1} << 50;             // of what a run comes to
   size_t i = fixed;
   for (size_t lane = 0; lane < lanes_; ++lane) {
-    reading_[lane] = static_cast<int32_t>(p[i++]);
-    for (Where& w : at_[lane]) w = {p[i], p[i + 1], p[i + 2], p[i + 3]}, i += 4;
+    const int64_t reading = p[i++];
+    expect(reading >= -1 && reading < std::ssize(files_), "lane ", lane, " is in file ", reading, " of ", files_.size());
+    reading_[lane] = static_cast<int32_t>(reading);
+    for (Where& w : at_[lane]) {
+      w = {p[i], p[i + 1], p[i + 2], p[i + 3]}, i += 4;
+      expect(std::min({w.epoch, w.piece, w.offset, w.taken}) >= 0 && std::max({w.epoch, w.piece, w.offset, w.taken}) < most, "lane ", lane,
+             ": no place in the data: epoch ", w.epoch, ", piece ", w.piece, ", token ", w.offset, ", after ", w.taken);
+    }
   }
+  for (size_t lane = 0; lane < lanes_; ++lane)           // once all are known: the pieces of epochs that no lane is in are let go
+    for (size_t f = 0; f < files_.size(); ++f) {
+      const Where& w = at_[lane][f];
+      if (w.offset == 0) continue;
+      const std::vector<Piece>& pieces = order(f, w.epoch);
+      expect(w.piece < std::ssize(pieces) && w.offset < pieces[static_cast<size_t>(w.piece)].length, "lane ", lane, " is at token ", w.offset,
+             " of piece ", w.piece, " of epoch ", w.epoch, ", which is none of its ", pieces.size());
+    }
 }
 
 std::vector<Packed> in_order(const std::vector<Documents>& files, const DataPart& options, int64_t tokens) {

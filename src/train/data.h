@@ -25,6 +25,9 @@ struct Documents {
 // a row) and perhaps `offsets` [D+1]; each may end in .zst. `end`: added after each document, below 0: nothing. Throws Error that names the
 // file and the line.
 Documents read_documents(const std::string& path, const DataFile& file, const DataPart& options, const Tokenizer& tokenizer, int32_t end);
+// From memory, unpacked; `path` says by its ending what they are, and is named in errors.
+Documents documents_of(std::string_view bytes, const std::string& path, const DataFile& file, const DataPart& options, const Tokenizer& tokenizer,
+                       int32_t end);
 
 // What one forward and backward pass reads.
 struct Packed {

@@ -75,8 +75,7 @@ int64_t integer(const Tensor& t, int64_t i) {
     default: return t.data<uint8_t>()[i];
   }
 }
-void token_file(const std::string& path, int32_t vocab, Documents& out) {
-  const SafetensorsFile file(path);
+void token_file(const SafetensorsFile& file, const std::string& path, int32_t vocab, Documents& out) {
   const auto integers = [&](const char* name) {
     const Tensor t = file.tensor(name).contiguous_or_copy();
     expect(t.dtype() == DType::i64 || t.dtype() == DType::i32 || t.dtype() == DType::i16 || t.dtype() == DType::u8, path, ": ", name,
@@ -108,22 +107,29 @@ void token_file(const std::string& path, int32_t vocab, Documents& out) {
 
 }  // namespace
 
-Documents read_documents(const std::string& path, const DataFile& file, const DataPart& options, const Tokenizer& tokenizer, int32_t end) {
-  expect(file_exists(path), path, ": no such file");
+Documents documents_of(std::string_view bytes, const std::string& path, const DataFile& file, const DataPart& options, const Tokenizer& tokenizer,
+                       int32_t end) {
   Documents out{.path = path, .weight = file.weight};
   const std::string bare = path.ends_with(".zst") ? path.substr(0, path.size() - 4) : path;
-  if (bare.ends_with(".safetensors")) {
-    expect(bare == path, path, ": token files are not compressed");
-    token_file(path, tokenizer.size(), out);
-  } else {
-    const std::string text = read_packed(path, size_t{1} << 36);
-    if (bare.ends_with(".jsonl") || bare.ends_with(".json"))
-      encode(fields(text, file.field.empty() ? options.field : file.field, path), tokenizer, end, out);
-    else encode(split(text, options.separator), tokenizer, end, out);
-  }
+  if (bare.ends_with(".safetensors"))
+    token_file(SafetensorsFile(std::as_bytes(std::span(bytes)), path), path, tokenizer.size(), out);
+  else if (bare.ends_with(".jsonl") || bare.ends_with(".json"))
+    encode(fields(bytes, file.field.empty() ? options.field : file.field, path), tokenizer, end, out);
+  else
+    encode(split(bytes, options.separator), tokenizer, end, out);
   // A document of one token or none asks for nothing.
   expect(out.count() > 0 && std::ssize(out.tokens) > out.count(), path, ": no document of two tokens or more");
   return out;
+}
+
+Documents read_documents(const std::string& path, const DataFile& file, const DataPart& options, const Tokenizer& tokenizer, int32_t end) {
+  expect(file_exists(path), path, ": no such file");
+  if (path.ends_with(".safetensors")) {
+    const MappedFile mapped(path);
+    return documents_of({reinterpret_cast<const char*>(mapped.bytes().data()), mapped.bytes().size()}, path, file, options, tokenizer, end);
+  }
+  expect(!path.ends_with(".safetensors.zst"), path, ": token files are not compressed");
+  return documents_of(read_packed(path, size_t{1} << 36), path, file, options, tokenizer, end);
 }
 
 }  // namespace headrace

@@ -4,7 +4,6 @@
 #include <sys/stat.h>
 
 #include <algorithm>
-#include <charconv>
 #include <chrono>
 #include <cmath>
 #include <filesystem>
@@ -19,6 +18,7 @@
 #include "run/open_tokenizer.h"
 #include "text/bpe_train.h"
 #include "train/log.h"
+#include "train/saved_run.h"
 
 namespace headrace {
 namespace {
@@ -163,45 +163,18 @@ class Run {
     if (options_.restart || !file_exists(state_file())) return;
     const std::string path = state_file();
     const SafetensorsFile file(path);
-    const auto note = [&](const char* key) {
-      const auto it = file.metadata().find(key);
-      expect(it != file.metadata().end(), path, ": ", key, " is missing; it is no training state");
-      return it->second;
-    };
-    expect(note("format") == "headrace-training-1", path, ": format ", headrace::quoted(note("format")), ", wanted headrace-training-1");
-    const std::vector<std::string> other = differences(parse_json(note("recipe"), path), to_value(recipe_));
+    const std::vector<std::string> other = other_recipe(file, path, recipe_);
     if (options_.plan && !other.empty()) return;                 // of a run that would be another
     std::string list;
     for (const std::string& d : other) list += (list.empty() ? "" : "; ") + d;
     expect(other.empty(), folder_, ": was trained by another recipe: ", list, "; --restart begins anew, --out FOLDER elsewhere");
-    const auto number = [&](const char* key) {
-      const std::string text = note(key);
-      double v = -1;
-      const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), v);
-      expect(error == std::errc() && end == text.data() + text.size() && v >= 0 && v < 9e15, path, ": ", key, ": wanted a number, found ",
-             headrace::quoted(text));
-      return v;
-    };
-    const Tensor position = file.tensor("position").contiguous_copy();
-    naming(path, [&] {
-      expect(position.dtype() == DType::i64, "position: wanted i64");
-      stream_->seek({position.data<int64_t>(), static_cast<size_t>(position.count())});
-      const auto find = [&](const std::string& name) { return file.tensor(name).contiguous_copy(); };
-      trainer_->restore(static_cast<int64_t>(number("step")), find, file.names());
-      return 0;
-    });
-    done_ = static_cast<int64_t>(number("tokens"));
-    seconds_before_ = number("seconds");
+    const Spent spent = restore_run(file, path, *trainer_, *stream_);
+    done_ = spent.tokens, seconds_before_ = spent.seconds;
     if (trainer_->steps() == recipe_.train.steps) save_model();  // a kill may have come between the two
   }
 
   void save() {
-    std::vector<NamedTensor> tensors;
-    for (const auto& [name, t] : trainer_->state()) tensors.emplace_back(name, copy_to(t, Device::cpu));
-    const std::vector<int64_t> p = stream_->position();
-    tensors.emplace_back("position", Tensor::from(p, {std::ssize(p)}));
-    write_safetensors(state_file(), tensors, {{"format", "headrace-training-1"}, {"recipe", to_json(to_value(recipe_))},
-                                              {"step", text(trainer_->steps())}, {"tokens", text(done_)}, {"seconds", text(seconds())}});
+    save_run(state_file(), *trainer_, *stream_, recipe_, {done_, seconds()});
     saved_ = trainer_->steps();
     save_model();
   }

@@ -231,6 +231,8 @@ void Trainer::restore(int64_t steps, const std::function<Tensor(const std::strin
     fill("value." + learner_.learned[i].name, learner_.learned[i].value);
     if (!averages_.empty()) fill("average." + learner_.learned[i].name, averages_[i]);
   }
+  constexpr int64_t most_pages = int64_t{1} << 20;       // that a file may leave out: they cost memory all the same
+  int64_t missing = 0;
   static std::set<std::string> slots;                    // states keep pointers to names
   for (const std::string& name : names) {
     if (!name.starts_with("lane.")) continue;
@@ -268,7 +270,11 @@ void Trainer::restore(int64_t steps, const std::function<Tensor(const std::strin
     }
     const auto number = static_cast<size_t>(number_at(words - 2, 1 << 20));
     v.length = number_at(words - 1, int64_t{1} << 40);
-    if (v.pages.size() <= number) v.pages.resize(number + 1);
+    if (v.pages.size() <= number) {
+      missing += static_cast<int64_t>(number - v.pages.size());
+      expect(missing <= most_pages, name, ": wanted at most ", most_pages, " pages left out, found more");
+      v.pages.resize(number + 1);
+    }
     v.pages[number] = copy;
   }
   if (!lanes_.empty()) hold_lanes();
@@ -281,9 +287,12 @@ void Trainer::hold_lanes() const {
   Batch batch;
   batch.add(1, &made);
   const int32_t token = 0;
-  (void)learner_.bind().decoder.hidden({&token, 1}, batch);
+  const Model model = learner_.bind();
+  (void)model.decoder.hidden({&token, 1}, batch);
+  const int64_t meta_tokens = model.decoder.meta_tokens();
   for (const State& s : lanes_) {
     if (s.layers.empty() && s.tokens == 0) continue;
+    expect(s.tokens >= 0 && s.tokens < int64_t{1} << 30, "a carried state of ", s.tokens, " tokens");
     expect(s.layers.size() <= made.layers.size(), "a carried state of ", s.layers.size(), " layers, wanted ", made.layers.size());
     for (size_t l = 0; l < s.layers.size(); ++l)
       for (int i = 0; i < State::slots_per_layer; ++i) {
@@ -292,7 +301,7 @@ void Trainer::hold_lanes() const {
         const SlotValue &has = s.layers[l].values[i], &wanted = made.layers[l].at(name);
         const auto pages = static_cast<size_t>((has.length + 63) / 64);
         bool fits = static_cast<bool>(has.value) == static_cast<bool>(wanted.value) && (!has.value || has.value.shape() == wanted.value.shape());
-        fits = fits && has.pages.size() == pages && has.pages.empty() == wanted.pages.empty();
+        fits = fits && has.pages.size() == pages && has.pages.empty() == wanted.pages.empty() && (pages == 0 || has.length == s.tokens + meta_tokens);
         for (const Tensor& p : has.pages) fits = fits && (!p || p.shape() == wanted.pages[0].shape());
         expect(fits, "a carried state's layers.", l, ".", name, " is not what the model makes");
       }

@@ -29,8 +29,10 @@
 #include "run/op.h"
 #include "run/session.h"
 #include "run/state_file.h"
+#include "text/bpe_train.h"
 #include "text/chat.h"
 #include "train/recipe.h"
+#include "train/saved_run.h"
 
 namespace headrace::fuzz {
 
@@ -161,6 +163,46 @@ inline void state(std::string_view s) {
   }
 }
 
+// Documents of a run's data, read as batches to the end of an epoch and beyond.
+inline void documents(std::string_view s, const std::string& name) {
+  static const Recipe r = parse_recipe("[model]\nblueprint = \"d=4 attn\"\n[data]\ntrain = \"x\"\nlength = 7\nbatch = 2\n", "recipe");
+  const Documents d = naming("file", [&] { return documents_of(s, name, r.data.train[0], r.data, Tokenizer::bytes(), 0); });
+  (void)in_order({d}, r.data, 100);
+  Stream stream({d}, r.data, 1);
+  for (int64_t i = 0; i < 5; ++i)
+    if (stream.next().tokens() != 14) std::abort();
+}
+inline void token_file(std::string_view s) { documents(s, "file.safetensors"); }
+inline void json_lines(std::string_view s) { documents(s, "file.jsonl"); }
+
+// A saved run of this recipe, and one step on from it. tests/fuzz/corpus/training_state/ has what `headrace train` saved.
+inline constexpr const char* run_text = "one two three four five six seven\n<|endoftext|>\nthe cat sat on the mat\n<|endoftext|>\nand saw 12 birds\n";
+inline constexpr const char* run_recipe = R"(
+[model]
+blueprint = "d=4  attn(heads=1, window=66) + gru"
+[data]
+train = ["text.txt"]
+length = 8
+batch = 2
+carry = true
+[train]
+steps = 100
+ema = 0.5
+)";
+inline void training_state(std::string_view s) {
+  static const Recipe r = parse_recipe(run_recipe, "r.toml");
+  const SafetensorsFile file(bytes_of(s), "file");
+  (void)other_recipe(file, "file", r);
+  static const Tokenizer words = Tokenizer::from_tokenizer_json(headrace::tokenizer_json(Merges{}), "tokenizer.json", tokenizer_config_json());
+  Trainer trainer(new_learner(r.model.blueprint, words.size(), 1), r);
+  Stream stream({documents_of(run_text, "text.txt", r.data.train[0], r.data, words, words.size() - 1)}, r.data, 1);
+  (void)restore_run(file, "file", trainer, stream);
+  naming("file", [&] {
+    const Packed p = stream.next();
+    return trainer.step({&p, 1}).loss;
+  });
+}
+
 struct Target {
   const char* name;
   void (*read)(std::string_view bytes);
@@ -174,6 +216,7 @@ inline constexpr Target targets[] = {
     {"gguf_model", gguf_model},
     {"gpt2_files", gpt2_files},
     {"index_json", index_json},
+    {"json_lines", json_lines},
     {"llama2c", llama2c},
     {"op", op},
     {"pth", pth},
@@ -181,9 +224,11 @@ inline constexpr Target targets[] = {
     {"safetensors", safetensors},
     {"sentencepiece", sentencepiece},
     {"state", state},
+    {"token_file", token_file},
     {"tokenizer_config", tokenizer_config},
     {"tokenizer_gguf", tokenizer_gguf},
     {"tokenizer_json", tokenizer_json},
+    {"training_state", training_state},
     {"zst", zst},
 };
 

@@ -1,6 +1,7 @@
 // headrace VERB [MODEL] [options]. Exit codes: 0 done, 1 failed (one line on stderr), 2 usage.
 #include <fmt/core.h>
 
+#include <csignal>
 #include <new>
 
 #include "base/error.h"
@@ -9,6 +10,7 @@
 
 int main(int argc, char** argv) {
   using namespace headrace;
+  std::signal(SIGXFSZ, SIG_IGN);             // a write beyond the limit of a file's size fails, and says so
   cli::Program program("headrace", "One engine for every way of mixing a sequence.", HEADRACE_VERSION);
   cli::Command& root = program.root;
   root.example("headrace run", "chats with the model that ships, on a terminal")

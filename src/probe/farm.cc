@@ -5,8 +5,10 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <charconv>
 #include <cmath>
+#include <cstring>
 #include <map>
 #include <set>
 
@@ -49,14 +51,21 @@ void place(Cell& c, const std::string& name, const std::string& value) {
   } else fail("--grid ", name, ": no parameter of ", c.task, ", no rate, steps, batch, until or d, and in no blueprint as ", hole);
 }
 
-// One write of one line, then to the disk.
+// One line, whole where the disk has room, then brought to it.
 void append_line(const std::string& file, const std::string& line) {
   const int fd = ::open(file.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
-  expect(fd >= 0, file, ": cannot open to append");
+  expect(fd >= 0, file, ": cannot open to append: ", std::strerror(errno));
   const std::string whole = line + "\n";
-  const bool written = ::write(fd, whole.data(), whole.size()) == static_cast<ssize_t>(whole.size()) && ::fsync(fd) == 0;
+  size_t done = 0;
+  int fault = 0;
+  while (done < whole.size() && !fault) {                  // a disk that fills up takes a part first, and says why at the next call
+    const ssize_t n = ::write(fd, whole.data() + done, whole.size() - done);
+    if (n > 0) done += static_cast<size_t>(n);
+    else if (errno != EINTR) fault = n < 0 ? errno : ENOSPC;
+  }
+  if (!fault && ::fsync(fd) != 0) fault = errno;
   ::close(fd);
-  expect(written, file, ": cannot write a result");
+  expect(!fault, file, ": cannot write: ", std::strerror(fault), "; the results before this one are kept");
 }
 std::map<std::string, Object> read_results(const std::string& file) {
   std::map<std::string, Object> known;

@@ -1,19 +1,17 @@
-// headrace train from outside: what it leaves opens in the other verbs, a run that is stopped or killed at any moment ends with the weights
-// of one that is not, and what goes wrong is one line.
-#include <signal.h>
+// headrace train from outside: what it leaves opens in the other verbs, and what goes wrong is one line. Runs that are cut: train_stops_test.cc.
 #include <sys/wait.h>
-#include <unistd.h>
 
-#include <chrono>
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <filesystem>
 #include <map>
-#include <thread>
 
 #include "base/file.h"
 #include "cli.h"
 #include "io/safetensors.h"
+#include "ops/training.h"
+#include "run/load.h"
 #include "train/log.h"
 
 namespace headrace {
@@ -48,20 +46,6 @@ eval_every = 0
 )");
   }
   std::string bytes(const std::string& name) const { return read_text(at(name)); }
-  // Starts the run, kills it after so many milliseconds unless it has ended by itself; true where it had.
-  bool killed_after(const std::string& arguments, int milliseconds, int signal) const {
-    const pid_t child = ::fork();
-    if (child == 0) {
-      if (::chdir(folder_.c_str()) != 0 || !std::freopen("/dev/null", "w", stderr) || !std::freopen("/dev/null", "w", stdout)) ::_exit(126);
-      ::execl("/bin/sh", "sh", "-c", ("exec '" HEADRACE_BINARY "' " + arguments).c_str(), nullptr);
-      ::_exit(127);
-    }
-    std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds));
-    ::kill(child, signal);
-    int status = 0;
-    ::waitpid(child, &status, 0);
-    return WIFEXITED(status) && WEXITSTATUS(status) == 0;
-  }
 };
 
 TEST_F(TrainCli, WhatIsTrainedRunsAndIsExported) {
@@ -82,17 +66,18 @@ TEST_F(TrainCli, WhatIsTrainedRunsAndIsExported) {
   EXPECT_EQ(std::count(svg.begin(), svg.end(), '\n') > 5, true);
 }
 
-TEST_F(TrainCli, ARunThatIsKilledEndsAsOneThatIsNot) {
-  ASSERT_EQ(run("train r.toml --threads 1 --out whole").code, 0);
-  uint64_t seed = 88172645463325252u;
-  bool complete = false;
-  for (int i = 0; i < 6 && !complete; ++i) {
-    seed ^= seed << 13, seed ^= seed >> 7, seed ^= seed << 17;
-    const int after = 60 + static_cast<int>(seed % 300);
-    complete = killed_after("train r.toml --threads 1 --out cut --set save.every=1", after, i % 3 == 2 ? SIGTERM : SIGKILL);
-  }
-  ASSERT_EQ(run("train r.toml --threads 1 --out cut").code, 0);
+TEST_F(TrainCli, ProductsOfBf16AreGoneOnWithToTheBitAndNotWithOthers) {
+  const std::string train = "train r.toml --threads 1 --set schedule.kind=constant --set train.precision=bf16 --json --out ";
+  ASSERT_EQ(run(train + "whole --set train.steps=12").code, 0);
+  ASSERT_EQ(run(train + "cut --set train.steps=7").code, 0);
+  ASSERT_EQ(run(train + "cut --set train.steps=12").code, 0);
+  EXPECT_TRUE(bytes("whole/training.safetensors").size() == bytes("cut/training.safetensors").size());
   EXPECT_TRUE(bytes("whole/model.safetensors") == bytes("cut/model.safetensors"));
+  const Ran other = run("train r.toml --threads 1 --set schedule.kind=constant --json --out cut --set train.steps=14");
+  one_line(other, 1, "another precision");
+  EXPECT_NE(other.err.find("train.precision was \"bf16\" and is \"f32\""), std::string::npos) << other.err;
+  ASSERT_EQ(run("train r.toml --threads 1 --set schedule.kind=constant --json --out f32 --set train.steps=12").code, 0);
+  EXPECT_FALSE(bytes("whole/model.safetensors") == bytes("f32/model.safetensors"));
 }
 
 TEST_F(TrainCli, CarriedStatesAreGoneOnWith) {
@@ -108,7 +93,6 @@ TEST_F(TrainCli, CarriedStatesAreGoneOnWith) {
 }
 
 TEST_F(TrainCli, FineTuningSavesTheFamilyThatItOpened) {
-  const std::string base = std::string(HEADRACE_ROOT) + "/assets/";
   write("f.toml", "[model]\ncheckpoint = \"stories260K\"\n[data]\ntrain = \"text.txt\"\nlength = 32\nbatch = 2\n[train]\nsteps = 5\n");
   ASSERT_EQ(run("train f.toml").code, 0) << run("train f.toml").err;
   EXPECT_EQ(string(json("info f --json"), "blueprint"), string(json("info stories260K --json"), "blueprint"));
@@ -120,11 +104,82 @@ TEST_F(TrainCli, FineTuningSavesTheFamilyThatItOpened) {
   EXPECT_EQ(run("train f.toml --out again --set model.checkpoint=f").code, 0);                 // what was trained is a checkpoint too
   ASSERT_EQ(run("train r.toml").code, 0);
   EXPECT_EQ(run("train f.toml --out tuned --set model.checkpoint=r --set model.tune=lora").code, 0);
-  ASSERT_EQ(run("train f.toml --out state --set model.checkpoint=rwkv7-tiny --set model.tune=state").code, 0)
-      << run("train f.toml --out state --set model.checkpoint=rwkv7-tiny --set model.tune=state").err;
-  EXPECT_TRUE(file_exists(at("state/initial.state")));
-  EXPECT_EQ(run("run state -p 'the cat' -n 8 --temp 0 --state state/initial.state").code, 0)
-      << run("run state -p 'the cat' -n 8 --temp 0 --state state/initial.state").err;
+}
+
+// The mean loss of the text's tokens as the program that runs the model has it.
+double loss_of(const std::string& folder, const std::string& text) {
+  const Loaded m = open_model(folder);
+  const std::vector<int> encoded = m.tokenizer->encode(text, {.parse_special = false, .keep_broken_bytes = true});
+  std::vector<int32_t> ids(encoded.begin(), encoded.end());
+  if (m.tokenizer->eos()) ids.push_back(*m.tokenizer->eos());
+  const std::vector<int32_t> next(ids.begin() + 1, ids.end());
+  Batch batch;
+  batch.add(std::ssize(next));
+  const Tensor losses = cross_entropy(m.model.decoder.logits(m.model.decoder.hidden(std::span(ids).first(next.size()), batch)), next);
+  double sum = 0;
+  for (float l : losses.floats()) sum += l;
+  return sum / static_cast<double>(next.size());
+}
+TEST_F(TrainCli, AModelWhoseStateWasTunedBeginsWithIt) {
+  const std::string text = "the cat sat on the mat and saw 4 birds and then the cat sat on the mat and saw 9 birds";
+  write("one.txt", text);
+  write("f.toml", "[model]\ncheckpoint = \"rwkv7-tiny\"\ntune = \"state\"\n[data]\ntrain = \"one.txt\"\nvalid = \"one.txt\"\n"
+                  "length = 200\nbatch = 1\n[train]\nsteps = 30\nema = 0.5\n[optimizer]\nrate = 0.05\n");
+  const Value j = json("train f.toml --out s --json");
+  const std::string assets = std::string(HEADRACE_ROOT) + "/assets/";
+  const double before = loss_of(assets + "rwkv7-tiny", text), after = loss_of(at("s"), text);
+  EXPECT_LT(after, before - 0.02);
+  EXPECT_NEAR(after, number(j, "valid_loss"), 1e-3);
+  EXPECT_EQ(run("check s --tokens 30").code, 0) << run("check s --tokens 30").out;
+  const auto begins = [&](const char* model) { return *json(std::string("info ") + model + " --json").find("initial_state")->get<bool>(); };
+  EXPECT_TRUE(begins("s") && !begins("rwkv7-tiny"));
+  // Every form, and a copy of the state beside the model that it was tuned in.
+  tokens("t", {5, 9, 100, 7, 12, 44, 3, 8});
+  for (const char* form : {"whole", "chunk", "step"})
+    ASSERT_EQ(run(std::string("logits s --tokens t --chunk 3 --out ") + form + " --form " + form).code, 0);
+  ASSERT_EQ(run("logits rwkv7-tiny --tokens t --out base").code, 0);
+  const auto logits = [&](const char* name) { return SafetensorsFile(at(name)).tensor("logits").contiguous_copy(); };
+  const auto distance = [&](const char* a, const char* b) {
+    const Tensor x = logits(a), y = logits(b);
+    double d = 0;
+    for (int64_t i = 0; i < x.count(); ++i) d = std::max(d, std::abs(double{x.f32()[i]} - y.f32()[i]));
+    return d;
+  };
+  EXPECT_LT(distance("whole", "step"), 1e-3);
+  EXPECT_LT(distance("whole", "chunk"), 1e-3);
+  EXPECT_GT(distance("whole", "base"), 0.05);
+  const std::string prompt = " -p 'the cat sat' -n 8 --temp 0 --json --logprobs 0";
+  const auto said = [&](const std::string& model) { return to_json(*json("run " + model + prompt).find("logprobs")); };
+  EXPECT_NE(said("s"), said("rwkv7-tiny"));
+  std::filesystem::copy_file(at("s/initial.state"), at("day.state"));
+  const std::string day = said("s --state day.state");
+  EXPECT_EQ(day, said("s"));
+  EXPECT_EQ(number(json("state info day.state --json"), "tokens"), 19);                          // it went on, as states do
+  std::filesystem::copy_file(at("s/initial.state"), at("base.state"));
+  EXPECT_NE(said("rwkv7-tiny --state base.state"), said("rwkv7-tiny"));                          // the model that it was tuned in
+  one_line(run("run s --state s/initial.state" + prompt), 1, "what it begins with");
+  one_line(run("quantize s s.gguf"), 1, "no place in GGUF");
+  // Further tuning begins with it, of the state or of the weights; another run in the folder forgets it.
+  const Value more = json("train f.toml --out more --json --set model.checkpoint=s --set train.steps=1 --set optimizer.rate=0 --set train.ema=0");
+  EXPECT_NEAR(number(more, "valid_loss"), number(j, "valid_loss"), 1e-4);
+  const Value full = json("train f.toml --out full --json --set model.checkpoint=s --set model.tune=full --set train.steps=1 --set optimizer.rate=0");
+  EXPECT_NEAR(number(full, "valid_loss"), number(j, "valid_loss"), 1e-4);
+  EXPECT_NEAR(loss_of(at("full"), text), after, 1e-4);
+  ASSERT_EQ(run("train f.toml --out s --restart --set model.tune=full --set train.steps=1").code, 0);
+  EXPECT_FALSE(file_exists(at("s/initial.state")));
+}
+TEST_F(TrainCli, AStateThatIsNotTheModelsIsRefusedByName) {
+  write("f.toml", "[model]\ncheckpoint = \"rwkv7-tiny\"\ntune = \"state\"\n[data]\ntrain = \"text.txt\"\nlength = 20\n"
+                  "batch = 1\n[train]\nsteps = 1\n");
+  ASSERT_EQ(run("train f.toml --out s").code, 0);
+  ASSERT_EQ(run("train r.toml --set train.steps=1").code, 0);
+  std::filesystem::copy_file(at("s/initial.state"), at("r/initial.state"));
+  const Ran r = run("run r -p a -n 1");
+  one_line(r, 1, "another model's");
+  EXPECT_NE(r.err.find("r/initial.state: wanted the state of 3 layers, found "), std::string::npos) << r.err;
+  ASSERT_EQ(run("run rwkv7-tiny -p a -n 1 --state read.state").code, 0);
+  std::filesystem::copy_file(at("read.state"), at("s/initial.state"), std::filesystem::copy_options::overwrite_existing);
+  one_line(run("run s -p a -n 1"), 1, "of some tokens");
 }
 
 TEST_F(TrainCli, WhatIsWrongIsOneLineAndNothingSavedIsLost) {

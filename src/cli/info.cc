@@ -4,6 +4,7 @@
 #include <map>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "cli/common.h"
 #include "cli/verbs.h"
 #include "models/blueprint.h"
@@ -27,6 +28,7 @@ int act(const Options& o) {
     ++d.first, d.second += static_cast<int64_t>(p.bytes), parameters += p.shape.count();
     tensors.push_back(Object{{"name", p.name}, {"dtype", name(p.dtype)}, {"shape", numbers(p.shape.dims())}});
   }
+  const bool initial = file_exists(m.path + "/" + initial_state_file);
   Object tokenizer;
   if (m.tokenizer) {
     const Tokenizer& t = *m.tokenizer;
@@ -41,7 +43,7 @@ int act(const Options& o) {
         {"context", m.model.context},
              {"vocab", m.model.decoder.vocab}, {"width", m.model.decoder.width}, {"layers", static_cast<int64_t>(m.model.decoder.layers.size())},
              {"file_bytes", static_cast<int64_t>(m.file_bytes)}, {"dtypes", by}, {"tokenizer", m.tokenizer ? Value(tokenizer) : Value()},
-             {"chat_template", !m.chat_template.empty()}, {"config", m.model.config}};
+             {"chat_template", !m.chat_template.empty()}, {"initial_state", initial}, {"config", m.model.config}};
     if (o.tensors) j["tensors"] = tensors;
     if (o.hash) j["hash"] = m.hash();
     print_json(j);
@@ -58,6 +60,7 @@ int act(const Options& o) {
                m.tokenizer->eos() ? std::to_string(*m.tokenizer->eos()) : "none", m.chat_template.empty() ? "no chat template"
                : "with a chat template");
   else fmt::print("tokenizer   none\n");
+  if (initial) fmt::print("begins      with {}/{}, a state that was trained\n", m.path, initial_state_file);
   if (o.hash) fmt::print("hash        {}\n", m.hash());
   if (o.config) fmt::print("{}\n", to_json(m.model.config, 2));
   if (o.tensors)

@@ -73,6 +73,7 @@ int continue_rows(const Options& o) {
 
 // A state that is continued is read before it is replaced, so it may lie in the model's own folder; no other file there is written over.
 void check_state_output(const std::string& state, const std::string& model) {
+  expect(!same_file(state, model + "/" + initial_state_file), state, ": is what ", model, " begins with; give the state another name");
   bool saved = false;
   if (file_exists(state)) try {
     const SafetensorsFile::Metadata m = SafetensorsFile(state).metadata();

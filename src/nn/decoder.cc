@@ -32,6 +32,16 @@ Tensor sinusoids(std::span<const int32_t> positions, int64_t D, Device device) {
 Tensor Decoder::hidden(std::span<const int32_t> ids, Batch& batch) const {
   expect(static_cast<int64_t>(ids.size()) == batch.offsets.back(), "decoder: ", ids.size(), " tokens for a batch of ", batch.offsets.back());
   expect(sees_later.empty() || batch.states.empty(), sees_later, ": cannot continue: not causal");
+  if (!initial.layers.empty()) {
+    if (batch.states.empty() && batch.offsets.size() > 1) {            // whole sequences, of which nothing is kept
+      std::vector<State> begun(batch.offsets.size() - 1, initial);
+      Batch with = batch;
+      for (State& s : begun) with.states.push_back(&s);
+      return hidden(ids, with);
+    }
+    for (State* s : batch.states)
+      if (s->tokens == 0 && s->layers.empty()) s->layers = initial.layers;
+  }
   Tensor x = embedding(embed, ids);
   if (embed_scale != 1) x = embed_scale * x;
   if (positions) {

@@ -20,6 +20,7 @@ struct Decoder {
   Norm norm;
   Linear head;                           // its weight is `embed` where tied
   float logit_cap = 0;                   // cap tanh(logit / cap); 0: none
+  State initial;                         // what sequences begin with, where that was trained; no layers: nothing
   std::string sees_later;                // a layer that sees later tokens, by name: sequences are whole then, without state; empty: none
 
   int64_t meta_tokens() const { return meta ? meta.dim(0) : 0; }

@@ -2,6 +2,7 @@
 #include "run/export_gguf.h"
 
 #include "base/error.h"
+#include "base/file.h"
 #include "io/gguf_export.h"
 #include "run/gguf_vocabulary.h"
 #include "run/load.h"
@@ -16,6 +17,9 @@ Exported quantise_model(const std::string& in, const std::string& out, DType typ
     quantise(file, out, type, tell);
     return {file.metadata().has("tokenizer.ggml.model"), own(file.metadata())};
   }
+  const std::string begins = in + "/" + initial_state_file;
+  expect(!is_folder(in) || !file_exists(begins), begins, ": GGUF has no place for a state to begin with; the weights alone are those of the model "
+         "that it was trained in");
   const Loaded model = open_model(in, {.device = Device::meta, .assets = assets});
   GgufExport e = to_gguf(read_model_config(in), open_tensors(in), model.name, in);
   read_back(e, model.model, in);

@@ -164,6 +164,12 @@ Loaded open_model(const std::string& path, LoadOptions options) {
     if (!loaded.tokenizer && loaded.model.family.starts_with("rwkv"))
       loaded.tokenizer = tokenizer_of_rwkv(loaded.model.decoder.vocab, options.assets);
   }
+  if (const std::string begins = beside(path, initial_state_file);
+      options.initial_state && options.device != Device::meta && is_folder(path) && file_exists(begins)) {
+    State s = read_state(begins).state;
+    bind_beginning(s, loaded.model.decoder, begins);
+    loaded.model.decoder.initial = std::move(s);
+  }
   loaded.source->find = nullptr;                   // the mapped file may go
   loaded.source->names = nullptr;
   release(kept);

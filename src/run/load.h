@@ -20,6 +20,7 @@ struct LoadOptions {
   bool pack = true;                      // matrices in the device's own arrangement; off for the definitions (naive)
   uint64_t seed = 0;                     // of a blueprint's parameters
   double jitter = 0;                     // nn/init.h
+  bool initial_state = true;             // sequences begin with the folder's initial.state, where it has one
 };
 
 struct Loaded {

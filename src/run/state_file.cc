@@ -232,13 +232,13 @@ SavedState read_state(std::span<const std::byte> bytes, const std::string& name,
 }
 
 void bind_state(SavedState& saved, const ModelIdentity& model, const Decoder& decoder, const std::string& file) {
-  expect(saved.model.hash == model.hash, file, ": this state belongs to ", shown(saved.model.name), " (", shown(saved.model.family), ", hash ",
+  // A tuned state fits the model that it was tuned in as well as the one it was saved with: their weights are the same, in other files.
+  const auto tuned = saved.notes.find(tuned_in_note);
+  const bool fits = saved.model.hash == model.hash || (saved.state.tokens == 0 && tuned != saved.notes.end() && tuned->second == model.hash);
+  expect(fits, file, ": this state belongs to ", shown(saved.model.name), " (", shown(saved.model.family), ", hash ",
       shown(saved.model.hash),
          "), not to ", model.name, " (", model.family, ", hash ", model.hash, ")");
-  if (saved.state.tokens == 0) {
-    saved.state = {};
-    return;
-  }
+  if (saved.state.tokens == 0) return bind_beginning(saved.state, decoder, file);
   State wanted;                                    // what this model's state looks like, from one token
   const int32_t token = 0;
   feed(decoder, {&token, 1}, wanted);
@@ -272,6 +272,31 @@ void bind_state(SavedState& saved, const ModelIdentity& model, const Decoder& de
   if (decoder.positions && s.tokens >= decoder.positions.dim(0)) return;   // nothing can follow
   State next = s;                                  // keys that a window sees, a time inside its ring: one more token asks for them all
   naming(file, [&] { return feed(decoder, {&token, 1}, next); });
+}
+
+void bind_beginning(State& s, const Decoder& decoder, const std::string& file) {
+  expect(s.tokens == 0, file, ": has read ", s.tokens, " tokens, wanted a state to begin with");
+  State wanted;
+  const int32_t token = 0;
+  feed(decoder, {&token, 1}, wanted);
+  State begins;
+  expect(s.layers.size() <= wanted.layers.size(), file, ": wanted the state of ", wanted.layers.size(), " layers, found ", s.layers.size());
+  begins.layers.resize(s.layers.size());
+  for (size_t l = 0; l < s.layers.size(); ++l)
+    for (int i = 0; i < State::slots_per_layer; ++i) {
+      const char* name = s.layers[l].names[i];
+      const SlotValue& has = s.layers[l].values[i];
+      if (!name || !has.value) continue;
+      const auto& names = wanted.layers[l].names;
+      const auto own = std::find_if(names.begin(), names.end(), [&](const char* n) { return n && std::strcmp(n, name) == 0; });
+      expect(own != names.end(), file, ": layers.", l, ".", name, ": the model has no such slot");
+      const SlotValue& slot = wanted.layers[l].values[static_cast<size_t>(own - names.begin())];
+      expect(slot.value && slot.value.shape() == has.value.shape(), file, ": layers.", l, ".", name, ": wanted ", described(slot), ", found ",
+             described(has));
+      begins.layers[l].at(*own).value = copy_to(has.value, decoder.embed.device());
+    }
+  if (std::none_of(begins.layers.begin(), begins.layers.end(), [](const State::Layer& l) { return l.names[0] != nullptr; })) begins.layers.clear();
+  s = std::move(begins);
 }
 
 namespace {

@@ -35,6 +35,11 @@ SavedState read_state(std::span<const std::byte> bytes, const std::string& name,
 // the state to the model's device.
 void bind_state(SavedState& saved, const ModelIdentity& model, const Decoder& decoder, const std::string& file);
 
+// What bind_state does with a state of no tokens, whichever model it says: slots of recurrences, in the model's shapes.
+void bind_beginning(State& s, const Decoder& decoder, const std::string& file);
+inline constexpr const char* tuned_in_note = "tuned_in";                 // the hash of the model that a state of no tokens was tuned in
+inline constexpr const char* initial_state_file = "initial.state";       // in a model's folder: what its sequences begin with
+
 std::string hash_text(uint64_t hash);    // 16 hexadecimal digits
 uint64_t hash_bytes(const void* data, size_t bytes, uint64_t seed = 0);
 

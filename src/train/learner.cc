@@ -11,6 +11,7 @@
 #include "nn/init.h"
 #include "ops/ops.h"
 #include "ops/tape.h"
+#include "run/state_file.h"
 
 namespace headrace {
 namespace {
@@ -32,6 +33,14 @@ Learner blueprint_learner(const Blueprint& b, const std::shared_ptr<Source>& sou
   l.bind();
   sort_out(l);
   return l;
+}
+
+void read_beginning(Learner& l) {
+  const std::string file = l.folder + "/" + initial_state_file;
+  if (l.source->device == Device::meta || !file_exists(file)) return;
+  PauseTape pause;
+  l.begins = read_state(file).state;
+  bind_beginning(l.begins, l.bind().decoder, file);
 }
 
 }  // namespace
@@ -66,6 +75,7 @@ Learner learner_of(const std::string& folder, Device device) {
     };
     Learner l = blueprint_learner(naming(file, [&] { return parse_blueprint(blueprint); }), source);
     l.config = config, l.folder = folder;
+    read_beginning(l);
     return l;
   }
   auto source = std::make_shared<Source>();
@@ -86,11 +96,12 @@ Learner learner_of(const std::string& folder, Device device) {
   for (const auto& p : l.learned)
     expect(tensors->find(p.name) || source->as_stored, folder, ": ", p.name, " is not a name of the file: headrace cannot save this family under its "
            "names yet; convert it to the official ones");
+  read_beginning(l);
   return l;
 }
 
 State Learner::initial_state() const {
-  State s;
+  State s = begins;
   for (const InitialSlot& i : initial) {
     if (static_cast<int>(s.layers.size()) <= i.layer) s.layers.resize(static_cast<size_t>(i.layer) + 1);
     s.layers[static_cast<size_t>(i.layer)].at(i.name).value = learned[i.parameter].value;
@@ -169,7 +180,7 @@ void tune_state(Learner& l) {
   l.learned.clear();
   const Model m = l.bind();
   expect(m.decoder.sees_later.empty(), "model.tune = \"state\": ", m.decoder.sees_later, " carries no state");
-  State s;
+  State s = l.begins;
   Batch batch;
   batch.add(0, &s);                                      // nothing is read, but the slots are made as they begin
   PauseTape pause;

@@ -23,8 +23,9 @@ struct Learner {
   // State tuning: what every sequence begins with, and which parameter fills each slot.
   struct InitialSlot { int layer; const char* name; size_t parameter; };
   std::vector<InitialSlot> initial;
+  State begins;                          // what they begin with besides: of a checkpoint whose state was tuned before
 
-  State initial_state() const;           // empty where no state is tuned
+  State initial_state() const;           // empty where sequences begin with nothing
   // What is saved as the model: names and values, adapted matrices with their products added; `values` stand for `learned`.
   std::vector<std::pair<std::string, Tensor>> model_tensors(const std::vector<Tensor>& values) const;
 };

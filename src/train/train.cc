@@ -156,8 +156,10 @@ class Run {
     expect(!e, folder_, ": cannot make the folder: ", e.message());
     check_writable(state_file());
     for (const auto& e : fs::directory_iterator(folder_))            // what a kill left half written
-      for (const char* name : {"training.safetensors.tmp-", "model.safetensors.tmp-", "log.jsonl.tmp-", "config.json.tmp-", "loss.svg.tmp-"})
+      for (const char* name : {"training.safetensors.tmp-", "model.safetensors.tmp-", "log.jsonl.tmp-", "config.json.tmp-", "loss.svg.tmp-",
+                               "initial.state.tmp-"})
         if (e.path().filename().string().starts_with(name)) fs::remove(e.path());
+    if (trainer_->steps() == 0) fs::remove(folder_ + "/" + initial_state_file);   // of another run, whose model this one is not
   }
   void resume() {
     if (options_.restart || !file_exists(state_file())) return;
@@ -201,13 +203,18 @@ class Run {
     write_text(folder_ + "/config.json", to_json(config, 2) + "\n");
     for (const auto& [name, bytes] : words_.files)
       if (!bytes.empty() && !file_exists(folder_ + "/" + name)) write_text(folder_ + "/" + name, bytes);
-    if (!l.initial.empty()) save_initial_state();
+    if (!l.initial_state().layers.empty()) save_initial_state();
   }
   void save_initial_state() const {
-    const Loaded model = open_model(folder_, {.assets = options_.assets});
+    const Loaded model = open_model(folder_, {.assets = options_.assets, .initial_state = false});
     State s = trainer_->learner().initial_state();
-    s.last_logits = Tensor::zeros({model.model.decoder.vocab});
-    save_state(folder_ + "/initial.state", s, identity(model));
+    if (!trainer_->learner().initial.empty()) {                    // averages, where they are what is saved
+      const std::vector<Tensor> values = trainer_->averaged();
+      for (const Learner::InitialSlot& i : trainer_->learner().initial) s.layers[static_cast<size_t>(i.layer)].at(i.name).value = values[i.parameter];
+    }
+    std::map<std::string, std::string> notes;
+    if (recipe_.model.tune == "state") notes[tuned_in_note] = open_model(checkpoint_, {.device = Device::meta, .assets = options_.assets}).hash();
+    save_state(folder_ + "/" + initial_state_file, s, identity(model), {}, notes);
   }
   void draw() const {
     const std::string svg = curve_svg(fs::path(folder_).filename().string() + ": loss in nats a token", log_->series({"loss", "valid_loss"}));

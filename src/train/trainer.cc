@@ -52,8 +52,9 @@ Tensor Trainer::forward(const Model& m, const Packed& p, int64_t all, bool train
   const UseBf16Products rounded(training && recipe_.train.precision == "bf16");
   Batch batch;
   std::vector<State> states;
-  if (recipe_.data.carry || !learner_.initial.empty()) {
-    states.resize(p.lengths.size(), learner_.initial_state());
+  const State begins = learner_.initial_state();
+  if (recipe_.data.carry || !begins.layers.empty()) {
+    states.resize(p.lengths.size(), begins);
     for (size_t s = 0; s < states.size(); ++s)
       if (p.continues[s] >= 0) states[s] = lanes_[static_cast<size_t>(p.continues[s])];
   }

@@ -44,6 +44,11 @@ void Cli::one_line(const Ran& r, int code, const std::string& what) const {
   EXPECT_EQ(r.out, "") << what;
 }
 
+void Cli::refused(const Ran& r, const std::string& says) const {
+  one_line(r, 1, says);
+  EXPECT_NE(r.err.find(says), std::string::npos) << r.err;
+}
+
 double number(const Value& v, const char* key) {
   const Value* x = v.find(key);
   if (!x) return NAN;

@@ -25,6 +25,7 @@ class Cli : public testing::Test {
   void tokens(const std::string& name, std::vector<int64_t> ids, int64_t rows = 1) const;      // a file of input_ids
   void write(const std::string& name, const std::string& bytes) const;
   void one_line(const Ran& r, int code, const std::string& what) const;                        // on stderr, and nothing on stdout
+  void refused(const Ran& r, const std::string& says) const;                                   // one line, 1, with these words
   std::string folder_;
 };
 double number(const Value& v, const char* key);      // NAN where it is not there

@@ -71,18 +71,18 @@ TEST_F(DistillCli, ABlueprintIsAModelToo) {
 }
 
 TEST_F(DistillCli, WhatItCannotDoIsOneLine) {
-  one_line(run("distill mamba-tiny out --modes 4"), 1, "no hyena with long filters");
-  one_line(run("distill 'd=16 vocab=9 hyena(modes=4)' out --modes 4"), 1, "no hyena with long filters");
-  one_line(run("distill stories260K out --modes 4"), 1, "llama has no long filters");
-  one_line(run("distill " + fixtures + "gguf/llama.gguf out --modes 4"), 1, "wanted a folder with config.json");
-  one_line(run("distill nowhere out --modes 4"), 1, "no such file or folder");
+  refused(run("distill mamba-tiny out --modes 4"), "no hyena with long filters");
+  refused(run("distill 'd=16 vocab=9 hyena(modes=4)' out --modes 4"), "no hyena with long filters");
+  refused(run("distill stories260K out --modes 4"), "llama has no long filters");
+  refused(run("distill " + fixtures + "gguf/llama.gguf out --modes 4"), "wanted a folder with config.json");
+  refused(run("distill nowhere out --modes 4"), "no such file or folder");
   EXPECT_FALSE(file_exists(at("out")));
   one_line(run("distill hyena-tiny out"), 2, "--modes");
   one_line(run("distill hyena-tiny out --modes 0"), 2, "--modes");
   write("out", "a file");
-  one_line(run("distill hyena-tiny out --modes 4"), 1, "out: there already");
+  refused(run("distill hyena-tiny out --modes 4"), "out: there already");
   ASSERT_EQ(run("distill hyena-tiny new --modes 4").code, 0);
-  one_line(run("distill new new --modes 4"), 1, "there already");
+  refused(run("distill new new --modes 4"), "there already");
   std::filesystem::remove(at("new/model.safetensors"));
   EXPECT_EQ(run("distill new newer --modes 4").code, 1);
 }

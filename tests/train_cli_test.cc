@@ -157,8 +157,9 @@ TEST_F(TrainCli, AModelWhoseStateWasTunedBeginsWithIt) {
   EXPECT_EQ(number(json("state info day.state --json"), "tokens"), 19);                          // it went on, as states do
   std::filesystem::copy_file(at("s/initial.state"), at("base.state"));
   EXPECT_NE(said("rwkv7-tiny --state base.state"), said("rwkv7-tiny"));                          // the model that it was tuned in
-  one_line(run("run s --state s/initial.state" + prompt), 1, "what it begins with");
-  one_line(run("quantize s s.gguf"), 1, "no place in GGUF");
+  refused(run("run s --state s/initial.state" + prompt), "s/initial.state: is what s begins with");
+  refused(run("quantize s s.gguf"), "s/initial.state: GGUF has no place for a state to begin with");
+  refused(run("distill s modes --modes 4"), "s/initial.state: was tuned with the filters as they are");
   // Further tuning begins with it, of the state or of the weights; another run in the folder forgets it.
   const Value more = json("train f.toml --out more --json --set model.checkpoint=s --set train.steps=1 --set optimizer.rate=0 --set train.ema=0");
   EXPECT_NEAR(number(more, "valid_loss"), number(j, "valid_loss"), 1e-4);
@@ -179,7 +180,7 @@ TEST_F(TrainCli, AStateThatIsNotTheModelsIsRefusedByName) {
   EXPECT_NE(r.err.find("r/initial.state: wanted the state of 3 layers, found "), std::string::npos) << r.err;
   ASSERT_EQ(run("run rwkv7-tiny -p a -n 1 --state read.state").code, 0);
   std::filesystem::copy_file(at("read.state"), at("s/initial.state"), std::filesystem::copy_options::overwrite_existing);
-  one_line(run("run s -p a -n 1"), 1, "of some tokens");
+  refused(run("run s -p a -n 1"), "s/initial.state: ");
 }
 
 TEST_F(TrainCli, WhatIsWrongIsOneLineAndNothingSavedIsLost) {

@@ -78,16 +78,18 @@ INSTANTIATE_TEST_SUITE_P(Stacks, TrainEach, testing::Values("2*(attn(heads=2) + 
                          [](const auto& i) { return std::to_string(i.index); });
 
 TEST(TrainStep, WhatBmojoPredictsByIsLearnedByALossOfItsOwn) {
-  Trainer t = trainer("bmojo(heads=2, window=4, count=2)");
-  const Packed p = packed({12, 9}, 3);
-  const auto predictor = [&] {
-    for (const Parameter& x : t.learner().learned)
-      if (x.name.find("predictor") != x.name.npos) return values_of(x.value);
-    return std::vector<float>{};
-  };
-  const std::vector<float> before = predictor();
-  for (int i = 0; i < 3; ++i) t.step(std::span(&p, 1));
-  EXPECT_GT(worst(before, predictor()), 1e-4);
+  for (const char* meta : {"", "meta=2 "}) {
+    Trainer t = trainer(std::string(meta) + "bmojo(heads=2, window=4, count=2)");
+    const Packed p = packed({12, 9}, 3);
+    const auto predictor = [&] {
+      for (const Parameter& x : t.learner().learned)
+        if (x.name.find("predictor") != x.name.npos) return values_of(x.value);
+      return std::vector<float>{};
+    };
+    const std::vector<float> before = predictor();
+    for (int i = 0; i < 3; ++i) t.step(std::span(&p, 1));
+    EXPECT_GT(worst(before, predictor()), 1e-4) << meta;
+  }
 }
 
 TEST(TrainStep, RecomputationGivesTheSameWithLessMemory) {

@@ -21,11 +21,13 @@
 namespace headrace {
 namespace {
 
-// Open MPI, MPICH and its kin, PMIx: how many processes there are, as the launcher says it.
+// How many processes there are, as the launcher says it: Open MPI, MPICH and its kin, Slurm. A launcher that speaks PMIx alone says no number.
 int launched() {
   for (const char* name : {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE"})
     if (const char* size = std::getenv(name)) return std::atoi(size);
-  return 1;
+  if (!std::getenv("PMIX_RANK")) return 1;
+  const char* size = std::getenv("SLURM_STEP_NUM_TASKS");
+  return size ? std::atoi(size) : 2;
 }
 
 // The list, as the threads of rank 0 see it.
@@ -77,6 +79,7 @@ Job& job() {
     MPI_Init_thread(nullptr, nullptr, MPI_THREAD_SERIALIZED, &given);
     expect(given >= MPI_THREAD_SERIALIZED, "mpi: this library cannot be called from more than one thread");
     MPI_Comm_rank(MPI_COMM_WORLD, &k.rank), MPI_Comm_size(MPI_COMM_WORLD, &k.ranks);
+    expect(k.ranks > 1, "mpi: started ", launched(), " times, but each process is alone: the launcher is another MPI's than the one built with");
     return k;
   }();
   return j;

@@ -16,6 +16,7 @@
 #include "nn/init.h"
 #include "run/open_tokenizer.h"
 #include "run/plan.h"
+#include "run/state_file.h"
 
 namespace headrace {
 namespace {
@@ -85,6 +86,8 @@ DistilledModel distill_modes(const std::string& in, const std::string& out, int 
                              const std::function<void(const DistilledFilters&, size_t of)>& tell) {
   expect(!file_exists(out) || (is_folder(out) && fs::is_empty(out)), out, ": there already; give the output a folder of its own");
   const bool is_text = !file_exists(in);
+  const std::string begins = in + "/" + initial_state_file;
+  expect(is_text || !file_exists(begins), begins, ": was tuned with the filters as they are; distil the model that it was trained in, then tune");
   const Opened o = is_text ? open_text(in) : open_folder(in);
   const Place at{.width = o.blueprint.header.width};
   std::vector<std::pair<std::string, Hyena::Options>> hyenas;

@@ -60,7 +60,9 @@ Tensor implicit(const Scope& f, const Hyena::Options& o) {
   const Tensor t = Tensor::empty({L, 1});
   for (int64_t l = 0; l < L; ++l) t.f32()[l] = static_cast<float>(l) / static_cast<float>(L - 1);
   const Tensor deltas = f("modulation.deltas", {1, E}, decays().no_decay());
-  return transposed(h * exp(-1.f * matmul(copy_to(t, h.device()), unary(Unary::abs, deltas))));
+  // Element by element: a product of matrices may round times to bf16.
+  const Tensor rates = Tensor::zeros({L, E}, DType::f32, h.device()) + unary(Unary::abs, deltas).view({E});
+  return transposed(h * exp(-1.f * (rates * copy_to(t, h.device()))));
 }
 
 }  // namespace

@@ -72,7 +72,9 @@ Tensor TransNormer::operator()(const Tensor& x, Pass p) const {
   Tensor q = silu(y.slice(-1, 0, A)), k = silu(y.slice(-1, A, A));
   if (theta) {
     const std::span<const int32_t> at = p.positions();
-    const Tensor angle = matmul(constants({at.begin(), at.end()}, {N, 1}, x.device()), theta), c = cos(angle), s = sin(angle);   // [N,H K]
+    // Element by element: a product of matrices may round positions to bf16.
+    const Tensor rates = Tensor::zeros({N, A}, DType::f32, x.device()) + theta.view({A});
+    const Tensor angle = rates * constants({at.begin(), at.end()}, {N, 1}, x.device()), c = cos(angle), s = sin(angle);   // [N,H K]
     const auto turned = [&](const Tensor& t) { return concat({(t * c).view({N * H, K}), (t * s).view({N * H, K})}); };
     q = turned(q), k = turned(k);
   }

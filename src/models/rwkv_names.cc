@@ -1,7 +1,6 @@
 // The tables, one for each writer, and what has to be done to a tensor besides giving it another name: transposed, cut, reordered.
 #include "models/rwkv_names.h"
 
-#include <cassert>
 #include <charconv>
 #include <cmath>
 #include <cstring>
@@ -199,7 +198,7 @@ Source::Tensors as_stored(const Map& map, const std::function<Tensor(const std::
     const Tensor before = find(f.file);
     Tensor& after = stored[f.file];
     const Tensor values = copy_to(t.contiguous_or_copy(), Device::cpu);
-    assert(f.doublings == 0);                            // of GGUF alone, which is not trained
+    expect(f.doublings == 0, official, ": stored as ", f.file, ", halved by depth; such a model is not trained under these names");
     if (!f.make) {
       after = values.view(before.shape());
       continue;
@@ -208,7 +207,7 @@ Source::Tensors as_stored(const Map& map, const std::function<Tensor(const std::
     const Tensor numbers = Tensor::empty(before.shape(), DType::i64);
     for (int64_t i = 0; i < numbers.count(); ++i) numbers.data<int64_t>()[i] = i;
     const Tensor places = f.make(numbers, f.argument).contiguous_or_copy();
-    assert(places.count() == values.count());
+    expect(places.count() == values.count(), official, ": ", values.shape(), " where ", f.file, " gives ", places.shape());
     for (int64_t i = 0; i < places.count(); ++i) after.f32()[places.data<int64_t>()[i]] = values.f32()[i];
   }
   return stored;

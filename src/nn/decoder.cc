@@ -93,7 +93,7 @@ Tensor Decoder::after_meta(const Tensor& x, Batch& batch) const {
   const int64_t P = meta.dim(0);
   Batch longer;
   longer.states = batch.states;
-  longer.training = batch.training;
+  longer.training = batch.training, longer.shared = batch.shared;
   std::vector<Tensor> rows;
   std::vector<int64_t> own;
   for (size_t s = 0; s + 1 < batch.offsets.size(); ++s) {
@@ -110,6 +110,7 @@ Tensor Decoder::after_meta(const Tensor& x, Batch& batch) const {
   }
   const bool none = std::ssize(own) == longer.offsets.back();
   const Tensor y = through_layers(none ? x : concat_rows(rows), longer);
+  batch.shared = std::move(longer.shared);
   return none ? y : take_rows(y, own);
 }
 

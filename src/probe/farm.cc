@@ -10,6 +10,7 @@
 #include <cmath>
 #include <cstring>
 #include <map>
+#include <numeric>
 #include <set>
 
 #include "base/error.h"
@@ -213,10 +214,10 @@ std::vector<Summary> summarise(const std::vector<Object>& results) {
     s.seeds = std::ssize(cells);
     for (const Object* r : cells) s.seconds += number_of(*r, "cpu_seconds") / static_cast<double>(cells.size());
     s.weights = static_cast<int64_t>(number_of(*cells[0], "weights")), s.state = static_cast<int64_t>(number_of(*cells[0], "state_bytes"));
-    if (cells[0]->contains("near")) {
-      s.near = 0;
-      for (const Object* r : cells) s.near += number_of(*r, "near") / static_cast<double>(cells.size());
-    }
+    std::vector<double> near;                              // not of cells whose sequences are too long for it
+    for (const Object* r : cells)
+      if (r->contains("near")) near.push_back(number_of(*r, "near"));
+    if (!near.empty()) s.near = std::accumulate(near.begin(), near.end(), 0.0) / static_cast<double>(near.size());
     for (size_t t = 0; t < cells[0]->at("tests").get<Array>()->size(); ++t) {
       Summary::Test& test = s.tests.emplace_back();
       test.set = joined((*cells[0]->at("tests").get<Array>())[t].get<Object>()->at("set"));

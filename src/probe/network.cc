@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "nn/init.h"
+#include "train/learner.h"
 
 namespace headrace {
 
@@ -36,7 +37,7 @@ Network::Asked Network::asked(const ProbeBatch& batch) const {
   return a;
 }
 
-Tensor Network::answers(const ProbeBatch& batch, const Asked& asked) const {
+Tensor Network::answers(const ProbeBatch& batch, const Asked& asked, Tensor* losses) const {
   Model m = build_blueprint(blueprint_, source_);
   const Scope own = Scope(source_) / "probe";
   const int width = blueprint_.header.width;
@@ -55,6 +56,7 @@ Tensor Network::answers(const ProbeBatch& batch, const Asked& asked) const {
     std::iota(ids.begin(), ids.end(), 0);
   }
   Tensor h = take_rows(m.decoder.hidden(ids, ragged), asked.rows);
+  if (losses) *losses = losses_of_layers(ragged, 0.01);
   if (!batch.samples.empty() && !batch.samples[0].decoded.empty()) {
     const int64_t slots = std::ssize(batch.samples[0].decoded);
     h = h + embedding(own.matrix("slots", {slots, width}, Init::normal(1)), asked.slot);

@@ -25,7 +25,8 @@ class Network {
   };
   Asked asked(const ProbeBatch& batch) const;
   // [count, vocab or outputs]: what is said at each. Bound anew, so that all of it is on the tape that lives.
-  Tensor answers(const ProbeBatch& batch, const Asked& asked) const;
+  // losses: gets what layers add to the loss (train/learner.h), where they do.
+  Tensor answers(const ProbeBatch& batch, const Asked& asked, Tensor* losses = nullptr) const;
 
   std::vector<Parameter> parameters() const;               // those that are trained
   std::string blueprint() const { return print(blueprint_); }

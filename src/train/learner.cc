@@ -45,6 +45,17 @@ void read_beginning(Learner& l) {
 
 }  // namespace
 
+Tensor losses_of_layers(const Batch& batch, double balance) {
+  Tensor sum;
+  const std::pair<const char*, double> all[] = {{"moe.balance", balance}, {"bmojo.prediction", 1}};
+  for (const auto& [name, weight] : all)
+    if (const auto l = batch.shared.find(name); l != batch.shared.end() && weight > 0) {
+      const Tensor loss = static_cast<float>(weight) * l->second.view({1});
+      sum = sum ? sum + loss : loss;
+    }
+  return sum;
+}
+
 bool of_vocabulary(const std::string& name) {
   for (const char* part : {"embed", "wte.", "wpe.", "emb.", "lm_head", "meta_tokens"})
     if (name.find(part) != name.npos) return true;

@@ -30,6 +30,10 @@ struct Learner {
   std::vector<std::pair<std::string, Tensor>> model_tensors(const std::vector<Tensor>& values) const;
 };
 
+// [1]: what layers add to a model's loss, as a batch has gathered it: the balance of experts, times `balance`, and the error that B'MOJO's
+// predictor is trained by, which reaches nothing else but through the norm that all gradients are clipped by. Empty: nothing.
+Tensor losses_of_layers(const Batch& batch, double balance);
+
 bool of_vocabulary(const std::string& name);   // an embedding, a head, learned positions: by the parameter's name
 // vocab: of the tokenizer, for a blueprint that does not say its own.
 Learner new_learner(const std::string& blueprint, int vocab, uint64_t seed, Device device = Device::cpu);

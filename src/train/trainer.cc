@@ -69,11 +69,9 @@ Tensor Trainer::forward(const Model& m, const Packed& p, int64_t all, bool train
   const float scale = 1 / static_cast<float>(std::max<int64_t>(all, 1));
   Tensor loss = loss_sum(m.decoder, h, p.targets, scale, o);
   if (sum && loss.device() != Device::meta) *sum += number(loss) / scale;
-  // Losses of layers' own. The predictor's reaches nothing else, so that its weight is no matter of taste.
-  const std::pair<const char*, double> own[] = {{"moe.balance", recipe_.train.balance}, {"bmojo.prediction", 1}};
-  for (const auto& [name, weight] : own)
-    if (const auto l = batch.shared.find(name); l != batch.shared.end() && training && weight > 0)
-      loss = loss + static_cast<float>(weight * static_cast<double>(asked(p)) / static_cast<double>(std::max<int64_t>(all, 1))) * l->second.view({1});
+  if (training)
+    if (const Tensor own = losses_of_layers(batch, recipe_.train.balance))
+      loss = loss + static_cast<float>(static_cast<double>(asked(p)) / static_cast<double>(std::max<int64_t>(all, 1))) * own;
   for (size_t s = 0; s < states.size(); ++s)
     if (training && p.lanes[s] >= 0) lanes_[static_cast<size_t>(p.lanes[s])] = std::move(states[s]);
   return loss;

@@ -12,6 +12,7 @@
 #include "nn/init.h"
 #include "ops/tape.h"
 #include "run/plan.h"
+#include "train/learner.h"
 
 namespace headrace::cli {
 namespace {
@@ -50,7 +51,9 @@ bool has_backward(const MixerInfo& m) try {
   Init::normal(1).fill(x, {.seed = 1});
   Batch batch;
   batch.add(shape[0]);
-  tape.backward(second(first(x, {&batch, 0}), {&batch, 1}), x);
+  Tensor loss = sum_rows(sum_columns(second(first(x, {&batch, 0}), {&batch, 1}) * x).view({shape[0], 1}));
+  if (const Tensor own = losses_of_layers(batch, 1)) loss = loss + own;
+  tape.backward(loss);
   const auto& all = source->parameters;
   return std::all_of(all.begin(), all.end(), [&](const Parameter& p) { return !p.trained || tape.gradient(p.value); });
 } catch (const Error&) {

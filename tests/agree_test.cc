@@ -5,7 +5,7 @@
 #include <set>
 #include <thread>
 
-#include "cpu/dot.h"
+#include "instruction_sets.h"
 #include "kernel_entries.h"
 #include "op_cases.h"
 #include "primitive_cases.h"
@@ -15,17 +15,6 @@ namespace {
 
 const bool poisoned = (poison_new_memory(true), true);   // for every test of this program
 
-// Those of this machine; the last is the best.
-std::vector<const char*> instruction_sets() {
-  std::vector<const char*> sets{"avx2"};
-  if (std::string(cpu::dots().name) != "avx2") sets.push_back("avx512");
-  if (cpu::dots().tiles) sets.push_back("amx");
-  return sets;
-}
-struct ForceDots {
-  explicit ForceDots(const char* name) { cpu::force_dots(name); }
-  ~ForceDots() { cpu::force_dots(nullptr); }
-};
 
 class OpAgree : public testing::TestWithParam<OpCase> {};
 TEST_P(OpAgree, CpuGivesWhatTheDefinitionGives) {

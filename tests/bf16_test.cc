@@ -2,8 +2,8 @@
 // differences of it are 0 or a step, never a slope. Their gradients are held to what they are said to be instead: products of rounded operands.
 #include <cstring>
 
-#include "cpu/dot.h"
 #include "cpu/product_bf16.h"
+#include "instruction_sets.h"
 #include "laws.h"
 #include "model_logits.h"
 #include "ops/tape.h"
@@ -17,17 +17,6 @@ namespace {
 Tensor rounded(const Tensor& x) {
   return map(x.contiguous_copy(), [](float v) { return bf16_to_f32(f32_to_bf16(v)); });
 }
-// As agree_test.cc has them: of this machine.
-std::vector<const char*> instruction_sets() {
-  std::vector<const char*> sets{"avx2"};
-  if (std::string(cpu::dots().name) != "avx2") sets.push_back("avx512");
-  if (cpu::dots().tiles) sets.push_back("amx");
-  return sets;
-}
-struct ForceDots {
-  explicit ForceDots(const char* name) { cpu::force_dots(name); }
-  ~ForceDots() { cpu::force_dots(nullptr); }
-};
 
 TEST(Bf16, AProductIsTheDefinitionsOfOperandsThatWereRounded) {
   struct Size { int64_t m, n, k; };

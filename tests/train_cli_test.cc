@@ -12,6 +12,7 @@
 #include "io/safetensors.h"
 #include "ops/training.h"
 #include "run/load.h"
+#include "small_run.h"
 #include "train/log.h"
 
 namespace headrace {
@@ -21,29 +22,8 @@ class TrainCli : public Cli {
  protected:
   void SetUp() override {
     Cli::SetUp();
-    std::string text;
-    for (int i = 0; i < 40; ++i) text += "the cat sat on the mat and saw " + std::to_string(i * i) + " birds\n<|endoftext|>\n";
-    write("text.txt", text);
-    write("r.toml", R"(
-[model]
-blueprint = "d=32  attn(heads=2) + swiglu, mamba"
-[data]
-train = ["text.txt"]
-valid = ["text.txt"]
-length = 32
-batch = 4
-[train]
-steps = 30
-dropout = 0.1
-ema = 0.9
-[optimizer]
-rate = 0.01
-[save]
-every = 5
-[report]
-every = 5
-eval_every = 0
-)");
+    write("text.txt", small_text()), write("r.toml", small_recipe(30, 5, true));
+
   }
   std::string bytes(const std::string& name) const { return read_text(at(name)); }
 };

@@ -15,6 +15,7 @@
 #include "base/random.h"
 #include "cli.h"
 #include "io/safetensors.h"
+#include "small_run.h"
 
 namespace headrace {
 namespace {
@@ -25,27 +26,8 @@ class TrainStops : public Cli {
  protected:
   void SetUp() override {
     Cli::SetUp();
-    std::string text;
-    for (int i = 0; i < 40; ++i) text += "the cat sat on the mat and saw " + std::to_string(i * i) + " birds\n<|endoftext|>\n";
-    write("text.txt", text);
-    write("r.toml", R"(
-[model]
-blueprint = "d=32  attn(heads=2) + swiglu, mamba"
-[data]
-train = ["text.txt"]
-length = 32
-batch = 4
-[train]
-steps = 50
-dropout = 0.1
-ema = 0.9
-[optimizer]
-rate = 0.01
-[save]
-every = 1
-[report]
-every = 1
-)");
+    write("text.txt", small_text()), write("r.toml", small_recipe(50, 1, false));
+
   }
   std::string bytes(const std::string& name) const { return read_text(at(name)); }
   int64_t step_of(const std::string& name) const { return std::stoll(SafetensorsFile(at(name)).metadata().at("step")); }

@@ -59,22 +59,24 @@ Bmojo Bmojo::bind(const Scope& s, const Options& o) {
 }
 Tensor Bmojo::operator()(const Tensor& x, Pass p) const {
   BmojoF::Parts all = fading.parts(x, p);
-  Tensor now, before, surprise;
+  // The choice has no gradient, and what is predicted from what is not moved by the error.
+  const auto constant = [](const Tensor& t) {
+    if (!Tape::current()) return t;
+    PauseTape pause;
+    return 1.f * t;
+  };
+  Tensor before;
   {
-    PauseTape constant;                                      // the choice has no gradient, and what is predicted from what is not moved by the error
-    now = 1.f * x, before = 1.f * token_shift(all.f, p.slot("summary"));
+    PauseTape pause;
+    before = token_shift(all.f, p.slot("summary"));
   }
-  const Tensor off = now - predictor(before), error = sum_columns(off * off);
+  const Tensor off = constant(x) - predictor(before), error = sum_columns(off * off);
   if (recording(error) || p.batch->training) {
     const Tensor loss = (1 / static_cast<float>(std::max<int64_t>(1, x.count()))) * sum_rows(error.view({x.dim(0), 1}));
     Tensor& shared = p.batch->shared["bmojo.prediction"];
     shared = shared ? shared + loss : loss;
   }
-  {
-    PauseTape constant;
-    surprise = 1.f * error;
-  }
-  all.seen.push_back(eidetic_attention(all.q, all.k, all.v, surprise, {count, fading.o.window}, p.positions(), p.slot("eidetic")));
+  all.seen.push_back(eidetic_attention(all.q, all.k, all.v, constant(error), {count, fading.o.window}, p.positions(), p.slot("eidetic")));
   return fading.out(merged(all.seen).view({x.dim(0), int64_t{fading.o.width}}));
 }
 

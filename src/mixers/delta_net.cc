@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "base/error.h"
-#include "mixers/heads.h"
 #include "ops/sequence.h"
 
 namespace headrace {
@@ -60,10 +59,7 @@ DeltaRule DeltaRule::bind(const Scope& s, const Options& o) {
     return Conv{c("weight", {channels, o.taps}, Init::fan_in()), c.maybe("bias", {channels})};
   };
   if (o.taps > 0) m.q_conv = conv("q_conv1d", Q), m.k_conv = conv("k_conv1d", K), m.v_conv = conv("v_conv1d", V);
-  if (o.levels > 0) {
-    m.level = Linear::bind(s / "l_proj", D, int64_t{o.heads} * o.levels);
-    m.level_scale = s("L", {o.heads, o.levels}, Init::ones().no_decay()).view({int64_t{o.heads} * o.levels});
-  }
+  if (o.levels > 0) m.level = Levels::bind(s, D, o.heads, o.levels);
   return m;
 }
 
@@ -80,8 +76,7 @@ Tensor DeltaRule::operator()(const Tensor& x, Pass p) const {
   if (o.twice) strength = 2.f * strength;
   const float scale = 1 / std::sqrt(static_cast<float>(K));
   if (o.levels > 0) {
-    const Tensor levels = softplus(level(x) * level_scale).view({N, H, o.levels});
-    y = log_linear({.q = repeat_heads(qh, H / G), .k = kh, .v = vh, .levels = levels, .log_decay = decay, .beta = strength, .scale = scale},
+    y = log_linear({.q = repeat_heads(qh, H / G), .k = kh, .v = vh, .levels = level(x), .log_decay = decay, .beta = strength, .scale = scale},
                    p.positions(), p.slot("scan"));
   } else if (n == 1) {
     y = linear_scan({.q = qh, .k = kh, .v = vh, .log_decay = decay, .beta = strength, .scale = scale}, p.slot("scan"));

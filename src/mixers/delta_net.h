@@ -14,6 +14,7 @@
 #pragma once
 #include <algorithm>
 
+#include "mixers/heads.h"
 #include "mixers/mixer.h"
 
 namespace headrace {
@@ -46,8 +47,7 @@ struct DeltaRule {
   Norm norm;
   Map log_decay, gate;                                                   // [N,H] or [N,H,K]; [N,H V]. null: none
   Binary activation = Binary::silu_multiply;                             // of the gate
-  Linear level;                                                          // [H levels, D]
-  Tensor level_scale;                                                    // L [1,H levels]
+  Levels level;
 
   static DeltaRule bind(const Scope& s, const Options& o);               // all but the decay
   Tensor operator()(const Tensor& x, Pass p) const;                      // x [N,D]

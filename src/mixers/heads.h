@@ -3,6 +3,7 @@
 #include <cmath>
 #include <vector>
 
+#include "nn/layer.h"
 #include "ops/ops.h"
 
 namespace headrace {
@@ -33,5 +34,17 @@ inline Tensor over_channels(const Tensor& v, int64_t channels) {
   const int64_t H = v.count();
   return scale_heads(exp(Tensor::zeros({1, H, channels}, DType::f32, v.device())), v.view({1, H})).view({H * channels});
 }
+
+// What the levels of a Fenwick tree of states are read with: softplus(L * W_l x), [N,H,levels] (Guo et al. 2025, 2506.04761).
+struct Levels {
+  Linear map;                                              // W_l [H levels, D]
+  Tensor scale;                                            // L [H levels]
+  int heads = 0, count = 0;
+  static Levels bind(const Scope& s, int width, int heads, int count) {
+    const int64_t all = int64_t{heads} * count;
+    return {Linear::bind(s / "l_proj", width, all), s("L", {heads, count}, Init::ones().no_decay()).view({all}), heads, count};
+  }
+  Tensor operator()(const Tensor& x) const { return softplus(map(x) * scale).view({x.dim(0), heads, count}); }
+};
 
 }  // namespace headrace

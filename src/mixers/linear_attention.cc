@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "base/error.h"
-#include "mixers/heads.h"
 #include "nn/arranged.h"
 #include "ops/sequence.h"
 
@@ -106,10 +105,7 @@ LinearAttention LinearAttention::bind(const Scope& s, Options o, Gate gate) {
   const Scope n = o.output_gate && !s.has("g_norm.weight") ? s / "g_norm_swish_gate" : s / o.norm_name;
   m.norm = {.eps = o.norm_eps};
   if (o.norm_weight) m.norm.weight = n("weight", {o.norm_by_head ? o.value : A}, Init::ones());
-  if (o.levels > 0) {
-    m.level = Linear::bind(s / "l_proj", D, int64_t{o.heads} * o.levels);
-    m.level_scale = s("L", {o.heads, o.levels}, Init::ones().no_decay()).view({int64_t{o.heads} * o.levels});
-  }
+  if (o.levels > 0) m.level = Levels::bind(s, D, o.heads, o.levels);
   m.q_feature = feature(o.feature, s / "feature_map_q", o.key), m.k_feature = feature(o.feature, s / "feature_map_k", o.key);
   return m;
 }
@@ -130,8 +126,7 @@ Tensor LinearAttention::operator()(const Tensor& x, Pass p) const {
   if (o.levels == 0) {
     y = linear_scan({.q = in.q, .k = in.k, .v = in.v, .log_decay = in.log_decay, .scale = scale}, p.slot("scan"));
   } else {
-    const Tensor levels = softplus(level(x) * level_scale).view({N, H, o.levels});
-    y = log_linear({.q = in.q, .k = repeat_heads(in.k, H / G), .v = repeat_heads(in.v, H / G), .levels = levels, .log_decay = in.log_decay,
+    y = log_linear({.q = in.q, .k = repeat_heads(in.k, H / G), .v = repeat_heads(in.v, H / G), .levels = level(x), .log_decay = in.log_decay,
                     .scale = scale}, p.positions(), p.slot("scan"));
   }
   if (!o.norm_by_head) y = y.view({N, H * o.value});
@@ -146,8 +141,7 @@ LinearAttention RetNet::bind(const Scope& s, Options o) {
   if (r.inverse_frequency.empty() && r.base > 0) r.rotary = f.key / 2 * 2, fill_frequencies(r);
   std::vector<float> decay;
   for (int h = 0; h < f.heads; ++h) decay.push_back(static_cast<float>(std::log1p(-std::exp2(-5.0 - h))));
-  Tensor log_decay = Tensor::from(decay, {f.heads});
-  log_decay = s.source().device == Device::meta ? Tensor::empty({f.heads}, DType::f32, Device::meta) : copy_to(log_decay, s.source().device);
+  const Tensor log_decay = constants(decay, {f.heads}, s.source().device);
   return LinearAttention::bind(s, f, [log_decay, rope = r](const Tensor& x, LinearAttention::Inputs& in, Pass p) {
     in.q = headrace::rope(in.q, rope, p.positions());
     in.k = headrace::rope(in.k, rope, p.positions());

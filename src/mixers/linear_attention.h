@@ -18,6 +18,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "mixers/heads.h"
 #include "mixers/mixer.h"
 
 namespace headrace {
@@ -52,8 +53,8 @@ struct LinearAttention {
   };
   struct Conv { Tensor weight, bias; };
   Options o;
-  Linear q, k, v, g, out, level;
-  Tensor level_scale;                                                    // L [H levels]
+  Linear q, k, v, g, out;
+  Levels level;
   Conv q_conv, k_conv, v_conv;
   Norm norm;
   Gate gate;

@@ -145,6 +145,26 @@ TEST(ProbeState, WordsAreProductsOfPermutationMatrices) {
     }
   }
 }
+TEST(ProbeState, WordsMayBeOfElementsThatMoveFewPoints) {
+  const Task t = open_task("words", std::vector<std::string>{"group=S5", "moved=2", "min=30", "max=30"});
+  std::set<int32_t> letters, products;
+  for (uint64_t n = 0; n < 300; ++n) {
+    const Sample s = t.sample(2, Split::train, n);
+    Matrix so_far = matrix(t.word(0));
+    for (int64_t i = 1; i < s.length(); ++i) {
+      const std::string letter = t.word(s.tokens[at(i)]);
+      int swaps = 0;
+      for (size_t j = 0; j < letter.size(); ++j) swaps += static_cast<size_t>(letter[j] - '0') > j;
+      ASSERT_LE(swaps, 1) << letter << " is neither the identity nor a swap";
+      so_far = product(so_far, matrix(letter));
+      ASSERT_EQ(matrix(t.word(s.targets[at(i)])), so_far);
+      letters.insert(s.tokens[at(i)]), products.insert(s.targets[at(i)]);
+    }
+  }
+  EXPECT_EQ(letters.size(), 11U);                                        // ten swaps and the identity
+  EXPECT_EQ(products.size(), 120U);
+  EXPECT_THROW(open_task("words", std::vector<std::string>{"group=A5", "moved=2"}), Error);
+}
 TEST(ProbeState, ZSixtyIsAdditionAndTheQuaternionsAreNoDihedralGroup) {
   each("words", {"group=Z60"}, 100, [](const Sample& s) {                  // rotations sort by where 0 goes
     for (int64_t i = 1, sum = 0; i < s.length(); ++i) EXPECT_EQ(s.targets[at(i)], sum = (sum + s.tokens[at(i)]) % 60);

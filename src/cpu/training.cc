@@ -62,6 +62,50 @@ void AdamPiece(const AdamArgs& a, int64_t begin, int64_t end) {
 }
 float SquarePiece(const float* x, int64_t n) { return dot(x, x, n); }
 
+using DU = hn::RebindToUnsigned<D>;
+using U = hn::Vec<DU>;
+// x <- the high halves of x m, and returns the low ones.
+HWY_INLINE U multiply_wide(U& x, U m) {
+  const hn::Repartition<uint64_t, DU> dq;
+  const auto even = hn::MulEven(x, m), odd = hn::MulEven(hn::BitCast(DU(), hn::ShiftRight<32>(hn::BitCast(dq, x))), m);
+  x = hn::OddEven(hn::BitCast(DU(), odd), hn::BitCast(DU(), hn::ShiftRight<32>(even)));
+  return hn::OddEven(hn::BitCast(DU(), hn::ShiftLeft<32>(odd)), hn::BitCast(DU(), even));
+}
+// A block of Philox (base/random.h) in each lane: their numbers, in order.
+void RandomBlocks(const Philox& key, uint64_t first, uint32_t* to) {
+  const auto all = [](uint64_t x) { return hn::Set(DU(), static_cast<uint32_t>(x)); };
+  const U one = all(1), step = hn::Iota(DU(), 0);
+  U c0 = hn::Add(all(first), step), c1 = all(first >> 32), c2 = all(key.stream), c3 = all(key.stream >> 32);
+  c1 = hn::Add(c1, hn::IfThenElseZero(hn::Lt(c0, step), one));           // the low half has wrapped
+  auto k0 = static_cast<uint32_t>(key.seed), k1 = static_cast<uint32_t>(key.seed >> 32);
+  for (int round = 0; round < 10; ++round, k0 += 0x9E3779B9u, k1 += 0xBB67AE85u) {
+    U a = c0, b = c2;
+    const U a_low = multiply_wide(a, all(0xD2511F53u)), b_low = multiply_wide(b, all(0xCD9E8D57u));
+    c0 = hn::Xor(hn::Xor(b, c1), all(k0)), c1 = b_low;
+    c2 = hn::Xor(hn::Xor(a, c3), all(k1)), c3 = a_low;
+  }
+  hn::StoreInterleaved4(c0, c1, c2, c3, DU(), to);
+}
+// Elements begin .. end of a row whose first has number `place`.
+void DropoutPiece(const DropoutArgs& a, int64_t row, int64_t begin, int64_t end, uint64_t place) {
+  const Philox key{a.seed, a.stream};
+  const V gain = set(static_cast<float>(1 / (1 - double{a.rate})));
+  const U limit = hn::Set(DU(), static_cast<uint32_t>(std::ceil(double{a.rate} * 0x1p32 - 0.5)));   // (n + 1/2) / 2^32 < rate
+  alignas(64) uint32_t numbers[4 * hn::MaxLanes(DU())];
+  for (int64_t i = begin; i < end;) {
+    const uint64_t at = place + static_cast<uint64_t>(i), skip = at % 4;
+    RandomBlocks(key, at / 4, numbers);
+    const int64_t n = std::min(end - i, 4 * lanes() - static_cast<int64_t>(skip));
+    const float *x = a.x[row] + i, *bits = reinterpret_cast<const float*>(numbers) + skip;
+    float* y = a.y[row] + i;
+    strips(n, [&](auto s) {
+      const auto drop = hn::RebindMask(D(), hn::Lt(hn::BitCast(DU(), s.load(bits)), limit));
+      s.store(hn::IfThenZeroElse(drop, hn::Mul(gain, s.load(x))), y);
+    });
+    i += n;
+  }
+}
+
 }  // namespace HWY_NAMESPACE
 }  // namespace headrace::cpu
 HWY_AFTER_NAMESPACE();
@@ -73,6 +117,7 @@ HWY_EXPORT(LossRow);
 HWY_EXPORT(LossRowBackward);
 HWY_EXPORT(AdamPiece);
 HWY_EXPORT(SquarePiece);
+HWY_EXPORT(DropoutPiece);
 
 namespace {
 int64_t grain(int64_t cols, int64_t least) { return std::max<int64_t>(1, least / std::max<int64_t>(cols, 1)); }
@@ -109,16 +154,13 @@ void square_sum(Rows x, double* sum) {
   for (float p : parts) *sum += p;
 }
 void dropout(const DropoutArgs& a) {
-  const Philox random{a.seed, a.stream};
-  const float gain = static_cast<float>(1 / (1 - double{a.rate}));
-  parallel(a.x.rows, grain(a.x.cols, 1024), [&](int64_t begin, int64_t end, int) {
-    std::array<uint32_t, 4> four{};
-    for (int64_t i = begin; i < end; ++i)
-      for (int64_t j = 0; j < a.x.cols; ++j) {
-        const auto n = static_cast<uint64_t>(i * a.x.cols + j);
-        if (n % 4 == 0 || j == 0) four = random.block(n / 4);
-        a.y[i][j] = (four[n % 4] + 0.5) * 0x1p-32 < a.rate ? 0 : gain * a.x[i][j];
-      }
+  constexpr int64_t unit = 4096;
+  const int64_t pieces = (a.x.cols + unit - 1) / unit;
+  parallel(a.x.rows * pieces, grain(std::min(a.x.cols, unit), 4096), [&](int64_t begin, int64_t end, int) {
+    for (int64_t p = begin; p < end; ++p) {
+      const int64_t row = p / pieces, at = p % pieces * unit;
+      HWY_DYNAMIC_DISPATCH(DropoutPiece)(a, row, at, std::min(at + unit, a.x.cols), static_cast<uint64_t>(row * a.x.cols));
+    }
   });
 }
 

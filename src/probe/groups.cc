@@ -2,6 +2,9 @@
 // are not solvable, so that a model of fixed depth with diagonal transitions cannot do it for all lengths; Z60 and A4 x Z5 are as large and
 // solvable.
 //
+// Words may be of few elements only: those that move at most so many points (Grazzi et al. 2024, 2411.12537: moved=2 are the identity and the
+// swaps, each of which is one reflection), while the products are still all of the group's.
+//
 // An element is a permutation p of points, p[i] where i goes; the product a b is a first, then b: (a b)[i] = b[a[i]]. Elements are numbered in
 // the order of their p; the identity is 0.
 #include <map>
@@ -61,13 +64,16 @@ struct Words {
       "LSTM one layer at every length; S5 and A5: attention, S4 and Mamba need depth that grows with it; products of reflections (DeltaNet "
       "with negative eigenvalues, RWKV-7) solve them"};
   std::string group;
+  int moved;
   Lengths length;
   Trace trace;
   std::vector<Permutation> elements;
+  std::vector<int> letters;                                              // the elements that words are made of
   std::vector<std::vector<int>> table;                                   // [a][b] = a b
   void visit(auto& v) {
     v("group", group, "S5", "which group",
       Choice{"Z2", "Z3", "Z5", "Z7", "Z60", "S3", "S4", "S5", "A4", "A5", "A4xZ5", "D4", "D5", "D8", "Q8"});
+    v("moved", moved, 0, "points that an element of the word moves at most (2: swaps; 0: any element)", Range{0, 64});
     length.visit(v, 2, 20, 1, "elements of the word");
     trace.visit(v);
   }
@@ -86,7 +92,11 @@ struct Words {
     for (const Permutation& a : elements) {
       table.emplace_back();
       for (const Permutation& b : elements) table.back().push_back(number.at(product(a, b)));
+      int moves = 0;
+      for (size_t i = 0; i < a.size(); ++i) moves += a[i] != static_cast<int>(i);
+      if (moved == 0 || moves <= moved) letters.push_back(number.at(a));
     }
+    expect(letters.size() > 1, "words: no element of ", group, " but the identity moves at most moved = ", moved, " points");
   }
   int order() const { return static_cast<int>(std::ssize(elements)); }
   int vocab() const { return order() + 1 + trace.tokens(); }             // with a beginning
@@ -102,7 +112,7 @@ struct Words {
     s.say(order());
     std::vector<int32_t> states;
     for (int i = 0, n = length.draw(d), so_far = 0; i < n; ++i) {
-      const int g = d.below(order());
+      const int g = letters[at(d.below(static_cast<int>(std::ssize(letters))))];
       states.push_back(so_far = table[at(so_far)][at(g)]);
       if (trace.kind == "none") s.ask(g, so_far);
       else s.say(g);

@@ -118,6 +118,7 @@ Lesson Trainer::step(std::span<const Packed> batches) {
   lesson.norm = std::sqrt(square);
   const double share = schedule(recipe_.schedule, lesson.step, recipe_.train.steps), clip = recipe_.train.clip;
   lesson.rate = share * recipe_.optimizer.rate;
+  const UseBf16Products rounded(recipe_.train.precision == "bf16");      // Muon's, as its authors compute them
   optimizer_.step(gradients, share, clip > 0 && lesson.norm > clip ? static_cast<float>(clip / lesson.norm) : 1.f);
   for (size_t i = 0; i < averages_.size(); ++i)
     add_into(static_cast<float>(1 - recipe_.train.ema) * (learner_.learned[i].value - averages_[i]), averages_[i]);

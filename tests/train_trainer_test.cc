@@ -256,6 +256,10 @@ TEST(TrainStep, TheOutlookCountsWhatAGradientReaches) {
   EXPECT_EQ(o.share_reached, 1);
   EXPECT_EQ(o.parameters, o.learned);
   EXPECT_GT(o.flops, 6.0 * static_cast<double>(o.parameters) * 24);
+  for (const char* mixer : {"rwkv7", "mlstm", "mla", "reformer", "performer"}) {
+    const Outlook all = outlook(new_learner(std::string("d=16  ") + mixer, vocab, 1, Device::meta), recipe());
+    EXPECT_NEAR(all.share_reached * static_cast<double>(all.parameters), static_cast<double>(all.learned), 0.5) << mixer;
+  }
   Learner l = learner_of(std::string(HEADRACE_ROOT) + "/assets/stories260K", Device::meta);
   adapt(l, 4, 8, {"layers.0.self_attn.q_proj"}, 1);
   const Outlook part = outlook(std::move(l), recipe());

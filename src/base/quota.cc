@@ -3,8 +3,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <fstream>
 #include <sstream>
+#include <string_view>
 
 namespace headrace {
 namespace {
@@ -44,6 +46,13 @@ int quota_cores(const std::string& groups, const std::string& root) {
     }
   }
   return least > 0 ? std::max(1, static_cast<int>(std::min(std::floor(least), 1e6))) : 0;
+}
+
+size_t system_memory(const char* key) {
+  std::ifstream f("/proc/meminfo");
+  for (std::string line; std::getline(f, line);)
+    if (line.starts_with(key)) return std::strtoull(line.c_str() + std::string_view(key).size() + 1, nullptr, 10) * 1024;
+  return 0;
 }
 
 }  // namespace headrace

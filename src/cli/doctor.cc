@@ -44,13 +44,6 @@ std::vector<std::string> cpu_features() {
 #endif
   return have;
 }
-size_t memory(const char* key) {
-  std::ifstream f("/proc/meminfo");
-  for (std::string line; std::getline(f, line);)
-    if (line.starts_with(key)) return std::strtoull(line.c_str() + std::string_view(key).size() + 1, nullptr, 10) * 1024;
-  return 0;
-}
-
 int act(const Common& common) {
   const Device device = common.apply();
   const Kernels& k = kernels(device);
@@ -74,7 +67,7 @@ int act(const Common& common) {
   double load[1] = {0};
   if (getloadavg(load, 1) == 1
       && load[0] > 0.5 * cores) advice.push_back(fmt::format("the machine is busy (load {:.1f}): rates measured now are too low", load[0]));
-  const size_t available = memory("MemAvailable:");
+  const size_t memory = system_memory("MemTotal:"), available = system_memory("MemAvailable:");
   if (available < size_t{1} << 30) advice.push_back("less than 1 GiB of memory is free: see headrace plan MODEL before loading");
   const auto models = shipped_models();
   if (models.empty()) advice.push_back("no models ship in " + assets_folder() + ": set HEADRACE_ASSETS to their folder");
@@ -87,7 +80,7 @@ int act(const Common& common) {
     for (const auto& s : models) m.push_back(s);
     print_json(Object{{"cpu", cpu_name()}, {"features", f}, {"instructions", instructions}, {"cores", cores}, {"threads", thread_count()},
         {"device", common.device},
-                      {"memory_bytes", static_cast<int64_t>(memory("MemTotal:"))}, {"available_bytes", static_cast<int64_t>(available)},
+                      {"memory_bytes", static_cast<int64_t>(memory)}, {"available_bytes", static_cast<int64_t>(available)},
                       {"read_bytes_per_second", peak.read_bytes}, {"f32_flops", peak.f32_flops}, {"int8_ops", peak.int8_ops},
                       {"cuda", cuda.empty()}, {"cuda_why_not", cuda}, {"models", m}, {"assets", assets_folder()}, {"advice", a}});
     return 0;
@@ -97,7 +90,7 @@ int act(const Common& common) {
   for (const auto& s : features) joined += (joined.empty() ? "" : " ") + s;
   fmt::print("features    {}\nkernels     {}\nthreads     {} of {} cores\n", joined, *instructions ? instructions : "the definitions",
       thread_count(), cores);
-  fmt::print("memory      {}, {} available\n", bytes_text(static_cast<double>(memory("MemTotal:"))), bytes_text(static_cast<double>(available)));
+  fmt::print("memory      {}, {} available\n", bytes_text(static_cast<double>(memory)), bytes_text(static_cast<double>(available)));
   if (peak.read_bytes > 0) fmt::print("reads       {:.1f} GB/s: a model of 1 GB cannot write more than {:.0f} tokens/s\n", peak.read_bytes / 1e9,
       peak.read_bytes / 1e9);
   if (peak.f32_flops > 0) fmt::print("f32         {:.0f} GFLOP/s\n", peak.f32_flops / 1e9);

@@ -104,7 +104,7 @@ int act(const Options& o, const Command& c) {
     view.say(t.complete ? fmt::format("{}: {} steps; headrace run {}", t.folder, t.steps, t.folder)
                         : fmt::format("{}: stopped and saved after step {}; the same command goes on", t.folder, t.steps));
   }
-  return ending() ? 128 + ending() : 0;
+  return ending() ? 128 + ending() : !o.plan && !t.complete ? 130 : 0;     // as a shell says of Ctrl-C
 }
 
 }  // namespace

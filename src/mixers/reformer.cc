@@ -78,7 +78,7 @@ Tensor Reformer::operator()(const Tensor& x, Pass p) const {
   expect_whole("reformer", slot);
   const auto projected = linear(x, {{qk.weight, qk.bias}, {v.weight, v.bias}});
   const Tensor q = projected[0].view({N * H, K}), values = projected[1].view({N * H, K});       // row t H + h
-  if (x.device() == Device::meta) return out(Tensor::empty({N, H * K}, DType::f32, Device::meta));
+  if (x.device() == Device::meta) return out(projected[0] + projected[1]);                     // a plan knows no places, but what gradients reach
 
   // Each head of a sequence is a sequence of its own, R times as long. `from`: the row of q that each sorted row is; `back`: by round,
   // where the sorted row of each row of q lies.

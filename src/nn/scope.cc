@@ -127,6 +127,7 @@ Tensor arranged(const Source& s, const Tensor& rows) {
   const bool plan = s.device == Device::meta;
   // CUDA keeps a file's rows, and need not be here to be planned for.
   const auto pack = !s.pack || (plan && s.plan_for == Device::cuda) ? nullptr : kernels(plan ? s.plan_for : s.device).pack;
+  if (plan && !pack && rows.device() == Device::meta) return rows;
   const Tensor t = plan ? Tensor::of(allocate(rows.bytes(), Device::meta), 0, rows.dtype(), rows.shape()) : rows;
   if (pack) return pack(t);
   return plan ? t : copy_to(rows, s.device);

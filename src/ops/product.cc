@@ -76,7 +76,8 @@ std::vector<Tensor> products(size_t n, const At& at) {
         if (!dy[i]) continue;
         const size_t x = 3 * i, w = x + 1, b = x + 2;
         if (wanted[x]) {
-          const size_t to = inputs[x].raw() == inputs[0].raw() && inputs[x].shape() == inputs[0].shape() ? 0 : x;   // one input, one gradient
+          const bool same = inputs[x].storage() == inputs[0].storage() && inputs[x].offset() == inputs[0].offset();
+          const size_t to = same && inputs[x].shape() == inputs[0].shape() ? 0 : x;   // one input, one gradient
           const bool first = !d[to];
           if (first) d[to] = like(inputs[x]);
           product(dy[i], false, plain(inputs[w]), false, d[to], !first);

@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "text/tokenizer_parts.h"
+#include "text/unicode.h"
 
 namespace headrace {
 namespace {
@@ -32,7 +33,9 @@ Merges train_bpe(std::span<const std::string_view> texts, int vocab, const std::
     for (size_t begin = 0; begin < t.size();) {           // long texts a line at a time
       size_t end = t.size() - begin > (size_t{1} << 20) ? t.find('\n', begin + (size_t{1} << 20)) : t.npos;
       end = end == t.npos ? t.size() : end + 1;
-      cut(words_of, std::string(t.substr(begin, end - begin)), begin == 0).each([&](std::string_view w) { ++counts[std::string(w)]; });
+      std::string piece(t.substr(begin, end - begin));
+      if (!is_utf8(piece)) piece = replace_broken(piece);   // as the encoder reads it
+      cut(words_of, piece, begin == 0).each([&](std::string_view w) { ++counts[std::string(w)]; });
       begin = end;
     }
   std::vector<Word> words;

@@ -30,7 +30,8 @@ std::string line_of(const std::map<std::string, double>& values) {
   std::string s = "{";
   for (const auto& [key, v] : values) {
     const bool whole = v == std::floor(v) && std::abs(v) < 1e15;
-    s += fmt::format("{}\"{}\": {}", s.size() > 1 ? ", " : "", key, whole ? fmt::format("{}", static_cast<int64_t>(v)) : fmt::format("{:.6g}", v));
+    const std::string number = whole ? fmt::format("{}", static_cast<int64_t>(v)) : std::isfinite(v) ? fmt::format("{:.6g}", v) : "null";
+    s += fmt::format("{}\"{}\": {}", s.size() > 1 ? ", " : "", key, number);
   }
   return s + "}\n";
 }

@@ -103,6 +103,7 @@ void token_file(const SafetensorsFile& file, const std::string& path, int32_t vo
            ", of ", ids.count(), " tokens");
     if (at > out.begins.back()) out.begins.push_back(at);
   }
+  if (ids.count() > out.begins.back()) out.begins.push_back(ids.count());   // beginnings alone: the last document ends with the tokens
 }
 
 }  // namespace

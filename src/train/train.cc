@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/quota.h"
 #include "io/safetensors.h"
 #include "tensor/blocks.h"
 #include "run/load.h"
@@ -68,6 +69,9 @@ class Run {
   Run(const Recipe& recipe, const TrainOptions& options, const TrainHooks& hooks) : recipe_(recipe), options_(options), hooks_(hooks) {
     folder_ = !options.folder.empty() ? options.folder : !recipe.save.folder.empty() ? recipe.save.folder : fs::path(recipe.file).stem().string();
     checkpoint_ = recipe.model.checkpoint.empty() ? "" : model_folder();
+    std::error_code none;
+    expect(checkpoint_.empty() || !fs::equivalent(folder_, checkpoint_, none), folder_,
+           ": is model.checkpoint itself, which the run would write over; --out FOLDER elsewhere");
     doing("reading the tokenizer");
     const std::string& given = recipe.data.tokenizer;
     const std::string own = checkpoint_.empty() ? "bytes" : checkpoint_;
@@ -84,15 +88,16 @@ class Run {
 
   Trained operator()() {
     const Outlook seen = look_ahead();
+    const bool fits = hold_memory(seen.bytes);
     doing("making the model");
     trainer_.emplace(learner(options_.device), recipe_);
-    check_vocabulary();
+    check_decoder();
     resume();
     Opening o{.folder = folder_, .outlook = seen, .documents = documents_, .tokens = stream_->tokens(), .tokens_a_step = tokens_a_step()};
     o.from_step = trainer_->steps();
     const double left = static_cast<double>(recipe_.train.steps - o.from_step);
     o.epochs = left * static_cast<double>(o.tokens_a_step) / static_cast<double>(o.tokens);
-    o.seconds = left > 0 ? left * seconds_of_a_step() : 0;
+    o.seconds = left > 0 && fits ? left * seconds_of_a_step() : 0;
     if (hooks_.opened) hooks_.opened(o);
     Trained result{.folder = folder_};
     if (options_.plan) return result;
@@ -113,7 +118,10 @@ class Run {
   }
   std::string model_folder() const {
     const std::string given = place(recipe_.model.checkpoint), shipped = options_.assets + "/" + recipe_.model.checkpoint;
-    return !file_exists(given) && !options_.assets.empty() && is_folder(shipped) ? shipped : given;
+    const bool ships = !file_exists(given) && !options_.assets.empty() && is_folder(shipped);
+    expect(ships || is_folder(given), recipe_.file, ": model.checkpoint: ", given, file_exists(given) ? " is no folder" : ": no such folder",
+           "; wanted one with config.json and safetensors, or the name of a model that ships");
+    return ships ? shipped : given;
   }
   Documents read(const DataFile& f) const { return read_documents(place(f.path), f, recipe_.data, words_.tokenizer, words_.end); }
   int64_t tokens_a_step() const {
@@ -129,15 +137,24 @@ class Run {
     if (m.tune == "state") tune_state(l);
     return l;
   }
-  void check_vocabulary() const {
-    const int vocab = trainer_->learner().bind().decoder.vocab;
+  void check_decoder() const {
+    const Decoder d = trainer_->learner().bind().decoder;
     const int tokens = words_.tokenizer.size();
-    expect(tokens <= vocab, recipe_.file, ": the tokenizer has ", tokens, " tokens, the model's vocabulary ", vocab);
+    expect(tokens <= d.vocab, recipe_.file, ": the tokenizer has ", tokens, " tokens, the model's vocabulary ", d.vocab);
+    expect(d.sees_later.empty(), recipe_.file, ": ", d.sees_later, " sees later tokens, the next one among them, which it is to learn");
   }
   Outlook look_ahead() const {
     doing("looking ahead");
     begin_memory_plan();
     return outlook(learner(Device::meta), recipe_);
+  }
+  // A plan only says what would be needed; false: there is not so much.
+  bool hold_memory(size_t bytes) const {
+    const size_t has = options_.device == Device::cpu ? system_memory("MemAvailable:") : 0;
+    const bool fits = has == 0 || bytes <= has;
+    expect(fits || options_.plan, recipe_.file, ": a step needs about ", bytes >> 20, " MiB, and ", has >> 20, " MiB are available; less data.batch "
+           "or data.length, train.accumulate in their place, or train.recompute = true need less");
+    return fits;
   }
   double seconds_of_a_step() {                                   // backward is two passes more
     const std::vector<int64_t> place = stream_->position();
@@ -176,6 +193,7 @@ class Run {
   }
 
   void save() {
+    trainer_->hold_finite();
     save_run(state_file(), *trainer_, *stream_, recipe_, {done_, seconds()});
     saved_ = trainer_->steps();
     save_model();
@@ -201,8 +219,13 @@ class Run {
     }
     write_safetensors(folder_ + "/model.safetensors", tensors, {{"format", "pt"}});
     write_text(folder_ + "/config.json", to_json(config, 2) + "\n");
-    for (const auto& [name, bytes] : words_.files)
-      if (!bytes.empty() && !file_exists(folder_ + "/" + name)) write_text(folder_ + "/" + name, bytes);
+    for (const char* name : tokenizer_files) {                      // another run's would be read in their place
+      const std::string path = folder_ + "/" + name;
+      const auto own = std::find_if(words_.files.begin(), words_.files.end(), [&](const auto& f) { return f.first == name && !f.second.empty(); });
+      const bool there = file_exists(path);
+      if (own == words_.files.end()) fs::remove(path);
+      else if (!there || read_text(path) != own->second) write_text(path, own->second);
+    }
     if (!l.initial_state().layers.empty()) save_initial_state();
   }
   void save_initial_state() const {
@@ -224,6 +247,7 @@ class Run {
 
   Scored score() {
     const Trainer::Score s = trainer_->score(valid_);
+    expect(std::isfinite(s.loss), "step ", trainer_->steps(), ": the loss on data.valid is ", s.loss);
     Scored out{trainer_->steps(), s.loss};
     if (valid_bytes_ > 0) out.bits_per_byte = s.loss * static_cast<double>(s.tokens) / std::numbers::ln2 / valid_bytes_;
     note({{"step", static_cast<double>(out.step)}, {"valid_loss", out.loss}, {"bits_per_byte", out.bits_per_byte}});

@@ -101,6 +101,7 @@ Lesson Trainer::step(std::span<const Packed> batches) {
     lesson.loss += sum / static_cast<double>(lesson.tokens);
   }
   std::vector<Tensor> gradients;
+  std::string broken;
   double square = 0;
   PauseTape pause;
   reached_.assign(learner_.learned.size(), false);
@@ -109,11 +110,12 @@ Lesson Trainer::step(std::span<const Packed> batches) {
     reached_[i] = static_cast<bool>(gradients[i]);
     if (!gradients[i]) continue;
     const double own = square_sum(gradients[i]);
-    if (!std::isfinite(own)) {
-      lanes_ = lanes;
-      not_finite(batches[0], text("the gradient of ", learner_.learned[i].name, " is not finite"));
-    }
+    if (!std::isfinite(own)) broken = learner_.learned[i].name;         // the last is nearest to the loss: what lies before it follows
     square += own;
+  }
+  if (!broken.empty()) {
+    lanes_ = lanes;
+    not_finite(batches[0], text("the gradient of ", broken, " is not finite"));
   }
   lesson.norm = std::sqrt(square);
   const double share = schedule(recipe_.schedule, lesson.step, recipe_.train.steps), clip = recipe_.train.clip;
@@ -129,8 +131,10 @@ Lesson Trainer::step(std::span<const Packed> batches) {
 void Trainer::not_finite(const Packed& p, const std::string& what) {
   Tape tape;
   for (const Parameter& q : learner_.learned) tape.watch(q.value);
-  for (const Parameter& q : learner_.learned)
-    if (!finite(q.value)) fail("step ", steps() + 1, ": ", what, "; parameter ", q.name, " is not finite");
+  for (const auto* list : {&learner_.learned, &learner_.fixed})
+    for (const Parameter& q : *list)
+      if (q.value && is_float(q.value.dtype()) && !finite(q.value))
+        fail("step ", steps() + 1, ": ", what, "; parameter ", q.name, " is not finite");
   std::string where = "before the first layer";
   const auto look = [&](const Tensor& y) {
     const Tensor t = copy_to(y.contiguous_or_copy(), Device::cpu);
@@ -148,9 +152,9 @@ void Trainer::not_finite(const Packed& p, const std::string& what) {
       fail("step ", steps() + 1, ": ", what, place);
     }
   };
-  tape.trap = look;
   const UseBf16Products rounded(recipe_.train.precision == "bf16");
   Model m = learner_.bind();
+  tape.trap = look;                                      // what is made of parameters alone is met in its layer
   for (size_t l = 0; l < m.decoder.layers.size(); ++l) {
     Layer& layer = m.decoder.layers[l];
     layer.run = [&where, l, name = layer.text, f = layer.run](const Tensor& x, Pass pass) {
@@ -191,6 +195,11 @@ void Trainer::swap_averages() {
   }
 }
 
+void Trainer::hold_finite() const {
+  for (size_t i = 0; i < learner_.learned.size(); ++i)
+    expect(finite(learner_.learned[i].value) && (averages_.empty() || finite(averages_[i])), "step ", steps(), ": parameter ",
+           learner_.learned[i].name, " is not finite");
+}
 std::vector<Tensor> Trainer::averaged() const {
   if (!averages_.empty()) return averages_;
   std::vector<Tensor> all;

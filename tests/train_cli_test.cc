@@ -13,6 +13,7 @@
 #include "ops/training.h"
 #include "run/load.h"
 #include "small_run.h"
+#include "text/unicode.h"
 #include "train/log.h"
 
 namespace headrace {
@@ -199,6 +200,13 @@ TEST_F(TrainCli, WhatWouldSpoilAFolderIsRefusedBeforeTheFirstStep) {
   };
   says("--out r --set model.checkpoint=r --set model.blueprint=", "r: is model.checkpoint itself, which the run would write over");
   says("--out q --set model.checkpoint=none --set model.blueprint=", "none: no such folder; wanted one with config.json");
+  write("raw.json", std::string("\x1b[31m\xff\xfe\x00{", 9)), write("raw.txt", "\x1b]0;\xe9\n");
+  for (const char* raw : {"raw.json", "raw.txt"}) {                // bytes of a file do not reach the terminal
+    const Ran ran = run(std::string("train r.toml --json --out q --set data.tokenizer=") + raw);
+    one_line(ran, 1, raw);
+    EXPECT_TRUE(is_utf8(ran.err)) << raw;
+    EXPECT_EQ(ran.err.find('\x1b'), std::string::npos) << raw;
+  }
   says("--out q --set data.batch=1000000", " MiB are available; less data.batch");
   says("--out q --set 'model.blueprint=\"d=32 longformer(window=4)\"'", "longformer sees later tokens, the next one among them");
   EXPECT_TRUE(bytes("r/model.safetensors") == saved);

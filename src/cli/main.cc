@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "cli/verbs.h"
 #include "models/blueprint.h"
+#include "text/unicode.h"
 
 int main(int argc, char** argv) {
   using namespace headrace;
@@ -50,8 +51,9 @@ int main(int argc, char** argv) {
   } catch (const std::exception& e) {
     message = e.what();
   }
+  message = replace_broken(message);          // it may have words of a file
   for (char& c : message)
-    if (c == '\n') c = ' ';
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = ' ';
   std::fflush(stdout);
   fmt::print(stderr, "headrace: {}\n{}{}", message, pointed, pointed.empty() ? "" : "\n");
   return 1;

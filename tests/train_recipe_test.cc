@@ -65,6 +65,12 @@ TEST(Recipe, WhatIsWrongIsOneLineWithFileKeyWantedAndFound) {
   EXPECT_NE(two.find("data.length: wanted an integer from 1 to 16777216, found 0; train.steps: "), std::string::npos) << two;
 }
 
+TEST(Recipe, MayBeginWithAByteOrderMarkAndHaveAnyTextInQuotes) {
+  EXPECT_EQ(parse_recipe("\xef\xbb\xbf" + good, "story.toml", {}).train.steps, parse_recipe(good, "story.toml", {}).train.steps);
+  EXPECT_EQ(parse_recipe(good, "story.toml", {"data.separator=\'\'\'\nö\nz\'\'\'"}).data.separator, "ö\nz");
+  EXPECT_EQ(parse_recipe(good, "story.toml", {"data.separator=\"\"\"ö\"\nö\"\"\"\"\""}).data.separator, "ö\"\nö\"\"");
+  EXPECT_NE(message(good + "x = \"\"\"a\"\"\" ö\n").find("a character beyond ASCII outside of quotes"), std::string::npos);
+}
 TEST(Recipe, IsGoneOnWithOnlyWhereItIsTheSame) {
   const Recipe a = parse_recipe(good, "story.toml"), more = parse_recipe(good, "story.toml", {"train.steps=40", "save.every=5"}),
                other = parse_recipe(good, "story.toml", {"optimizer.rate=1e-3"});

@@ -135,6 +135,16 @@ TEST_F(TrainStops, ARunThatIsKilledTwentyTimesEndsAsOneThatIsNot) {
   EXPECT_EQ(std::count(log.begin(), log.end(), '\n'), 50);   // each step once
 }
 
+TEST_F(TrainStops, AFolderHasOneRunAtATime) {
+  fs::create_directories(at("cut"));
+  Beside first(folder_, "train r.toml --threads 1 --out cut --set train.steps=100000", at("cut"));
+  ASSERT_TRUE(first.until([&](uint32_t, const std::string& name) { return name == "log.jsonl" && logged(at("cut/log.jsonl")) >= 2; }));
+  const Ran second = run("train r.toml --threads 1 --out cut --set train.steps=100000 --json");
+  one_line(second, 1, "a second run");
+  EXPECT_NE(second.err.find("cut: another run is in this folder"), std::string::npos) << second.err;
+  first.kill(SIGKILL);
+  EXPECT_EQ(run("train r.toml --threads 1 --out cut --restart --json --set train.steps=2").code, 0) << "a lock ends with its process";
+}
 TEST_F(TrainStops, ARunThatIsToldToEndSavesFirst) {
   ASSERT_EQ(run("train r.toml --threads 1 --out whole").code, 0);
   fs::create_directories(at("cut"));

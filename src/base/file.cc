@@ -3,6 +3,7 @@
 #include "base/file.h"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -171,6 +172,14 @@ class Temporary {
   bool guarded_ = false, renamed_ = false;
 };
 }  // namespace
+
+HeldFolder::HeldFolder(const std::string& path) : folder_(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {
+  expect(folder_ >= 0, path, ": cannot open the folder: ", std::strerror(errno));
+  if (::flock(folder_, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK) return;
+  ::close(folder_);
+  fail(path, ": another run is in this folder");
+}
+HeldFolder::~HeldFolder() { ::close(folder_); }
 
 void check_writable(const std::string& path) { const Temporary file(path); }
 

@@ -38,6 +38,16 @@ std::string read_text(const std::string& path, size_t limit = size_t{1} << 30); 
 using Sink = std::function<void(const void* data, size_t bytes)>;
 void write_atomic(const std::string& path, const std::function<void(const Sink&)>& write);
 void check_writable(const std::string& path);     // throws the Error that write_atomic would begin with; leaves nothing behind
+// While it lives no other process holds the folder; throws Error where one does. A file system without locks (flock) holds nothing.
+class HeldFolder {
+ public:
+  explicit HeldFolder(const std::string& path);
+  ~HeldFolder();
+  HeldFolder(const HeldFolder&) = delete;
+  HeldFolder& operator=(const HeldFolder&) = delete;
+ private:
+  int folder_;
+};
 bool same_file(const std::string& a, const std::string& b);   // both exist, and are one by device and inode
 
 }  // namespace headrace

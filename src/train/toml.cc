@@ -39,15 +39,19 @@ Value convert(const toml::node& n, const std::string& path, Toml& out, const std
 void check_ascii(std::string_view bytes, const std::string& file) {
   int line = 1;
   char quote = 0;
-  bool comment = false;
-  for (size_t i = 0; i < bytes.size(); ++i) {
+  bool comment = false, lines = false;                   // lines: in quotes of three, which may go on in the next line
+  const auto three = [&](size_t i) { return bytes.substr(i, 3) == std::string(3, bytes[i]); };
+  for (size_t i = bytes.starts_with("\xef\xbb\xbf") ? 3 : 0; i < bytes.size(); ++i) {
     const char c = bytes[i];
-    if (c == '\n') ++line, quote = 0, comment = false;
+    if (c == '\n') ++line, quote = lines ? quote : '\0', comment = false;
     else if (comment) continue;
     else if (quote == '"' && c == '\\') expect(++i >= bytes.size() || static_cast<unsigned char>(bytes[i]) < 128, file, ":", line,
                                                ": not valid TOML: an escape of a character beyond ASCII");
-    else if (quote != 0) quote = c == quote ? '\0' : quote;
-    else if (c == '"' || c == '\'') quote = c;
+    else if (lines && c == quote && three(i)) {
+      while (i + 1 < bytes.size() && bytes[i + 1] == quote) ++i;   // two more may be the text's own
+      quote = 0, lines = false;
+    } else if (quote != 0) quote = c == quote && !lines ? '\0' : quote;
+    else if (c == '"' || c == '\'') quote = c, lines = three(i), i += lines ? 2 : 0;
     else if (c == '#') comment = true;
     else expect(static_cast<unsigned char>(c) < 128, file, ":", line, ": not valid TOML: a character beyond ASCII outside of quotes");
   }

@@ -167,10 +167,11 @@ class Run {
   }
 
   std::string state_file() const { return folder_ + "/training.safetensors"; }
-  void make_folder() const {
+  void make_folder() {
     std::error_code e;
     fs::create_directories(folder_, e);
     expect(!e, folder_, ": cannot make the folder: ", e.message());
+    held_.emplace(folder_);
     check_writable(state_file());
     for (const auto& e : fs::directory_iterator(folder_))            // what a kill left half written
       for (const char* name : {"training.safetensors.tmp-", "model.safetensors.tmp-", "log.jsonl.tmp-", "config.json.tmp-", "loss.svg.tmp-",
@@ -306,6 +307,7 @@ class Run {
   std::optional<Stream> stream_;
   std::vector<Packed> valid_;
   std::optional<Trainer> trainer_;
+  std::optional<HeldFolder> held_;
   std::optional<RunLog> log_;
   std::optional<EventFile> events_;
 };

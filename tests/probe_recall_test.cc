@@ -140,6 +140,21 @@ TEST(ProbeRecall, MadRecallLearnsAllAndScoresValuesOfKeysThatCameBefore) {
       EXPECT_LE(s.length(), 200);
     });
 }
+TEST(ProbeRecall, MadRecallCountsNoiseAndMotifsAmongWhatLeavesNoKeyToComeBack) {
+  const auto error = [](const std::vector<std::string>& set) -> std::string {
+    try {
+      const Task t = open_task("mad_recall", set);
+      for (uint64_t i = 0; i < 200; ++i) t.sample(0, Split::train, i);
+    } catch (const Error& e) {
+      return e.what();
+    }
+    return "";
+  };
+  const std::string e = error({"L=8", "motif=2", "noise=0.9", "V=256"});
+  for (const char* part : {"V = 256", "L = 8", "motif = 2", "noise = 0.9"}) EXPECT_NE(e.find(part), std::string::npos) << e;
+  EXPECT_EQ(error({"L=4", "V=64"}), "");                 // the most that is taken without either: one draw in 32 has a key again
+  EXPECT_EQ(error({"noise=0.9", "V=8"}), "");
+}
 
 TEST(ProbeRecall, MemorisedFactsAreTheSameInAllSamplesAndSplits) {
   std::map<int32_t, int32_t> value;

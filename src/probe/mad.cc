@@ -26,12 +26,19 @@ struct MadRecall {
   void check() const {
     expect(V % 2 == 0, "mad_recall: V = ", V, " is odd");
     expect(L >= 4 * motif, "mad_recall: L = ", L, " is too short for motif = ", motif);
-    expect(V <= int64_t{4} * L * L, "mad_recall: with V = ", V, " hardly a key comes back within L = ", L);
+    const double pair = noise * 2 + (1 - noise) * (motif + 1), pairs = (1 - noise) * L / pair;         // tokens of one on the average; keys said
+    expect(V <= 16 * pairs * pairs, "mad_recall: hardly a key comes back: V = ", V, " with L = ", L, ", motif = ", motif, ", noise = ", noise);
   }
   int vocab() const { return V + noise_vocab; }
   std::string word(int32_t t) const { return t >= V ? text("~", t - V) : t < V / 2 ? text("k", t) : text("v", t - V / 2); }
-  // Motifs in the order of their first token, so that a key is never the beginning of another.
   Sample sample(Dice& d) const {
+    constexpr int most_draws = 100'000;
+    for (int i = 0; i < most_draws; ++i)
+      if (Sample s = pairs_of(d); std::find(s.mask.begin(), s.mask.end(), 1) != s.mask.end()) return s;
+    fail("mad_recall: in none of ", most_draws, " draws a key comes back: V = ", V, ", L = ", L, ", motif = ", motif, ", noise = ", noise);
+  }
+  // Motifs in the order of their first token, so that a key is never the beginning of another.
+  Sample pairs_of(Dice& d) const {
     using Motif = std::vector<int32_t>;
     std::map<int, std::pair<Motif, Motif>> known;
     const auto draw = [&](int first, int base) {
@@ -65,7 +72,6 @@ struct MadRecall {
       speak(k, v, seen);
     }
     for (size_t i = 0; i + 1 < s.tokens.size(); ++i) s.targets[i] = s.tokens[i + 1];
-    if (std::none_of(s.mask.begin(), s.mask.end(), [](uint8_t m) { return m; })) return sample(d);   // no key came back
     return s;
   }
 };

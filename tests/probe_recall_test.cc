@@ -30,9 +30,34 @@ TEST(ProbeRecall, MqarAnswersAreWhatFollowedTheKeyAtFirst) {
     EXPECT_NEAR(gaps[g] / 3000.0, p, 5 * std::sqrt(p / 3000)) << "gap " << g;
   }
 }
+// The slots by a walk along the weights for each pair, from the numbers that the sample had.
+TEST(ProbeRecall, MqarSlotsAreThoseOfAWalkAlongTheWeights) {
+  const int L = 160, pairs = 30, V = 512, slots = (L - 2 * pairs) / 2;
+  for (const double a : {0.01, 1.0, 3.0})
+    for (uint64_t n = 0; n < 200; ++n) {
+      const Task t = open_task("mqar", std::vector<std::string>{text("L=", L), text("pairs=", pairs), text("V=", V), text("a=", a)});
+      Dice d(1, 9, n), fixed(1, 10, 0), again(1, 9, n);
+      const Sample s = t.draw(d, fixed);
+      again.distinct(pairs, V / 2 - 1), again.distinct(pairs, V / 2);
+      std::vector<double> weight;
+      for (int g = 0; g < slots; ++g) weight.push_back(std::pow(g + 1.0, a - 1));
+      for (int i = 0; i < pairs; ++i) {
+        double all = 0;
+        for (const double w : weight) all += w;
+        double u = again.uniform() * all;
+        int g = 0;
+        while (weight[at(g)] == 0 || (u -= weight[at(g)]) > 0) ++g;
+        weight[at(g)] = 0;
+        ASSERT_EQ(s.tokens[at(2 * (pairs + g))], s.tokens[at(2 * i)]) << "pair " << i << " of sample " << n << ", a = " << a;
+      }
+    }
+}
 TEST(ProbeRecall, MqarTakesItsShortestAndLongest) {
   each("mqar", {"L=4", "pairs=1", "V=4"}, 3, [](const Sample& s) { EXPECT_EQ(s.length(), 4); });
   each("mqar", {"L=1024", "pairs=256", "V=8192"}, 2, [](const Sample& s) { EXPECT_EQ(std::count(s.mask.begin(), s.mask.end(), 1), 256); });
+  each("mqar", {"L=1048576", "pairs=100000", "V=1000000"}, 1, [](const Sample& s) {
+    EXPECT_EQ(std::count(s.mask.begin(), s.mask.end(), 1), 100'000);
+  });
   EXPECT_THROW(open_task("mqar", std::vector<std::string>{"L=15", "pairs=4"}), Error);
   EXPECT_THROW(open_task("mqar", std::vector<std::string>{"L=900", "V=16", "pairs=8"}), Error);
 }

@@ -104,6 +104,19 @@ TEST(ProbeSearch, NextVerticesLieOnShortestWays) {
   EXPECT_EQ(several, 800) << "there is nothing to choose";
 }
 
+TEST(ProbeSearch, WhatIsHardlyEverDrawnIsOneErrorThatNamesTheParameters) {
+  for (const auto& [task, set, part] : std::vector<std::tuple<std::string, std::vector<std::string>, std::string>>{
+           {"connectivity", {"kind=random", "n=16", "c=14.9"}, "n = 16 and c = 14.9"},
+           {"listops", {"depth=20", "arguments=64", "min=100000", "max=100001"}, "depth = 20 and arguments = 64"}})
+    try {
+      const Task t = open_task(task, set);
+      for (uint64_t i = 0; i < 4; ++i) t.sample(0, Split::train, i);
+      FAIL() << task << ": such samples there are";
+    } catch (const Error& e) {
+      EXPECT_NE(std::string(e.what()).find(part), std::string::npos) << e.what();
+    }
+}
+
 TEST(ProbeSearch, MatchesAreFoundByTryingAll) {
   for (const std::string causal : {"causal=off", "causal=on"})
     for (const int order : {2, 3}) {

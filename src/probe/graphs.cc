@@ -62,7 +62,9 @@ struct Connectivity {
     return p;
   }
   Problem random(Dice& d, bool connected) const {
-    for (;;) {
+    constexpr int64_t most_draws = 200'000, most_coins = 1 << 30;       // some seconds
+    const int64_t draws = std::min(most_draws, most_coins / (n * (n - 1) / 2));
+    for (int64_t i = 0; i < draws; ++i) {
       Problem p;
       std::vector<int> degree(at(n));
       for (int u = 0; u < n; ++u)
@@ -74,6 +76,8 @@ struct Connectivity {
       const std::vector<int> r = reached(p.edges, p.s);
       if ((std::find(r.begin(), r.end(), p.t) != r.end()) == connected) return p;
     }
+    fail("connectivity: of ", draws, " random graphs of n = ", n, " and c = ", c, " none has s and t, with an edge each, ",
+         connected ? "joined" : "apart");
   }
   Sample sample(Dice& d) const {
     const bool connected = d.coin();

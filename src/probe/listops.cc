@@ -50,14 +50,18 @@ struct ListOps {
     return parts.size() % 2 ? parts[half] : (parts[half - 1] + parts[half]) / 2;
   }
   Sample sample(Dice& d) const {
-    for (int attempt = 0; attempt < 200'000; ++attempt) {
+    constexpr int64_t most_draws = 200'000, most_tokens = 1 << 26;      // a second or two
+    int64_t draws = 0;
+    for (int64_t tokens = 0; draws < most_draws && tokens < most_tokens; ++draws) {
       Sample s;
       const int value = expression(d, s, 1);
+      tokens += s.length();
       if (s.length() < length.min || s.length() > length.max) continue;
       s.ask_last(value);
       return s;
     }
-    fail("listops: of 200000 expressions of depth = ", depth, " none has ", length.min, "..", length.max, " tokens");
+    fail("listops: of ", draws, " expressions of depth = ", depth, " and arguments = ", arguments, " none has ", length.min, "..", length.max,
+         " tokens");
   }
 };
 

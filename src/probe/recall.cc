@@ -3,11 +3,39 @@
 //              (g+1)^(a-1); its value is the answer at the key itself
 //   induction  what followed the trigger the first time (Olsson et al. 2022, 2209.11895; construction of Fu et al. 2022, 2212.14052)
 //   assoc      pairs of key and value, repeats consistent; at the end one key (Fu et al. 2022)
+#include <bit>
+
 #include "probe/families.h"
 #include "probe/task.h"
 
 namespace headrace {
 namespace {
+
+// Numbers 0..n-1, each drawn with its share of the weights. The parents of a leaf that was taken are summed anew from their children, so
+// that what is taken weighs nothing, however sums are rounded.
+class Urn {
+ public:
+  explicit Urn(const std::vector<double>& weights) : leaves_(std::bit_ceil(weights.size())), sum_(2 * leaves_) {
+    std::copy(weights.begin(), weights.end(), sum_.begin() + static_cast<std::ptrdiff_t>(leaves_));
+    for (size_t i = leaves_ - 1; i > 0; --i) sum_[i] = sum_[2 * i] + sum_[2 * i + 1];
+  }
+  int take(Dice& d) {                                  // without putting back; one at least is left
+    double u = d.uniform() * sum_[1];
+    size_t i = 1;
+    while (i < leaves_) {
+      const double left = sum_[2 * i], right = sum_[2 * i + 1];
+      i = 2 * i + !(left > 0 && (u <= left || right <= 0));
+      if (i % 2) u -= left;
+    }
+    const int taken = static_cast<int>(i - leaves_);
+    for (sum_[i] = 0; i /= 2;) sum_[i] = sum_[2 * i] + sum_[2 * i + 1];
+    return taken;
+  }
+
+ private:
+  size_t leaves_;
+  std::vector<double> sum_;                            // as a heap: of children 2i and 2i + 1 at i; leaves last
+};
 
 struct Mqar {
   static constexpr TaskDoc doc{"mqar", "multi-query associative recall", "Arora et al. 2023, 2312.04927",
@@ -39,15 +67,10 @@ struct Mqar {
     const int begin = 2 * pairs * passes, slots = (L - begin) / 2;
     while (s.length() < L) s.say(noise ? d.below(V) : 0);
     std::vector<double> weight(at(slots));
-    double sum = 0;
-    for (int g = 0; g < slots; ++g) sum += weight[at(g)] = std::pow(g + 1.0, a - 1);
-    for (int i = 0; i < pairs; ++i) {                  // one after the other, without putting back
-      double u = d.uniform() * sum;
-      int g = -1;
-      for (int j = 0; j < slots && (g < 0 || u > 0); ++j)
-        if (weight[at(j)] > 0) g = j, u -= weight[at(j)];
-      sum -= weight[at(g)], weight[at(g)] = 0;
-      const size_t place = at(begin + 2 * g);
+    for (int g = 0; g < slots; ++g) weight[at(g)] = std::pow(g + 1.0, a - 1);
+    Urn urn(weight);
+    for (int i = 0; i < pairs; ++i) {
+      const size_t place = at(begin + 2 * urn.take(d));
       s.tokens[place] = keys[at(i)] + 1, s.targets[place] = values[at(i)] + V / 2, s.mask[place] = 1;
     }
     return s;

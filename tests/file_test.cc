@@ -83,6 +83,12 @@ TEST_F(Files, WhatIsNoFileIsNotReplacedByOne) {
   EXPECT_EQ(entries(), 2);
 }
 
+TEST_F(Files, AFolderThatCannotBeMadeSaysWhy) {
+  write(at("plain"), "x");
+  for (const std::string path : {"plain", "plain/in"})
+    EXPECT_EQ(refused([&] { make_folder(at(path)); }), at(path) + ": cannot make the folder: File exists");
+}
+
 TEST_F(Files, APipeIsRefusedAndNotWaitedFor) {
   ASSERT_EQ(::mkfifo(at("fifo").c_str(), 0600), 0);
   ::alarm(20);                                     // instead of waiting for a writer for ever

@@ -62,10 +62,12 @@ bool is_folder(const std::string& path) {
   return ::stat(path.c_str(), &st) == 0 && S_ISDIR(st.st_mode);
 }
 void make_folder(const std::string& path) {
-  for (size_t at = 1; at <= path.size(); ++at)
-    if (at == path.size() || path[at] == '/')
-      expect(::mkdir(path.substr(0, at).c_str(), 0755) == 0 || is_folder(path.substr(0, at)), path, ": cannot make the folder: ",
-             std::strerror(errno));
+  for (size_t at = 1; at <= path.size(); ++at) {
+    if (at < path.size() && path[at] != '/') continue;
+    const std::string part = path.substr(0, at);
+    const int fault = ::mkdir(part.c_str(), 0755) == 0 ? 0 : errno;      // before another call sets it
+    expect(!fault || is_folder(part), path, ": cannot make the folder: ", std::strerror(fault));
+  }
 }
 
 std::string read_text(const std::string& path, size_t limit) {

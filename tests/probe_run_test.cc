@@ -179,6 +179,13 @@ TEST(ProbeRun, IntervalsAreStudents) {
   EXPECT_NEAR(s.tests[0].loss, 0.3, 1e-12);
   EXPECT_LT(s.near, 0);                                    // no attention
 }
+TEST(ProbeRun, TheBestOfWorseThanAMeanIsBelowZero) {
+  std::vector<Object> results;
+  for (const double a : {-0.5, -0.25})
+    results.push_back({{"label", "b"}, {"grid", Array{}}, {"rate", 1.0}, {"cpu_seconds", 2.0}, {"weights", 5}, {"state_bytes", 64},
+                       {"tests", Array{Object{{"accuracy", a}, {"whole", 0.0}, {"loss", 1 - a}, {"set", Array{}}}}}});
+  EXPECT_EQ(summarise(results)[0].tests[0].best, -0.25);
+}
 
 TEST_F(ProbeFiles, TheProgramListsShowsWritesAndTrains) {
   EXPECT_EQ(json("probe list --json").get<Array>()->size(), tasks().size());

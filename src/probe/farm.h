@@ -1,6 +1,7 @@
 // Many cells: a grid of blueprints, parameters, rates and seeds; results as JSON lines, which are appended whole, so that a run that was
 // killed goes on where it was; and what they say together.
 #pragma once
+#include <cmath>
 #include <string>
 #include <vector>
 
@@ -31,7 +32,7 @@ struct Summary {
   double near = -1;                      // mean share of attention's weights within three tokens; below 0: there is no attention
   struct Test {
     std::string set;
-    double mean = 0, half = 0, median = 0, best = 0, whole = 0, loss = 0;      // half: of the 95 % interval of the mean (Student)
+    double mean = 0, half = 0, median = 0, best = -INFINITY, whole = 0, loss = 0;      // half: of the 95 % interval of the mean (Student)
     std::vector<Scores::Bucket> by_position;                                   // means over the cells
   };
   std::vector<Test> tests;

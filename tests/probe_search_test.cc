@@ -143,6 +143,22 @@ TEST(ProbeSearch, MatchesAreFoundByTryingAll) {
     }
 }
 
+TEST(ProbeSearch, MatchesAreAboutHalfOfAllAtEveryLength) {
+  for (const std::string causal : {"causal=off", "causal=on"})
+    for (const int order : {2, 3})
+      for (const int N : {6, 8, 16, 32}) {
+        const Task t = open_task("match", std::vector<std::string>{causal, text("order=", order), text("N=", N)});
+        int yes = 0, all = 0;
+        for (uint64_t i = 0; i < 1500; ++i) {
+          Dice d(1, 7, i), fixed(1, 8, 0);
+          const Sample s = t.draw(d, fixed);
+          for (int64_t k = 0; k < s.length(); ++k)
+            if (s.mask[at(k)]) ++all, yes += s.targets[at(k)] == t.vocab - 1;
+        }
+        EXPECT_NEAR(yes / static_cast<double>(all), 0.5, 0.05) << causal << ", order " << order << ", N = " << N;
+      }
+}
+
 int distance(const Ids& x, const Ids& y) {                               // by recursion, what is known kept
   std::map<std::pair<size_t, size_t>, int> known;
   const std::function<int(size_t, size_t)> from = [&](size_t i, size_t j) -> int {

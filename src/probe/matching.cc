@@ -9,7 +9,7 @@ namespace {
 
 struct Match {
   static constexpr TaskDoc doc{"match", "sums of two or three to 0", "Sanford, Hsu, Telgarsky 2023, 2306.02896",
-      "pairs: one layer of attention; triples: no attention of one layer and modest width; recurrences neither"};
+      "pairs: one layer of attention; triples: no attention of one layer and modest width; recurrences neither", 2};
   int order, N, M;
   bool causal;
   void visit(auto& v) {
@@ -18,12 +18,20 @@ struct Match {
     v("M", M, 0, "modulus; 0: for balanced answers", Range{0, 1 << 20});
     v("causal", causal, false, "read once, and matched with earlier numbers alone");
   }
-  // P(no) is about exp(-pairs / M): half of all with all of the sequence in sight; on the average over places where pairs grow with them,
-  // (1 - e^-a) / a = 1/2 at a = N / M = 1.594, and the mean of e^(-b u^2) over u in 0..1 = 1/2 at b = N^2 / (2 M) = 3.05.
+  // Share of answers that are no, modulo m. Beside n others a number has n partners, or n (n - 1) / 2 pairs of them, each of which fits with
+  // probability 1/m, about independently.
+  double refused(int m) const {
+    double sum = 0;
+    const int first = causal ? 0 : N - 1;                                // others in sight: from here on, at one place each
+    for (int n = first; n < N; ++n) sum += std::pow(1 - 1.0 / m, order == 2 ? n : 0.5 * n * (n - 1));
+    return sum / (N - first);
+  }
   void check() {
     if (M) return;
-    const double n = N, pairs = order == 2 ? n : n * n / 2;
-    M = std::max(2, static_cast<int>(std::lround(pairs / (causal ? order == 2 ? 1.594 : 3.05 : 0.6931))));
+    M = 2;
+    for (int step = 1 << 19; step > 0; step /= 2)                        // it grows with m
+      if (refused(M + step) <= 0.5) M += step;
+    if (std::abs(refused(M + 1) - 0.5) < std::abs(refused(M) - 0.5)) ++M;
   }
   int vocab() const { return M + 2; }
   std::string word(int32_t t) const { return t < M ? std::to_string(t) : t == M ? "no" : "yes"; }

@@ -54,6 +54,7 @@ struct TaskDoc {
   const char* title;
   const char* paper;
   const char* shows;                     // what is expected of whom, from the literature
+  int version = 1;                       // another number where samples come out otherwise: results of before do not stand for new ones
 };
 struct TaskInfo {
   TaskDoc doc;

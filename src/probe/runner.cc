@@ -132,9 +132,11 @@ constexpr int64_t loop = 2;
 std::string Cell::key() const {
   Array t;
   for (const auto& s : tests) t.push_back(texts(s));
-  return to_json(Object{{"task", task}, {"blueprint", blueprint}, {"set", texts(set)}, {"tests", t}, {"seed", static_cast<int64_t>(seed)},
-                        {"rate", rate}, {"decay", decay}, {"clip", clip}, {"beta", beta}, {"steps", steps}, {"batch", batch}, {"samples", samples},
-                        {"every", every}, {"until", until}, {"loop", loop}});
+  Object o{{"task", task}, {"blueprint", blueprint}, {"set", texts(set)}, {"tests", t}, {"seed", static_cast<int64_t>(seed)},
+           {"rate", rate}, {"decay", decay}, {"clip", clip}, {"beta", beta}, {"steps", steps}, {"batch", batch}, {"samples", samples},
+           {"every", every}, {"until", until}, {"loop", loop}};
+  if (const TaskInfo* info = find_task(task); info && info->doc.version > 1) o["version"] = info->doc.version;
+  return to_json(o);
 }
 
 Value to_value(const Scores& s) {

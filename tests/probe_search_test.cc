@@ -427,6 +427,19 @@ TEST(ProbeSearch, MarkovSourcesAreOfOrderTwo) {
   }
   EXPECT_GT(widest, 0.6);
 }
+TEST(ProbeSearch, MarkovTablesAreDrawnOnceASeed) {
+  const Task t = open_task("markov", std::vector<std::string>{"L=32"});
+  const auto drawn = [&](uint64_t seed) {                // numbers of the seed's own stream that a sample takes
+    Dice d(seed, 5, 0), fixed(seed, 6, 0), untouched(seed, 6, 0);
+    t.draw(d, fixed);
+    return fixed.bits() != untouched.bits();
+  };
+  EXPECT_TRUE(drawn(1));
+  EXPECT_FALSE(drawn(1));
+  EXPECT_TRUE(drawn(2));
+  const Sample s = t.sample(1, Split::train, 0);         // a seed that was asked before another
+  EXPECT_EQ(s.tokens, open_task("markov", std::vector<std::string>{"L=32"}).sample(1, Split::train, 0).tokens);
+}
 
 }  // namespace
 }  // namespace headrace

@@ -3,6 +3,8 @@
 //              A token is [key, value's class as one of C, flag]; the last has a key alone
 //   markov     a source of order 2, its table the same in all samples of a seed, or (fresh) drawn for each: every next token is asked. For
 //              the locality of attention, and loss by position
+#include <mutex>
+
 #include "probe/families.h"
 #include "probe/task.h"
 
@@ -44,12 +46,30 @@ struct Confusion {
   }
 };
 
+// What all samples of a seed share, made once and kept for the seed that was asked last; several threads draw at a time.
+template <class T>
+class OfSeed {
+ public:
+  std::shared_ptr<const T> get(uint64_t seed, const std::function<T()>& make) const {
+    const std::lock_guard lock(mutex_);
+    if (!kept_ || seed != seed_) kept_ = std::make_shared<const T>(make()), seed_ = seed;
+    return kept_;
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  mutable uint64_t seed_ = 0;
+  mutable std::shared_ptr<const T> kept_;
+};
+
 struct Markov {
   static constexpr TaskDoc doc{"markov", "a source of order 2", "Han et al. 2024, 2412.06590; Edelman et al. 2024, 2402.11004",
       "all mixers; with fresh tables the loss falls with the position"};
   int V, L;
   double sharp;
   bool fresh;
+  using Table = std::vector<std::vector<double>>;      // [V V][V]: sums of weights
+  OfSeed<Table> kept;
   void visit(auto& v) {
     v("V", V, 8, "symbols", Range{2, 256});
     v("L", L, 128, "tokens", Range{3, 1 << 20});
@@ -61,10 +81,15 @@ struct Markov {
     double u = d.uniform() * p.back();
     return static_cast<int>(std::min<std::ptrdiff_t>(std::upper_bound(p.begin(), p.end(), u) - p.begin(), V - 1));
   }
-  Sample sample(Dice& d, Dice& fixed) const {
-    std::vector<std::vector<double>> table(at(V * V), std::vector<double>(at(V)));       // sums of weights
+  Table drawn(Dice& d) const {
+    Table table(at(V * V), std::vector<double>(at(V)));
     for (auto& row : table)
-      for (int t = 0; t < V; ++t) row[at(t)] = (t ? row[at(t - 1)] : 0) + std::exp(sharp * (fresh ? d : fixed).normal());
+      for (int t = 0; t < V; ++t) row[at(t)] = (t ? row[at(t - 1)] : 0) + std::exp(sharp * d.normal());
+    return table;
+  }
+  Sample sample(Dice& d, Dice& fixed) const {
+    const auto shared = fresh ? std::make_shared<const Table>(drawn(d)) : kept.get(fixed.seed(), [&] { return drawn(fixed); });
+    const Table& table = *shared;
     Sample s;
     s.say(d.below(V));
     for (int i = 1, before = d.below(V); i < L; ++i) {

@@ -16,6 +16,7 @@ class Dice {
   Dice(uint64_t seed, uint64_t stream, uint64_t index, uint64_t attempt = 0)
       : philox_{seed, stream ^ (attempt * 0x9E3779B97F4A7C15u)}, next_(index << 26) {}
 
+  uint64_t seed() const { return philox_.seed; }
   uint32_t bits() {
     if (next_ % 4 == 0) block_ = philox_.block(next_ / 4);
     return block_[next_++ % 4];

@@ -133,6 +133,43 @@ TEST(ProbeRun, TheSuiteIsOfTasksThatItsTestsFit) {
   for (const std::string& b : suite_blueprints()) parse_blueprint(b);
 }
 
+std::string refused(const std::function<void()>& f) {
+  try {
+    f();
+  } catch (const Error& e) {
+    return e.what();
+  }
+  return "";
+}
+TEST(ProbeRun, SplitsOfHardlyAnySequencesAreRefusedBeforeTraining) {
+  const auto error = [](const std::string& task, const std::vector<std::string>& set, const std::vector<std::string>& test = {}) {
+    Cell c = easy();
+    c.task = task, c.set = set, c.tests = {{}, test}, c.samples = 512;
+    return refused([&] { cells_of({.base = c, .blueprints = {"d=8 gru"}, .axes = {}}); });
+  };
+  const std::string few = error("regular", {"language=multiple", "max=40"});
+  EXPECT_NE(few.find("512 samples of the valid split are"), std::string::npos) << few;
+  EXPECT_NE(few.find("language=multiple, max=40, wanted 32; more with a larger max"), std::string::npos) << few;
+  EXPECT_NE(error("negation", {"max=12"}).find("max=12"), std::string::npos);
+  EXPECT_NE(error("parity", {}, {"min=2", "max=6"}).find("of the test split"), std::string::npos);
+  for (const TaskInfo& t : tasks()) EXPECT_EQ(error(t.doc.name, {}), "") << t.doc.name;
+  EXPECT_EQ(error("regular", {"language=multiple"}), "");
+  for (const SuiteTask& t : suite()) EXPECT_EQ(error(t.task, t.set, t.longer), "") << t.task;
+}
+TEST(ProbeRun, TestsOfAnotherShapeAreRefusedBeforeTraining) {
+  Cell c = easy();
+  c.task = "compress", c.set = {}, c.tests = {{"L=12"}};
+  EXPECT_EQ(refused([&] { cells_of({.base = c, .blueprints = {"d=8 gru"}, .axes = {}}); }),
+            "probe compress: tested with L=12 it has 11 answers at the last token, trained 31");
+}
+TEST(ProbeRun, ValidationOfOneAnswerDoesNotEndTraining) {
+  Cell c = easy();
+  c.samples = 1, c.until = 0, c.steps = 20, c.every = 10;
+  EXPECT_EQ(number(Value(run_cell(c)), "steps"), 20);
+  c.samples = 64;
+  EXPECT_EQ(number(Value(run_cell(c)), "steps"), 10);
+}
+
 class ProbeFiles : public Cli {};
 TEST_F(ProbeFiles, ResultsAreGoneOnFromAndALineThatWasCutShortRunsAgain) {
   Grid g{.base = easy(), .blueprints = {"d=8 gru"}, .axes = {}, .seeds = {0, 1, 2}};

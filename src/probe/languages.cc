@@ -100,12 +100,12 @@ struct Dyck {
 
 struct Negation {
   static constexpr TaskDoc doc{"negation", "iterated negation", "Hahn 2020, 1906.06755",
-      "as parity: no attention of fixed size at all lengths; nonlinear recurrences do it"};
+      "as parity: no attention of fixed size at all lengths; nonlinear recurrences do it", 2};
   Lengths length;
   int values;
   void visit(auto& v) {
-    length.visit(v, 0, 40, 0, "negations before each value and bracket");
     v("values", values, 1, "truth values of the expression");
+    length.visit(v, 0, values > 1 ? 40 : 200, 0, "negations before each value and bracket");       // of one value there is little else
   }
   void check() const {
     length.check("negation");
@@ -142,14 +142,14 @@ struct Negation {
 
 struct Regular {
   static constexpr TaskDoc doc{"regular", "membership in regular languages", "Hahn 2020, 1906.06755; Sarrof et al. 2024, 2405.17394",
-      "star-free ones: attention and state spaces; (aa)* and its kin only with eigenvalues that are not positive"};
+      "star-free ones: attention and state spaces; (aa)* and its kin only with eigenvalues that are not positive", 2};
   std::string language;
   int m;
   Lengths length;
   void visit(auto& v) {
     v("language", language, "even", "which", Choice{"even", "multiple", "sorted", "no_bb"});
     v("m", m, 3, "of multiple", Range{2, 1 << 10});
-    length.visit(v, 2, 40, 1, "letters");
+    length.visit(v, 2, modulus() ? 400 : 40, 1, "letters");              // of a modulus there is one word of each length
   }
   void check() const {
     length.check("regular");

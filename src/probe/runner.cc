@@ -64,6 +64,7 @@ Scores test(const Network& net, const Task& task, uint64_t seed, Split split, in
       while (upto <= asked.position[i]) upto *= 2;
       Scores::Bucket& bucket = buckets[upto];
       ++out.answers, ++bucket.answers;
+      if (task.outputs || asked.targets[i] != asked.targets[0]) out.varied = true;
       out.accuracy += good[i], bucket.accuracy += good[i];
       out.loss += loss.f32()[i], bucket.loss += loss.f32()[i];
       for (int k = 0; k < task.outputs; ++k) {
@@ -126,19 +127,6 @@ double cpu_seconds() {                                     // of this thread
 
 }  // namespace
 
-// Of this loop: another number where cells would come out otherwise, so that results of before do not stand for new ones.
-constexpr int64_t loop = 2;
-
-std::string Cell::key() const {
-  Array t;
-  for (const auto& s : tests) t.push_back(texts(s));
-  Object o{{"task", task}, {"blueprint", blueprint}, {"set", texts(set)}, {"tests", t}, {"seed", static_cast<int64_t>(seed)},
-           {"rate", rate}, {"decay", decay}, {"clip", clip}, {"beta", beta}, {"steps", steps}, {"batch", batch}, {"samples", samples},
-           {"every", every}, {"until", until}, {"loop", loop}};
-  if (const TaskInfo* info = find_task(task); info && info->doc.version > 1) o["version"] = info->doc.version;
-  return to_json(o);
-}
-
 Value to_value(const Scores& s) {
   Array by;
   for (const Scores::Bucket& b : s.by_position)
@@ -150,19 +138,7 @@ Value to_value(const Scores& s) {
 Object run_cell(const Cell& cell, const std::function<void(int64_t, double, const Scores*)>& progress) {
   const double begin = seconds(), cpu_begin = cpu_seconds();
   const Task task = open_task(cell.task, cell.set);
-  std::vector<Task> tests;
-  for (const auto& extra : cell.tests) {                   // a parameter that is given again stands in place of the first
-    std::vector<std::string> set;
-    for (const std::string& s : cell.set) {
-      const std::string name = s.substr(0, s.find('=') + 1);
-      if (std::none_of(extra.begin(), extra.end(), [&](const std::string& e) { return e.starts_with(name); })) set.push_back(s);
-    }
-    set.insert(set.end(), extra.begin(), extra.end());
-    tests.push_back(open_task(cell.task, set));
-    const Task& t = tests.back();
-    expect(t.vocab == task.vocab && t.inputs == task.inputs && t.outputs == task.outputs, "probe ", cell.task, ": tested with ", t.parameters,
-           " it has a vocabulary of ", t.vocab, ", trained one of ", task.vocab);
-  }
+  const std::vector<Task> tests = tests_of(cell);
   const Network net(task, cell.blueprint, cell.seed);
   const SchedulePart rate{.kind = "cosine", .warmup = 0.05, .final = 0.05, .fall = 0};
   std::unique_ptr<Optimizer> optimizer;
@@ -202,7 +178,7 @@ Object run_cell(const Cell& cell, const std::function<void(int64_t, double, cons
     const Scores valid = test(net, task, cell.seed, Split::valid, cell.samples, cell.batch);
     curve.push_back(Object{{"step", step}, {"loss", loss}, {"valid", valid.accuracy}});
     if (progress) progress(step, loss, &valid);
-    if (valid.accuracy >= cell.until) break;
+    if (valid.accuracy >= cell.until && valid.varied) break;
   }
   PauseTape pause;
   const int64_t tokens = task.sample(cell.seed, Split::train, 0).length();

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "nn/value.h"
-#include "probe/probe.h"
+#include "probe/batch.h"
 
 namespace headrace {
 
@@ -17,12 +17,17 @@ struct Cell {
   double rate = 1e-3, decay = 0.1, clip = 1, beta = 0.98;
   int64_t steps = 1000, batch = 32, samples = 512;         // samples: of each test, and of validation
   int64_t every = 250;                                     // steps between validations
-  double until = 1;                                        // stop once validation is as good; over 1: never
+  double until = 1;                                        // stop once validation, of several answers, is as good; over 1: never
   std::string label;                                       // for tables: the blueprint as it was given, and what of a grid the cell is
   std::vector<std::pair<std::string, std::string>> grid;
 
   std::string key() const;                                 // all that the result depends on, in one line
 };
+// The tasks of its tests; throws Error where one asks in another vocabulary.
+std::vector<Task> tests_of(const Cell& cell);
+// Throws Error where a test has another shape than what is trained, or where validation or a test would be of hardly any sequences: fewer
+// than 32 that differ, and than a quarter of their samples.
+void check_cell(const Cell& cell);
 // Of a cell's test, or of its validation.
 struct Scores {
   double accuracy = 0, error = 0;                          // of scored answers, and its standard error; 1 - MSE/variance for vectors
@@ -30,6 +35,7 @@ struct Scores {
   double traced = 0;                                       // and all learned ones: what greedy decoding would write
   double loss = 0;                                         // mean cross entropy, or squared error
   int64_t answers = 0, samples = 0;
+  bool varied = false;                                     // not all answers are the same one
   struct Bucket { int64_t upto; double accuracy, loss; int64_t answers; };
   std::vector<Bucket> by_position;                         // positions up to 2^k - 1
 };

@@ -133,7 +133,7 @@ TEST(ProbeRun, TheSuiteIsOfTasksThatItsTestsFit) {
   for (const std::string& b : suite_blueprints()) parse_blueprint(b);
 }
 
-std::string refused(const std::function<void()>& f) {
+std::string error_of(const std::function<void()>& f) {
   try {
     f();
   } catch (const Error& e) {
@@ -145,7 +145,7 @@ TEST(ProbeRun, SplitsOfHardlyAnySequencesAreRefusedBeforeTraining) {
   const auto error = [](const std::string& task, const std::vector<std::string>& set, const std::vector<std::string>& test = {}) {
     Cell c = easy();
     c.task = task, c.set = set, c.tests = {{}, test}, c.samples = 512;
-    return refused([&] { cells_of({.base = c, .blueprints = {"d=8 gru"}, .axes = {}}); });
+    return error_of([&] { cells_of({.base = c, .blueprints = {"d=8 gru"}, .axes = {}}); });
   };
   const std::string few = error("regular", {"language=multiple", "max=40"});
   EXPECT_NE(few.find("512 samples of the valid split are"), std::string::npos) << few;
@@ -159,7 +159,7 @@ TEST(ProbeRun, SplitsOfHardlyAnySequencesAreRefusedBeforeTraining) {
 TEST(ProbeRun, TestsOfAnotherShapeAreRefusedBeforeTraining) {
   Cell c = easy();
   c.task = "compress", c.set = {}, c.tests = {{"L=12"}};
-  EXPECT_EQ(refused([&] { cells_of({.base = c, .blueprints = {"d=8 gru"}, .axes = {}}); }),
+  EXPECT_EQ(error_of([&] { cells_of({.base = c, .blueprints = {"d=8 gru"}, .axes = {}}); }),
             "probe compress: tested with L=12 it has 11 answers at the last token, trained 31");
 }
 TEST(ProbeRun, ValidationOfOneAnswerDoesNotEndTraining) {
@@ -198,8 +198,39 @@ TEST_F(ProbeFiles, ResultsAreGoneOnFromAndALineThatWasCutShortRunsAgain) {
   EXPECT_NE(to_svg(s, "x < y").find("x &lt; y"), std::string::npos);
   const std::string csv = to_csv(second);
   EXPECT_EQ(std::count(csv.begin(), csv.end(), '\n'), 1 + 3 * 2);
+  const std::string now = read_text(file);
+  EXPECT_EQ(std::count(now.begin(), now.end(), '\n'), 3) << "the line that was cut is still there";
+  for (const std::string line : {"{\"key\"", "{\"key\":\"x", "{\"key\":5}{\n"}) {      // cut within the first line; within another; in the middle
+    write("r.jsonl", line.ends_with("\n") ? line + now : line);
+    run_cells(cells, file, tell);
+    EXPECT_EQ(read_text(file).find(line), std::string::npos) << line;
+  }
   write("r.jsonl", "not results\nat all\n");
   EXPECT_THROW(run_cells(cells, file, tell), Error);
+}
+TEST_F(ProbeFiles, ALineOfAnotherShapeIsNamedByItsFileAndNumber) {
+  Grid g{.base = easy(), .blueprints = {"d=8 gru"}, .axes = {}};
+  g.base.steps = 3, g.base.samples = 4;
+  const std::vector<Cell> cells = cells_of(g);
+  const std::string file = at("r.jsonl");
+  const auto run = [&] { return run_cells(cells, file, [](int64_t, int64_t, const std::string&) {}); };
+  const Object good = run()[0];
+  const auto said = [&](const char* key, const Value& v) {
+    Object o = good;
+    o[key] = v;
+    write("r.jsonl", "{\"key\":\"another\"}\n" + to_json(o) + "\n");
+    return error_of(run);
+  };
+  for (const auto& [key, v] : std::vector<std::pair<const char*, Value>>{{"tests", 5}, {"tests", Array{}}, {"tests", Array{1, 2}}, {"rate", "x"},
+           {"label", 1}, {"grid", Array{7}}, {"near", "x"}})
+    EXPECT_TRUE(said(key, v).starts_with(file + ", line 2: not a result")) << said(key, v);
+  Object test = *(*good.at("tests").get<Array>())[0].get<Object>();
+  for (const char* key : {"accuracy", "by_position", "set"}) {
+    Object other = test;
+    other[key] = true;
+    EXPECT_NE(said("tests", Array{other, test}).find(std::string("writes it: ") + key), std::string::npos) << key;
+  }
+  EXPECT_EQ(said("seconds", 1.0), "");
 }
 TEST(ProbeRun, IntervalsAreStudents) {
   std::vector<Object> results;

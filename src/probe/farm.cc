@@ -1,22 +1,17 @@
-// A line of a results file is one cell's object; its "key" says which. A line that was cut short by a kill is no result.
+// Cells of a grid, their run, and what their results say together.
 #include "probe/farm.h"
 
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <charconv>
 #include <cmath>
-#include <cstring>
 #include <map>
 #include <numeric>
 #include <set>
 
 #include "base/error.h"
-#include "base/file.h"
 #include "base/ranks.h"
 #include "models/blueprint.h"
+#include "probe/results.h"
 
 namespace headrace {
 namespace {
@@ -52,51 +47,6 @@ void place(Cell& c, const std::string& name, const std::string& value) {
   } else fail("--grid ", name, ": no parameter of ", c.task, ", no rate, steps, batch, until or d, and in no blueprint as ", hole);
 }
 
-// One line, whole where the disk has room, then brought to it.
-void append_line(const std::string& file, const std::string& line) {
-  const int fd = ::open(file.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
-  expect(fd >= 0, file, ": cannot open to append: ", std::strerror(errno));
-  const std::string whole = line + "\n";
-  size_t done = 0;
-  int fault = 0;
-  while (done < whole.size() && !fault) {                  // a disk that fills up takes a part first, and says why at the next call
-    const ssize_t n = ::write(fd, whole.data() + done, whole.size() - done);
-    if (n > 0) done += static_cast<size_t>(n);
-    else if (errno != EINTR) fault = n < 0 ? errno : ENOSPC;
-  }
-  if (!fault && ::fsync(fd) != 0) fault = errno;
-  ::close(fd);
-  expect(!fault, file, ": cannot write: ", std::strerror(fault), "; the results before this one are kept");
-}
-std::map<std::string, Object> read_results(const std::string& file) {
-  std::map<std::string, Object> known;
-  if (!file_exists(file)) return known;
-  const std::string text = read_text(file);
-  for (size_t at = 0, end; at < text.size(); at = end + 1) {
-    end = std::min(text.find('\n', at), text.size());
-    if (end == at) continue;
-    try {
-      const Value v = parse_json(std::string_view(text).substr(at, end - at), file);
-      const Value* key = v.find("key");
-      if (key && key->get<std::string>()) known[*key->get<std::string>()] = *v.get<Object>();
-    } catch (const Error&) {                               // cut short: the cell runs again
-    }
-  }
-  expect(!known.empty() || text.empty() || text.find('\n') == std::string::npos, file, ": not a file of results");
-  if (!text.empty() && text.back() != '\n') append_line(file, "");
-  return known;
-}
-
-std::string text_of(const Object& o, const char* key) { return *o.at(key).get<std::string>(); }
-double number_of(const Object& o, const char* key) {
-  const Value& v = o.at(key);
-  return v.get<double>() ? *v.get<double>() : static_cast<double>(*v.get<int64_t>());
-}
-std::string joined(const Value& list) {
-  std::string s;
-  for (const Value& v : *list.get<Array>()) s += (s.empty() ? "" : " ") + *v.get<std::string>();
-  return s;
-}
 std::string line_of(const Object& result) {
   std::string line = text(text_of(result, "label"), "  rate ", number_of(result, "rate"), " seed ", number_of(result, "seed"));
   for (const Value& v : *result.at("grid").get<Array>())
@@ -168,7 +118,9 @@ std::vector<Cell> cells_of(const Grid& grid) {
 std::vector<Object> run_cells(const std::vector<Cell>& cells, const std::string& file,
                               const std::function<void(int64_t, int64_t, const std::string&)>& told) {
   std::map<std::string, Object> known;
-  if (rank() == 0) known = read_results(file);
+  std::map<std::string, size_t> wanted;
+  for (const Cell& c : cells) wanted[c.key()] = c.tests.size();
+  if (rank() == 0) known = read_results(file, wanted);
   std::set<std::string> kept;
   for (const auto& [key, result] : known) kept.insert(key);
   std::vector<int64_t> left;

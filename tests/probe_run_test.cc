@@ -208,6 +208,51 @@ TEST_F(ProbeFiles, ResultsAreGoneOnFromAndALineThatWasCutShortRunsAgain) {
   write("r.jsonl", "not results\nat all\n");
   EXPECT_THROW(run_cells(cells, file, tell), Error);
 }
+TEST_F(ProbeFiles, CellsThatDivergeEndThereAndTheOthersRun) {
+  Grid g{.base = easy(), .blueprints = {"d=8 gru"}, .axes = {{"rate", {"1e-2", "1e38"}}}, .seeds = {0, 1}};
+  g.base.steps = 12, g.base.samples = 16, g.base.until = 2, g.base.decay = 0;
+  const std::vector<Cell> cells = cells_of(g);
+  std::vector<std::string> lines;
+  const auto tell = [&](int64_t, int64_t, const std::string& line) { lines.push_back(line); };
+  for (int again = 0; again < 2; ++again) {                // as they run; as they are read
+    const std::vector<Object> results = run_cells(cells, at("r.jsonl"), tell);
+    ASSERT_EQ(results.size(), 4u);
+    for (const Object& r : results) {
+      const bool wild = number(Value(r), "rate") > 1;
+      ASSERT_EQ(r.contains("diverged"), wild);
+      if (!wild) continue;
+      EXPECT_EQ(number(Value(r), "diverged"), number(Value(r), "steps") + 1);
+      EXPECT_LT(number(Value(r), "steps"), 12);
+      for (const Value& t : *r.at("tests").get<Array>()) {
+        EXPECT_EQ(number(t, "accuracy"), 0);
+        EXPECT_TRUE(t.get<Object>()->at("loss").is_null());
+      }
+    }
+    const Summary s = summarise(results)[0];
+    EXPECT_EQ(s.rate, 1e-2);
+    EXPECT_EQ(s.diverged, 2);
+    EXPECT_EQ(s.cells, 4);
+    EXPECT_TRUE(std::isfinite(s.tests[0].loss));
+    const Summary none = summarise({results[2], results[3]})[0];
+    EXPECT_EQ(none.tests[0].mean, 0);
+    EXPECT_TRUE(std::isnan(none.tests[0].loss));
+    const std::string csv = to_csv(results), last = "," + std::to_string(static_cast<int>(number(Value(results[3]), "diverged"))) + "\n";
+    EXPECT_TRUE(csv.ends_with(",,0" + last)) << csv;
+  }
+  EXPECT_EQ(std::count_if(lines.begin(), lines.end(), [](const std::string& l) { return l.find("diverged at step") != l.npos; }), 2);
+}
+TEST(ProbeRun, ACellThatDivergedIsNoBetterThanTheWorst) {
+  std::vector<Object> results;
+  for (const double a : {-2.0, -1.0, 0.0}) {
+    results.push_back({{"label", "b"}, {"grid", Array{}}, {"rate", a < 0 ? 1.0 : 2.0}, {"cpu_seconds", 2.0}, {"weights", 5}, {"state_bytes", 64},
+                       {"tests", Array{Object{{"accuracy", a}, {"whole", 0.0}, {"loss", a < 0 ? Value(1 - a) : Value()}, {"set", Array{}}}}}});
+    if (a == 0) results.back()["diverged"] = 7;
+  }
+  const Summary s = summarise(results)[0];
+  EXPECT_EQ(s.rate, 1);
+  EXPECT_EQ(s.tests[0].best, -1);
+  EXPECT_EQ(s.tests[0].loss, 2.5);
+}
 TEST_F(ProbeFiles, ALineOfAnotherShapeIsNamedByItsFileAndNumber) {
   Grid g{.base = easy(), .blueprints = {"d=8 gru"}, .axes = {}};
   g.base.steps = 3, g.base.samples = 4;

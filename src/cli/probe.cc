@@ -154,13 +154,15 @@ int train(const Options& o) {
   for (const Summary& s : summaries) {
     Array tests;
     if (!o.common.json)
-      fmt::print("{}  {}  ({} weights, state {}, rate {:g} of {}, {} seeds, {:.0f} s each{})\n", bold(s.blueprint), s.place, s.weights,
+      fmt::print("{}  {}  ({} weights, state {}, rate {:g} of {}, {} seeds, {:.0f} s each{}{})\n", bold(s.blueprint), s.place, s.weights,
                  bytes_text(static_cast<double>(s.state)), s.rate, s.rates, s.seeds, s.seconds,
-                 s.near < 0 ? "" : fmt::format(", near {:.3f}", s.near));
+                 s.near < 0 ? "" : fmt::format(", near {:.3f}", s.near),
+                 s.diverged ? fmt::format(", {} of {} cells diverged", s.diverged, s.cells) : "");
     for (const Summary::Test& t : s.tests) {
       if (!o.common.json)
-        fmt::print("    {:24} {:.3f} +- {:.3f}  median {:.3f}  best {:.3f}  whole samples {:.3f}  loss {:.3f}\n",
-                   t.set.empty() ? "as trained" : t.set, t.mean, t.half, t.median, t.best, t.whole, t.loss);
+        fmt::print("    {:24} {:.3f} +- {:.3f}  median {:.3f}  best {:.3f}  whole samples {:.3f}  {}\n",
+                   t.set.empty() ? "as trained" : t.set, t.mean, t.half, t.median, t.best, t.whole,
+                   std::isnan(t.loss) ? "no loss" : fmt::format("loss {:.3f}", t.loss));
       Array by;
       for (const Scores::Bucket& b : t.by_position) {
         if (o.positions && !o.common.json) fmt::print("      up to {:6}  {:.3f}  loss {:.3f}  ({} answers)\n", b.upto, b.accuracy, b.loss, b.answers);
@@ -170,6 +172,7 @@ int train(const Options& o) {
                              {"loss", t.loss}, {"by_position", by}});
     }
     all.push_back(Object{{"blueprint", s.blueprint}, {"place", s.place}, {"rate", s.rate}, {"rates", s.rates}, {"seeds", s.seeds},
+                         {"cells", s.cells}, {"diverged", s.diverged},
                          {"near", s.near < 0 ? Value() : Value(s.near)}, {"weights", s.weights}, {"state_bytes", s.state}, {"seconds", s.seconds},
                          {"tests", tests}});
   }

@@ -52,6 +52,7 @@ std::string line_of(const Object& result) {
   for (const Value& v : *result.at("grid").get<Array>())
     if (!v.get<std::string>()->starts_with("rate=")) line += " " + *v.get<std::string>();
   for (const Value& t : *result.at("tests").get<Array>()) line += text("  ", std::round(1000 * number_of(*t.get<Object>(), "accuracy")) / 1000);
+  if (result.contains("diverged")) line += text("  diverged at step ", number_of(result, "diverged"));
   return text(line, "  (", static_cast<int64_t>(number_of(result, "cpu_seconds")), " s)");
 }
 // Two-sided 95 % of Student's distribution.
@@ -84,6 +85,26 @@ std::vector<Scores::Bucket> by_position(const std::vector<const Object*>& cells,
   }
   return means;
 }
+
+// A number of one test, over cells; those that have none are left out.
+std::vector<double> numbers_of(const std::vector<const Object*>& cells, size_t test, const char* what) {
+  std::vector<double> all;
+  for (const Object* r : cells)
+    if (const double x = number_of(*(*r->at("tests").get<Array>())[test].get<Object>(), what); !std::isnan(x)) all.push_back(x);
+  return all;
+}
+// A cell that diverged has an accuracy of 0, or as little as the worst of the others: of vectors it may be below.
+std::vector<double> accuracies(const std::map<double, std::vector<const Object*>>& by_rate, double rate, size_t test) {
+  double worst = 0;
+  for (const auto& [other, cells] : by_rate)
+    for (const double x : numbers_of(cells, test, "accuracy")) worst = std::min(worst, x);
+  const std::vector<const Object*>& cells = by_rate.at(rate);
+  std::vector<double> all = numbers_of(cells, test, "accuracy");
+  for (size_t i = 0; i < all.size(); ++i)
+    if (cells[i]->contains("diverged")) all[i] = worst;
+  return all;
+}
+double mean_of(const std::vector<double>& v) { return std::accumulate(v.begin(), v.end(), 0.0) / static_cast<double>(v.size()); }
 
 }  // namespace
 
@@ -154,39 +175,37 @@ std::vector<Summary> summarise(const std::vector<Object>& results) {
     if (at == all.size()) all.push_back(s), by_rate.emplace_back();
     by_rate[at][number_of(r, "rate")].push_back(&r);
   }
-  const auto accuracies = [](const std::vector<const Object*>& cells, size_t test, const char* what) {
-    std::vector<double> v;
-    for (const Object* r : cells) v.push_back(number_of(*(*r->at("tests").get<Array>())[test].get<Object>(), what));
-    return v;
-  };
   for (size_t i = 0; i < all.size(); ++i) {
     Summary& s = all[i];
     s.rates = std::ssize(by_rate[i]);
     double best = -INFINITY;
     for (const auto& [rate, cells] : by_rate[i])
-      if (const double m = median(accuracies(cells, 0, "accuracy")); m > best) best = m, s.rate = rate;
+      if (const double m = median(accuracies(by_rate[i], rate, 0)); m > best) best = m, s.rate = rate;
     const auto& cells = by_rate[i].at(s.rate);
     s.seeds = std::ssize(cells);
+    for (const auto& [rate, others] : by_rate[i]) {
+      s.cells += std::ssize(others);
+      s.diverged += std::count_if(others.begin(), others.end(), [](const Object* r) { return r->contains("diverged"); });
+    }
     for (const Object* r : cells) s.seconds += number_of(*r, "cpu_seconds") / static_cast<double>(cells.size());
     s.weights = static_cast<int64_t>(number_of(*cells[0], "weights")), s.state = static_cast<int64_t>(number_of(*cells[0], "state_bytes"));
     std::vector<double> near;                              // not of cells whose sequences are too long for it
     for (const Object* r : cells)
       if (r->contains("near")) near.push_back(number_of(*r, "near"));
-    if (!near.empty()) s.near = std::accumulate(near.begin(), near.end(), 0.0) / static_cast<double>(near.size());
+    if (!near.empty()) s.near = mean_of(near);
     for (size_t t = 0; t < cells[0]->at("tests").get<Array>()->size(); ++t) {
       Summary::Test& test = s.tests.emplace_back();
       test.set = joined((*cells[0]->at("tests").get<Array>())[t].get<Object>()->at("set"));
-      const std::vector<double> v = accuracies(cells, t, "accuracy"), whole = accuracies(cells, t, "whole");
+      const std::vector<double> v = accuracies(by_rate[i], s.rate, t);
       const double n = static_cast<double>(v.size());
       double square = 0;
-      for (size_t k = 0; k < v.size(); ++k) test.mean += v[k] / n, test.whole += whole[k] / n;
-      for (const double x : accuracies(cells, t, "loss")) test.loss += x / n;
+      test.mean = mean_of(v), test.whole = mean_of(numbers_of(cells, t, "whole")), test.loss = mean_of(numbers_of(cells, t, "loss"));
       test.by_position = by_position(cells, t);
       for (const double x : v) square += (x - test.mean) * (x - test.mean);
       if (v.size() > 1) test.half = student(std::ssize(v) - 1) * std::sqrt(square / (n - 1) / n);
       test.median = median(v);
       for (const auto& [rate, others] : by_rate[i])
-        for (const double x : accuracies(others, t, "accuracy")) test.best = std::max(test.best, x);
+        for (const double x : accuracies(by_rate[i], rate, t)) test.best = std::max(test.best, x);
     }
   }
   return all;
@@ -194,7 +213,7 @@ std::vector<Summary> summarise(const std::vector<Object>& results) {
 
 std::string to_csv(const std::vector<Object>& results) {
   std::string out = "task,parameters,label,blueprint,grid,rate,seed,steps,weights,state_bytes,state_tokens,seconds,cpu_seconds,near,"
-                    "test,accuracy,standard_error,whole,traced,loss,answers\n";
+                    "test,accuracy,standard_error,whole,traced,loss,answers,diverged\n";
   const auto cell = [](std::string s) {
     for (size_t i = 0; (i = s.find('"', i)) != std::string::npos; i += 2) s.insert(i, "\"");
     return "\"" + s + "\"";
@@ -209,8 +228,9 @@ std::string to_csv(const std::vector<Object>& results) {
         out += text(",", number_of(r, k));
       out += r.contains("near") ? text(",", number_of(r, "near")) : ",";
       out += "," + cell(joined(t.at("set")));
-      for (const char* k : {"accuracy", "standard_error", "whole", "traced", "loss", "answers"}) out += text(",", number_of(t, k));
-      out += "\n";
+      for (const char* k : {"accuracy", "standard_error", "whole", "traced", "loss", "answers"})
+        out += std::isnan(number_of(t, k)) ? "," : text(",", number_of(t, k));
+      out += r.contains("diverged") ? text(",", number_of(r, "diverged"), "\n") : ",\n";
     }
   }
   return out;

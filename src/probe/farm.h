@@ -28,17 +28,19 @@ struct Summary {
   std::string blueprint, place;          // as it was given; all of the grid in one line
   std::vector<std::string> grid;         // "pairs=8", in the axes' order, without the rate
   double rate = 0, seconds = 0;          // seconds: of the processor, mean of a cell
+  int64_t cells = 0, diverged = 0;       // of all rates; one that diverged is among the seeds as the worst
   int64_t seeds = 0, rates = 0, weights = 0, state = 0;    // state: bytes after one sequence of the training data
   double near = -1;                      // mean share of attention's weights within three tokens; below 0: there is no attention
   struct Test {
     std::string set;
-    double mean = 0, half = 0, median = 0, best = -INFINITY, whole = 0, loss = 0;      // half: of the 95 % interval of the mean (Student)
+    double mean = 0, half = 0, median = 0, best = -INFINITY, whole = 0, loss = 0;
+                                         // half: of the 95 % interval of the mean (Student); loss: of those that have one; NAN: none has
     std::vector<Scores::Bucket> by_position;                                   // means over the cells
   };
   std::vector<Test> tests;
 };
 std::vector<Summary> summarise(const std::vector<Object>& results);
-std::string to_csv(const std::vector<Object>& results);      // a row for each cell and test
+std::string to_csv(const std::vector<Object>& results);      // a row for each cell and test; diverged: at which step, empty where it did not
 
 // A curve for each blueprint with bars of its interval: over the tests where there are several, else over the grid's first axis.
 std::string to_svg(const std::vector<Summary>& summaries, const std::string& title);

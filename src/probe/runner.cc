@@ -128,10 +128,11 @@ double cpu_seconds() {                                     // of this thread
 }  // namespace
 
 Value to_value(const Scores& s) {
+  const auto loss = [](double x) { return std::isfinite(x) ? Value(x) : Value(); };
   Array by;
   for (const Scores::Bucket& b : s.by_position)
-    by.push_back(Object{{"upto", b.upto}, {"accuracy", b.accuracy}, {"loss", b.loss}, {"answers", b.answers}});
-  return Object{{"accuracy", s.accuracy}, {"standard_error", s.error}, {"whole", s.whole}, {"traced", s.traced}, {"loss", s.loss},
+    by.push_back(Object{{"upto", b.upto}, {"accuracy", b.accuracy}, {"loss", loss(b.loss)}, {"answers", b.answers}});
+  return Object{{"accuracy", s.accuracy}, {"standard_error", s.error}, {"whole", s.whole}, {"traced", s.traced}, {"loss", loss(s.loss)},
                 {"answers", s.answers}, {"samples", s.samples}, {"by_position", by}};
 }
 
@@ -143,7 +144,7 @@ Object run_cell(const Cell& cell, const std::function<void(int64_t, double, cons
   const SchedulePart rate{.kind = "cosine", .warmup = 0.05, .final = 0.05, .fall = 0};
   std::unique_ptr<Optimizer> optimizer;
   Array curve;
-  int64_t step = 0;
+  int64_t step = 0, diverged = 0;                          // diverged: the step that could not be made
   while (step < cell.steps) {
     const ProbeBatch batch = draw_batch(task, cell.seed, Split::train, static_cast<uint64_t>(step * cell.batch), cell.batch);
     const Network::Asked asked = net.asked(batch);
@@ -160,7 +161,6 @@ Object run_cell(const Cell& cell, const std::function<void(int64_t, double, cons
     const Tensor mean = 1 / static_cast<float>(each.count()) * sum_columns(each.view({1, each.count()}));
     tape.backward(own ? mean + own : mean);
     const double loss = mean.f32()[0];
-    expect(std::isfinite(loss), "probe ", cell.task, ": the loss is ", loss, " at step ", step, " of ", cell.blueprint, ", rate ", cell.rate);
     std::vector<Tensor> gradients;
     double square = 0;
     for (const Parameter& p : optimizer->parameters()) {
@@ -168,6 +168,10 @@ Object run_cell(const Cell& cell, const std::function<void(int64_t, double, cons
       if (gradients.back()) square += square_sum(gradients.back());
     }
     const double norm = std::sqrt(square);
+    if (!std::isfinite(loss) || !std::isfinite(norm)) {
+      diverged = step + 1;
+      break;
+    }
     optimizer->step(gradients, schedule(rate, step + 1, cell.steps), static_cast<float>(norm > cell.clip ? cell.clip / norm : 1));
     ++step;
     if (step % cell.every && step < cell.steps) {
@@ -176,8 +180,12 @@ Object run_cell(const Cell& cell, const std::function<void(int64_t, double, cons
     }
     PauseTape pause;
     const Scores valid = test(net, task, cell.seed, Split::valid, cell.samples, cell.batch);
-    curve.push_back(Object{{"step", step}, {"loss", loss}, {"valid", valid.accuracy}});
+    curve.push_back(Object{{"step", step}, {"loss", loss}, {"valid", std::isfinite(valid.accuracy) ? Value(valid.accuracy) : Value()}});
     if (progress) progress(step, loss, &valid);
+    if (!std::isfinite(valid.loss)) {
+      diverged = step + 1;
+      break;
+    }
     if (valid.accuracy >= cell.until && valid.varied) break;
   }
   PauseTape pause;
@@ -186,12 +194,15 @@ Object run_cell(const Cell& cell, const std::function<void(int64_t, double, cons
   for (const Parameter& p : optimizer->parameters()) parameters += p.value.count();
   Array tested;
   for (size_t i = 0; i < tests.size(); ++i) {
-    Value v = to_value(test(net, tests[i], cell.seed, Split::test, cell.samples, cell.batch));
-    Object o = *v.get<Object>();
+    Scores s;                                              // all wrong, as also where what was not trained alone is not finite
+    s.loss = NAN;
+    if (!diverged)
+      if (Scores t = test(net, tests[i], cell.seed, Split::test, cell.samples, cell.batch); std::isfinite(t.loss + t.accuracy)) s = std::move(t);
+    Object o = *to_value(s).get<Object>();
     o["set"] = texts(cell.tests[i]), o["parameters"] = tests[i].parameters;
     tested.push_back(o);
   }
-  const std::optional<double> near = near_share(net, task, cell.seed);
+  const std::optional<double> near = diverged ? std::nullopt : near_share(net, task, cell.seed);
   Array grid;
   for (const auto& [k, v] : cell.grid) grid.push_back(k + "=" + v);
   Object result{{"key", cell.key()}, {"task", cell.task}, {"parameters", task.parameters}, {"label", cell.label}, {"blueprint", net.blueprint()},
@@ -200,6 +211,7 @@ Object run_cell(const Cell& cell, const std::function<void(int64_t, double, cons
           {"state_tokens", tokens}, {"seconds", seconds() - begin},
           {"cpu_seconds", cpu_seconds() - cpu_begin}, {"grid", grid}, {"curve", curve}, {"tests", tested}};
   if (near) result["near"] = *near;
+  if (diverged) result["diverged"] = diverged;
   return result;
 }
 

@@ -41,7 +41,8 @@ struct Scores {
 };
 Value to_value(const Scores& s);
 // The result as one object: key, parameters, seconds, cpu_seconds (of the calling thread: all of the work where cells run side by side),
-// steps that ran, curve, tests, and near, where there is attention: the share of its weights within three tokens. progress(step, loss,
+// steps that ran, curve, tests, and near, where there is attention: the share of its weights within three tokens. A cell whose loss, gradient
+// or validation is not finite ends there: diverged says at which step, and its tests are all wrong, without a loss. progress(step, loss,
 // validation or null).
 Object run_cell(const Cell& cell, const std::function<void(int64_t, double, const Scores*)>& progress = {});
 

@@ -319,6 +319,26 @@ TEST_F(ProbeFiles, TheProgramsErrorsAreOneLine) {
   one_line(run("probe mqar --set pairs=1000 --show 1"), 1, "pairs");
   one_line(run("probe parity --split all --show 1"), 1, "split");
   one_line(run("probe parity --blueprint 'd=8 gru' --grid rte=1,2 --results " + at("r")), 1, "grid");
+  const std::string gru = " --blueprint 'd=8 gru' --steps 1 --seeds 1 --samples 8 --results " + at("r");
+  const auto says = [&](const std::string& arguments, int code, const std::string& words) {
+    const Ran r = run(arguments);
+    one_line(r, code, arguments);
+    EXPECT_NE(r.err.find(words), std::string::npos) << r.err;
+  };
+  says("probe parity" + gru + " --blueprint 'd=8 gru'", 1, "asked for twice");
+  says("probe parity" + gru + " --grid rate=1e-3,1e-3", 1, "asked for twice");
+  for (const std::string axis : {"d=7.5", "steps=2.5", "batch=0", "steps=-1", "d=nan"})
+    says("probe parity" + gru + " --grid " + axis, 1, axis.substr(axis.find('=') + 1));
+  says("probe parity" + gru + " --show 2", 2, "--show");
+  says("probe parity" + gru + " --out " + at("x"), 2, "--out");
+  says("probe parity --show 1 --out " + at("x"), 2, "not both");
+  says("probe parity --show 1 --grid rate=1", 2, "--blueprint");
+  for (const std::string word : {"all", "list", "injectivity"}) says("probe " + word + " --set max=8", 2, "--set");
+  says("probe list --show 1", 2, "--show");
+  says("probe list --blueprint 'd=8 gru'", 2, "--blueprint");
+  write("plain", "x");
+  says("probe parity --blueprint 'd=8 gru' --results " + at("plain"), 1, "File exists");
+  says("probe compress" + gru + " --test L=12", 1, "L=12");
   one_line(run("probe parity --blueprint 'd=8 gru' --test V=9 --steps 1 --seeds 1 --results " + at("r")), 1, "vocabulary");
 }
 

@@ -210,6 +210,14 @@ int act(const Options& o, const Command& c) {
     end_ranks();
     return code;
   };
+  const bool word = o.task == "all" || o.task == "list" || o.task == "injectivity", shows = o.show > 0 || !o.out.empty();
+  if (word && !(o.set.empty() && o.grid.empty() && o.tests.empty()))
+    return usage(c, "--set, --grid and --test are of one task, not of `" + o.task + "`");
+  if (shows && (word || !o.blueprints.empty())) return usage(c, "--show and --out are of a task's samples, not beside " +
+                                                                    (word ? "`" + o.task + "`" : std::string("--blueprint")));
+  if (o.show > 0 && !o.out.empty()) return usage(c, "wanted --show N or --out FILE, not both");
+  if (o.blueprints.empty() && !(o.grid.empty() && o.tests.empty())) return usage(c, "--grid and --test want a --blueprint");
+  if (!o.blueprints.empty() && o.task != "all" && word) return usage(c, "`" + o.task + "` takes no --blueprint");
   if (o.task == "all") return on_ranks(all_tasks);
   if (o.task == "list") return list(o);
   if (o.task == "injectivity") return injectivity(o);

@@ -19,8 +19,13 @@ namespace {
 double number(const std::string& name, const std::string& s) {
   double v = 0;
   const auto [end, error] = std::from_chars(s.data(), s.data() + s.size(), v);
-  expect(error == std::errc() && end == s.data() + s.size(), "--grid ", name, ": '", quoted(s), "' is no number");
+  expect(error == std::errc() && end == s.data() + s.size() && std::isfinite(v), "--grid ", name, ": '", quoted(s), "' is no number");
   return v;
+}
+int whole(const std::string& name, const std::string& s) {
+  const double v = number(name, s);
+  expect(v == std::floor(v) && v >= 1 && v <= 1e9, "--grid ", name, ": '", quoted(s), "' is no whole number from 1 to 1e9");
+  return static_cast<int>(v);
 }
 bool is_parameter(const std::string& task, const std::string& name) {
   const TaskInfo* info = find_task(task);
@@ -37,12 +42,12 @@ void place(Cell& c, const std::string& name, const std::string& value) {
     std::erase_if(c.set, [&](const std::string& s) { return s.starts_with(name + "="); });
     c.set.push_back(name + "=" + value);
   } else if (name == "rate") c.rate = number(name, value);
-  else if (name == "steps") c.steps = static_cast<int64_t>(number(name, value));
-  else if (name == "batch") c.batch = static_cast<int64_t>(number(name, value));
+  else if (name == "steps") c.steps = whole(name, value);
+  else if (name == "batch") c.batch = whole(name, value);
   else if (name == "until") c.until = number(name, value);
   else if (name == "d") {
     Blueprint b = parse_blueprint(c.blueprint);
-    b.header.width = static_cast<int>(number(name, value));
+    b.header.width = whole(name, value);
     c.blueprint = print(b);
   } else fail("--grid ", name, ": no parameter of ", c.task, ", no rate, steps, batch, until or d, and in no blueprint as ", hole);
 }
@@ -125,13 +130,14 @@ std::vector<Cell> cells_of(const Grid& grid) {
     for (const Cell& c : cells)
       for (const uint64_t seed : grid.seeds) all.push_back(c), all.back().seed = seed;
   }
-  std::set<std::string> checked;                           // what is wrong is known before anything runs
+  std::set<std::string> checked, keys;                     // what is wrong is known before anything runs
   for (Cell& c : all) {
     if (c.tests.empty()) c.tests.emplace_back();
     parse_blueprint(c.blueprint);
     Cell data = c;                                         // what the samples depend on, but for the seed
     data.blueprint = "", data.rate = 0, data.steps = data.batch = 0, data.until = 0, data.seed = 0;
     if (checked.insert(data.key()).second) check_cell(c);
+    expect(keys.insert(c.key()).second, "probe ", c.task, ": '", c.label, "' is asked for twice: a blueprint or a value of the grid is repeated");
   }
   return all;
 }

@@ -221,8 +221,8 @@ TEST_F(ProbeFiles, CellsThatDivergeEndThereAndTheOthersRun) {
       const bool wild = number(Value(r), "rate") > 1;
       ASSERT_EQ(r.contains("diverged"), wild);
       if (!wild) continue;
-      EXPECT_EQ(number(Value(r), "diverged"), number(Value(r), "steps") + 1);
-      EXPECT_LT(number(Value(r), "steps"), 12);
+      EXPECT_EQ(number(Value(r), "diverged"), 2) << "the gradient of the second step is not finite; its loss is";
+      EXPECT_EQ(number(Value(r), "steps"), 1);
       for (const Value& t : *r.at("tests").get<Array>()) {
         EXPECT_EQ(number(t, "accuracy"), 0);
         EXPECT_TRUE(t.get<Object>()->at("loss").is_null());

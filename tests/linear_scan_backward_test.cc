@@ -1,5 +1,6 @@
 // The backward of linear_scan, for every policy in primitive_cases.cc: slope, agree, split, pack.
 #include "ops/run.h"
+#include "ops/tape.h"
 #include "primitive_cases.h"
 #include "slope.h"
 #include "state_gradients.h"
@@ -69,6 +70,36 @@ TEST_P(ScanBackward, FlowsThroughTheStateBetweenPieces) {
   const Tensor dy = r.whole(c.run(x, w, shapes.slot(true)).shape());
   const Tensor before = r.whole(shapes.states[0].value.shape()), d_state = r.whole(before.shape());
   expect_flow_between_pieces(c, x, w, before, dy, d_state, 5e-5);
+}
+
+// The gradient of the log decays [45,2(,5)] that `decay` draws, each divided by its decay: as the definition's.
+void expect_decays_gradient(bool by_key, bool delta, float (*decay)(Random&, int64_t t, int64_t i)) {
+  Random r(13);
+  const int64_t N = 45, H = 2, K = 5;
+  const Tensor q = r.whole({N, H, K}), k = map(r.whole({N, H, K}), [](float x) { return 0.4f * x; }), v = r.whole({N, H, 6}), dy = r.whole({N, H, 6});
+  const Tensor beta = delta ? map(r.whole({N, H}), [](float x) { return std::abs(std::sin(x)); }) : Tensor{};
+  const Tensor g = r.whole(by_key ? Shape{N, H, K} : Shape{N, H});
+  for (int64_t i = 0, row = g.count() / N; i < g.count(); ++i) g.f32()[i] = decay(r, i / row, i % row);
+  const auto gradient = [&] {
+    Tape tape;
+    tape.watch(g);
+    Ragged shape({19, 26});
+    tape.seed(linear_scan({.q = q, .k = k, .v = v, .log_decay = g, .beta = beta}, shape.slot(false)), dy);
+    tape.backward();
+    Tensor d = tape.gradient(g).contiguous_copy();
+    for (int64_t i = 0; i < d.count(); ++i) d.f32()[i] /= std::exp(g.f32()[i]);
+    return d;
+  };
+  const Tensor got = gradient();
+  UseNaive naive;
+  EXPECT_TRUE(close(got, gradient(), 2e-5)) << (by_key ? "by key" : "by head") << (delta ? ", delta" : "");
+}
+TEST(ScanDecays, GradientOfDecaysThatAreAllStrongIsRightForTheirSize) {
+  for (const bool by_key : {false, true})
+    for (const bool delta : {false, true}) {
+      expect_decays_gradient(by_key, delta, [](Random& r, int64_t, int64_t) { return static_cast<float>(r.uniform(-16, -15)); });
+      expect_decays_gradient(by_key, delta, [](Random& r, int64_t t, int64_t) { return t % 3 ? 0.f : static_cast<float>(r.uniform(-16, -6)); });
+    }
 }
 
 INSTANTIATE_TEST_SUITE_P(All, ScanSlope, testing::ValuesIn(policies(true)), case_name);

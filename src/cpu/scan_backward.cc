@@ -8,6 +8,8 @@
 //   state     D' = e^(L_last) D + sum_r from_r^T g_r
 //   decays    those of the first token: e^(L_last) rowsum(S * D) + sum_i from_i * (S g_i); from there to the next token what reads
 //             at this one falls away, - r * dr, and what it wrote comes in, + w * dw.
+// That sum keeps an error of the size of its terms; at the first token all are times its decay. So where a head's decays are all strong, or
+// 0, which is none, a chunk ends before each strong one.
 #include <algorithm>
 #include <utility>
 #include <vector>
@@ -24,6 +26,31 @@
 #ifndef HEADRACE_CPU_SCAN_BACKWARD
 #define HEADRACE_CPU_SCAN_BACKWARD
 namespace headrace::cpu {
+
+// Which tokens must be the first of their chunk.
+struct Cuts {
+  const LinearScanArgs& x;
+  const Head& h;
+  bool any;
+  Cuts(const LinearScanArgs& x, const Head& h, int64_t begin, int64_t end) : x(x), h(h), any(h.decay) {
+    const int64_t n = x.decay_stride ? end : std::min(begin + 1, end);
+    for (int64_t t = begin; any && t < n; ++t) any = strong(t) || all(t, [](float g) { return g == 0; });
+  }
+  template <class F>
+  bool all(int64_t t, F&& f) const {
+    const float* g = h.decay + t * x.decay_stride;
+    return std::all_of(g, g + (x.decay_per_key ? x.key : 1), f);
+  }
+  bool strong(int64_t t) const {
+    return all(t, [](float g) { return g < -5; });
+  }
+  int64_t tokens(int64_t t, int64_t end) const {           // of a chunk from t on, at most
+    if (!any) return end - t;
+    const int64_t from = t++;
+    while (t < end && !strong(t)) ++t;
+    return t - from;
+  }
+};
 
 struct OutRows {
   float* at; int64_t stride;
@@ -196,7 +223,8 @@ void LinearScanBack(const LinearScanBackward& b, const ScanTask& task) {
   const Head h = head_of(x, task.head);
   const bool removes = h.a || h.beta;
   static thread_local std::vector<float> scratch;
-  const int64_t inner = h.decay && x.decay_per_key ? C : 0;  // states within a block where it falls into several chunks
+  const Cuts cuts(x, h, begin, end);
+  const int64_t inner = (h.decay && x.decay_per_key) || cuts.any ? C : 0;  // states within a block where it falls into several chunks
   scratch.resize(static_cast<size_t>(Chunk::floats(K) + Backward::floats(K, W) + (blocks + inner + 2) * state + (removes ? T : 0) * W));
   float *entries = scratch.data(), *within = entries + blocks * state, *S = within + inner * state, *own_D = S + state, *rest = own_D + state;
   float* removed = rest + Chunk::floats(K) + Backward::floats(K, W);
@@ -215,7 +243,7 @@ void LinearScanBack(const LinearScanBackward& b, const ScanTask& task) {
     std::copy_n(S, state, entries + block * state);
     const int64_t to = std::min(end, begin + (block + 1) * C);
     for (int64_t t = begin + block * C; t < to; t += c.n) {
-      make_chunk(x, h, t, to - t, c);
+      make_chunk(x, h, t, cuts.tokens(t, to), c);
       pass_chunk(x, h, c, S, removed_at(t), nullptr);
     }
   }
@@ -223,7 +251,7 @@ void LinearScanBack(const LinearScanBackward& b, const ScanTask& task) {
   for (int64_t block = blocks; block-- > 0;) {
     const int64_t from = begin + block * C, to = std::min(end, from + C);
     const float* entry = entries + block * state;
-    make_chunk(x, h, from, to - from, c);
+    make_chunk(x, h, from, cuts.tokens(from, to), c);
     if (c.n == to - from) {
       chunk_backward(o, c, entry, removed_at(from));
       continue;
@@ -231,7 +259,7 @@ void LinearScanBack(const LinearScanBackward& b, const ScanTask& task) {
     int64_t starts[C], count = 0;
     std::copy_n(entry, state, S);
     for (int64_t t = from; t < to; t += c.n) {
-      if (t != from) make_chunk(x, h, t, to - t, c);
+      if (t != from) make_chunk(x, h, t, cuts.tokens(t, to), c);
       starts[count] = t;
       std::copy_n(S, state, within + count++ * state);
       pass_chunk(x, h, c, S, removed_at(t), nullptr);

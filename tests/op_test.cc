@@ -187,5 +187,44 @@ TEST(Ops, GatedDeltaProductWithOneStepIsTheGatedDeltaRule) {
   EXPECT_TRUE(same_bits(run_op("gated_delta_product", in, Object{{"num_householder", 1}}).at("o"), run_op("gated_delta_rule", in, {}).at("o")));
 }
 
+// Answers are at most quadratic in one gate: three values of it give the derivative at any.
+void expect_gates_gradient(const std::string& op, std::map<std::string, Tensor> in, const char* gate) {
+  const Tensor kept = in.at(gate), d = Random(5).whole(run_op(op, in, {}).at("o").shape());
+  Tensor want = Tensor::empty(kept.shape());
+  for (int64_t i = 0; i < kept.count(); ++i) {
+    double value[3];
+    for (int at = 0; at < 3; ++at) {
+      Tensor x = kept.contiguous_copy();
+      x.f32()[i] = static_cast<float>(at) / 2;
+      in[gate] = x;
+      const Tensor o = run_op(op, in, {}, OpForm::naive).at("o");
+      value[at] = 0;
+      for (int64_t j = 0; j < o.count(); ++j) value[at] += double{o.f32()[j]} * d.f32()[j];
+    }
+    want.f32()[i] = static_cast<float>(4 * value[1] - 3 * value[0] - value[2] + 4 * double{kept.f32()[i]} * (value[0] - 2 * value[1] + value[2]));
+  }
+  in[gate] = kept, in["d_o"] = d;
+  for (const char* form : {"naive", "step", "chunk", "whole"})
+    EXPECT_TRUE(close(run_op(op, in, {}, op_form_from_name(form)).at(text("grad.", gate)), want, 1e-3)) << op << ", form " << form;
+}
+TEST(Ops, GradientsOfGatesAreRightWhereGatesAreSmallOrShut) {
+  Random r(4);
+  const Tensor q = r.whole({1, 40, 2, 3}), v = r.whole({1, 40, 2, 2});
+  const auto drawn = [&](std::vector<float> of) {
+    return map(r.whole({1, 40, 2, 3}), [&](float) { return of[static_cast<size_t>(r.below(std::ssize(of)))]; });
+  };
+  for (const auto& gates : {std::vector<float>{0, 0.5f, 1, 0.999f}, {1e-6f, 0.5f, 1, 0.999f}, {3e-7f, 2e-7f}, {0}}) {
+    expect_gates_gradient("hgrn2", {{"q", q}, {"v", v}, {"f", drawn(gates)}}, "f");
+  }
+}
+TEST(Ops, GatesBeyondOneOrNotNumbersAreRefused) {
+  const Tensor x = Tensor::zeros({1, 2, 1, 2});
+  for (const float bad : {-0.25f, 1.5f, NAN, HUGE_VALF}) {
+    const Tensor gate = Tensor::from({0, 1, bad, 0.5f}).view({1, 2, 1, 2});
+    const std::string said = text(" holds ", bad, ", wanted numbers in 0..1");
+    EXPECT_EQ(message([&] { run_op("hgrn2", {{"q", x}, {"f", gate}, {"v", x}}, {}); }), "op hgrn2: input f" + said);
+  }
+}
+
 }  // namespace
 }  // namespace headrace

@@ -1,5 +1,6 @@
 // What the operators of run/op_*.cc share: the call with its named tensors, and a family's table of entries.
 #pragma once
+#include <algorithm>
 #include <cmath>
 #include <functional>
 #include <map>
@@ -10,6 +11,7 @@
 #include "nn/config.h"
 #include "ops/ops.h"
 #include "ops/sequence.h"
+#include "ops/tape.h"
 #include "run/op.h"
 
 namespace headrace::op {
@@ -42,6 +44,23 @@ struct Call {
     double d = otherwise;
     expect(!v || read_value(*v, d), "op ", name, ": parameter ", key, " = ", v ? to_json(*v).substr(0, 80) : "", ", wanted a number");
     return d;
+  }
+  // Refuses what is not in 0..1, NaN among it.
+  void check_gates(const char* key) const {
+    for (const float g : raw(key).floats())
+      expect(g >= 0 && g <= 1, "op ", name, ": input ", key, " holds ", g, ", wanted numbers in 0..1");
+  }
+  // Their log, [B*T,...], for a scan. A gate of 0 forgets all, as 1e-30 does; its slope is that of 1e-30 and not none, so that it has its
+  // gradient. In a chunk the decays' gradients have errors of the size of the largest, too much to divide by a small gate: steps take it.
+  Tensor log_gates(const Tensor& f) {
+    Tensor raised;
+    {
+      const PauseTape constants;
+      raised = at_least(f, 1e-30f) - f;
+    }
+    if (const Tensor here = copy_to(f, Device::cpu); Tape::current() && form != OpForm::naive && *std::ranges::min_element(here.floats()) < 1e-3f)
+      form = OpForm::step;
+    return log(f + raised);
   }
   int64_t window(const char* key) const {
     const Value* v = parameters.find(key);

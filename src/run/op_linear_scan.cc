@@ -75,8 +75,9 @@ void lightning_attention(Call& c) {
   qkv(c, {.constant_decay = copy_to(Tensor::from(slopes, {H}), c.device)}, 1);
 }
 void hgrn2(Call& c) {
+  c.check_gates("f");
   const Tensor f = c.timed("f");
-  scan(c, c.timed("q"), -1.f * f + ones({f.dim(-1)}, c.device), c.timed("v"), {.log_decay = log(f)}, 1, c.first_state());
+  scan(c, c.timed("q"), -1.f * f + ones({f.dim(-1)}, c.device), c.timed("v"), {.log_decay = c.log_gates(f)}, 1, c.first_state());
 }
 void linear_transformer_elu(Call& c) {
   const float eps = static_cast<float>(c.number("eps", 1e-6));

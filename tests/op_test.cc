@@ -209,12 +209,13 @@ void expect_gates_gradient(const std::string& op, std::map<std::string, Tensor> 
 }
 TEST(Ops, GradientsOfGatesAreRightWhereGatesAreSmallOrShut) {
   Random r(4);
-  const Tensor q = r.whole({1, 40, 2, 3}), v = r.whole({1, 40, 2, 2});
+  const Tensor q = r.whole({1, 40, 2, 3}), k = r.whole({1, 40, 2, 3}), v = r.whole({1, 40, 2, 2});
   const auto drawn = [&](std::vector<float> of) {
     return map(r.whole({1, 40, 2, 3}), [&](float) { return of[static_cast<size_t>(r.below(std::ssize(of)))]; });
   };
   for (const auto& gates : {std::vector<float>{0, 0.5f, 1, 0.999f}, {1e-6f, 0.5f, 1, 0.999f}, {3e-7f, 2e-7f}, {0}}) {
     expect_gates_gradient("hgrn2", {{"q", q}, {"v", v}, {"f", drawn(gates)}}, "f");
+    expect_gates_gradient("regla_core", {{"q", q}, {"k", k}, {"v", v}, {"g", drawn(gates)}, {"rg", drawn({0.3f, 0.7f, 1})}}, "g");
   }
 }
 TEST(Ops, GatesBeyondOneOrNotNumbersAreRefused) {
@@ -223,6 +224,8 @@ TEST(Ops, GatesBeyondOneOrNotNumbersAreRefused) {
     const Tensor gate = Tensor::from({0, 1, bad, 0.5f}).view({1, 2, 1, 2});
     const std::string said = text(" holds ", bad, ", wanted numbers in 0..1");
     EXPECT_EQ(message([&] { run_op("hgrn2", {{"q", x}, {"f", gate}, {"v", x}}, {}); }), "op hgrn2: input f" + said);
+    EXPECT_EQ(message([&] { run_op("regla_core", {{"q", x}, {"k", x}, {"v", x}, {"g", gate}, {"rg", x}}, {}); }), "op regla_core: input g" + said);
+    EXPECT_EQ(message([&] { run_op("regla_core", {{"q", x}, {"k", x}, {"v", x}, {"g", x}, {"rg", gate}}, {}); }), "op regla_core: input rg" + said);
   }
 }
 

@@ -65,11 +65,11 @@ void efficient_attention(Call& c) {
 
 void regla_core(Call& c) {
   const auto map = [](const Tensor& x) { return exp(x - largest_feature(x)); };
+  c.check_gates("g"), c.check_gates("rg");
   const Tensor g = c.timed("g"), r = c.timed("rg");
   const Tensor gate = g * (2.f * r + (g - 2.f * (r * g)));  // (1-r) g^2 + r (1 - (1-g)^2)
   c.give("gate", gate);
-  // A gate of 0 forgets all, as the smallest number of f32 does.
-  c.give("o", c.over_time({map(c.timed("q")), map(c.timed("k")), c.timed("v"), log(at_least(gate, 1e-37f))},
+  c.give("o", c.over_time({map(c.timed("q")), map(c.timed("k")), c.timed("v"), c.log_gates(gate)},
                           [](const std::vector<Tensor>& x, const Slot& slot) {
     return linear_scan({.q = x[0], .k = x[1], .v = x[2], .log_decay = x[3]}, slot);
   }));

@@ -5,7 +5,9 @@
 #include <cmath>
 
 #include "ops/ops.h"
+#include "ops/run.h"
 #include "ops/sequence.h"
+#include "ops/tape.h"
 
 using namespace headrace;
 
@@ -56,6 +58,26 @@ TEST(Unary, OneMinusExpKeepsItsDigitsWhereTheLogIsTiny) {
   EXPECT_EQ(y.f32()[3], 0);
 }
 
+TEST(Unary, SlopeOfOneMinusExpIsTheRootsAndFiniteAtZero) {
+  const Tensor x = Tensor::from({-1e-9f, -1e-14f, -0.5f, -40.f, 0.f}), ones = Tensor::from({1, 1, 1, 1, 1});
+  const auto slope = [&] {
+    Tape tape;
+    tape.watch(x);
+    tape.seed(sqrt_one_minus_exp(x, 2), ones);
+    tape.backward();
+    return tape.gradient(x);
+  };
+  const auto check = [](const Tensor& y) {
+    EXPECT_FLOAT_EQ(y.f32()[0], -1 / std::sqrt(2e-9f));
+    EXPECT_FLOAT_EQ(y.f32()[1], -1 / std::sqrt(2e-14f));
+    EXPECT_FLOAT_EQ(y.f32()[2], -std::exp(-1.f) / std::sqrt(1 - std::exp(-1.f)));
+    EXPECT_NEAR(y.f32()[3], 0, 1e-30);
+    EXPECT_TRUE(std::isfinite(y.f32()[4]));
+  };
+  check(slope());
+  UseNaive naive;
+  check(slope());
+}
 TEST(Unary, BoundsHoldFromBothSides) {
   Tensor x = Tensor::from({-2, 0.5f, 3});
   Tensor y = at_most(at_least(x, -1), 1);

@@ -111,9 +111,9 @@ void UnaryBackward(headrace::Unary f, float p, Rows x, Rows dy, Rows dx) {
     });
     case softplus: return go([](V v) { return sigmoid_of(v); });
     case log_sigmoid: return go([](V v) { return sigmoid_of(hn::Neg(v)); });
-    case sqrt_one_minus_exp: return go([=](V v) {                          // at most 1000 p, as RecurrentGemma trains it
+    case sqrt_one_minus_exp: return go([=](V v) {                          // finite at 0
       V e = hn::Mul(P, v), rest = hn::Neg(hn::Expm1(D(), hn::Max(set(-100.f), e)));
-      return hn::Div(hn::Neg(hn::Mul(P, exp_of(e))), hn::Sqrt(hn::Max(set(1e-6f), hn::Mul(set(4), rest))));
+      return hn::Div(hn::Neg(hn::Mul(P, exp_of(e))), hn::Sqrt(hn::Max(set(1e-30f), hn::Mul(set(4), rest))));
     });
   }
 }

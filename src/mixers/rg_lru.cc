@@ -1,4 +1,5 @@
 // RG-LRU (De et al. 2024, 2402.19427; equations: rg_lru.h). The first token of a sequence is admitted whole: its gain is 1.
+// transformers cuts the slope of the gain's root, 1 / (2 gain), at 1000; here it is the root's own.
 #include "mixers/rg_lru.h"
 
 #include <cmath>

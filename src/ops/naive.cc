@@ -88,8 +88,8 @@ double slope(Unary f, double p, double x) {
     case Unary::elu_plus_one: return x > 0 ? 1 : std::exp(x);
     case Unary::at_least: return x > p ? 1 : 0;
     case Unary::at_most: return x < p ? 1 : 0;
-    case Unary::sqrt_one_minus_exp:   // at most 1000 p, as RecurrentGemma trains it
-      return -p * std::exp(p * x) / std::sqrt(std::max(-4 * std::expm1(p * x), 1e-6));
+    case Unary::sqrt_one_minus_exp:   // finite at 0
+      return -p * std::exp(p * x) / std::sqrt(std::max(-4 * std::expm1(p * x), 1e-30));
   }
   return 0;
 }

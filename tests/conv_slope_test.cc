@@ -1,6 +1,8 @@
 // The law `slope` for the convolutions: inputs, weights, states before and after, packed sequences.
 #include "ops/complex.h"
 #include "ops/modal_scan.h"
+#include "ops/run.h"
+#include "ops/tape.h"
 #include "slope.h"
 
 namespace headrace {
@@ -49,6 +51,34 @@ TEST(ConvSlope, TokenShiftWithItsStates) {
     expect_slope(with_states(lengths, f), x, 6);
   }
 }
+// Two channels share a transform; the law agree would not see one that is lost beside another.
+TEST(ConvSizes, ASmallChannelKeepsItsFiguresBesideALargeOne) {
+  Random r(6);
+  const int64_t T = 150, C = 33;
+  const Tensor u = r.whole({T, C}), k = r.whole({C, 90}), dy = r.whole({T, C});
+  for (int64_t c = 0; c < C; ++c) {
+    const float size = std::pow(10.f, static_cast<float>(5 * c % 37) - 18.f), other = std::pow(10.f, static_cast<float>(7 * c % 29) - 14.f);
+    for (int64_t t = 0; t < T; ++t) u.f32()[t * C + c] *= size, dy.f32()[t * C + c] *= other;
+    for (int64_t l = 0; l < 90; ++l) k.f32()[c * 90 + l] *= other;
+  }
+  const auto all = [&] {
+    Tape tape;
+    tape.watch(u), tape.watch(k);
+    Ragged one({T});
+    const Tensor y = long_conv(u, {.filter = k}, one.slot(false));
+    tape.backward(y, dy);
+    return Tensors{y, tape.gradient(u), transposed(tape.gradient(k))};
+  };
+  const Tensors got = all();
+  UseNaive naive;
+  const Tensors want = all();
+  for (size_t i = 0; i < got.size(); ++i)
+    for (int64_t c = 0; c < C; ++c) {
+      const auto column = [c](const Tensor& x) { return x.slice(1, c, 1).contiguous_or_copy(); };
+      EXPECT_TRUE(close(column(got[i]), column(want[i]), 2e-6)) << "result " << i << ", channel " << c;
+    }
+}
+
 TEST(ConvSlope, LongConvForEveryInputAndState) {
   for (const auto& lengths : packs)
     for (int64_t taps : {1, 6, 60}) {

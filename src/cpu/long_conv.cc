@@ -1,5 +1,6 @@
 // Long convolutions: 2 L channels at a time, L in the real and L in the imaginary parts of one transform (fft-inl.h); a thread takes
-// ranges of channels. What is short is summed directly; a filter much shorter than its inputs meets them block by block.
+// ranges of channels. Halves of other sizes are brought to one by powers of two: a small one would drown in the roundings of a large one. What
+// is short is summed directly; a filter much shorter than its inputs meets them block by block.
 #include <algorithm>
 #include <vector>
 
@@ -90,19 +91,63 @@ struct Channels {
 HWY_INLINE Complex zero() { return {hn::Zero(D()), hn::Zero(D())}; }
 HWY_INLINE Complex add_products(Complex a, Complex b, Complex sum) { return {hn::MulAdd(a.re, b.re, sum.re), hn::MulAdd(a.im, b.im, sum.im)}; }
 
+// Exponents, as a float holds them, of the largest magnitudes: 0, infinity and NaN are of the nearest that has an inverse.
+using Exponent = hn::RebindToSigned<D>;
+struct Powers { hn::Vec<Exponent> re, im; };
+HWY_INLINE hn::Vec<Exponent> exponent_of(V largest) {
+  const auto e = hn::ShiftRight<23>(hn::BitCast(Exponent(), largest));
+  return hn::Min(hn::Max(e, hn::Set(Exponent(), 1)), hn::Set(Exponent(), 253));
+}
+HWY_INLINE V power(hn::Vec<Exponent> e) { return hn::BitCast(D(), hn::ShiftLeft<23>(e)); }
+HWY_INLINE V power_inverse(hn::Vec<Exponent> e) { return power(hn::Sub(hn::Set(Exponent(), 254), e)); }
+// The product of two powers in two factors of about its root: no product on the way leaves the range where the result does not.
+HWY_INLINE Complex powers_of(Powers a, Powers b, int part) {
+  const auto factor = [&](hn::Vec<Exponent> e, hn::Vec<Exponent> f) HWY_ATTR {
+    const auto sum = hn::Add(e, f), half = hn::ShiftRight<1>(sum);
+    return power(part == 0 ? half : hn::Sub(sum, half));
+  };
+  return {factor(a.re, b.re), factor(a.im, b.im)};
+}
+HWY_INLINE Complex by_parts(Complex a, Complex b) { return {hn::Mul(a.re, b.re), hn::Mul(a.im, b.im)}; }
+HWY_INLINE Complex larger(Complex a, Complex z) { return {hn::Max(a.re, hn::Abs(z.re)), hn::Max(a.im, hn::Abs(z.im))}; }
+// n rows over the powers of their largest magnitudes; as they are where no pair of halves is apart by more than 4. A half of zeros follows
+// the other.
+template <class Row>
+HWY_INLINE Powers balance(Complex largest, int64_t n, Row&& row) {
+  const V re_or = hn::IfThenElse(hn::Eq(largest.re, set(0)), largest.im, largest.re);
+  const V im_or = hn::IfThenElse(hn::Eq(largest.im, set(0)), largest.re, largest.im);
+  const Powers p{exponent_of(re_or), exponent_of(im_or)};
+  const auto one = hn::Set(Exponent(), 127);
+  if (hn::AllTrue(Exponent(), hn::Lt(hn::Abs(hn::Sub(p.re, p.im)), hn::Set(Exponent(), 2)))) return {one, one};
+  const V re = power_inverse(p.re), im = power_inverse(p.im);
+  for (int64_t i = 0; i < n; ++i) {
+    const Complex z = get(row(i));
+    put(by_parts(z, {re, im}), row(i));
+  }
+  return p;
+}
+
 void clear(float* rows, int64_t from, int64_t to) { std::fill(rows + from * fft_row, rows + to * fft_row, 0.f); }
 
-// Rows, then zeros as far as the transform reads; its spectrum.
-void spectrum(const Channels& c, const Rows& rows, int64_t n, float* to) {
+// Rows, balanced, then zeros as far as the transform reads; its spectrum.
+Powers spectrum(const Channels& c, const Rows& rows, int64_t n, float* to) {
   const bool half = fft_skips_half(n) && rows.rows <= n / 2;
-  for (int64_t i = 0; i < rows.rows; ++i) put(c.load(rows[i]), to + i * fft_row);
+  Complex largest = zero();
+  for (int64_t i = 0; i < rows.rows; ++i) {
+    const Complex z = c.load(rows[i]);
+    largest = larger(largest, z);
+    put(z, to + i * fft_row);
+  }
+  const Powers p = balance(largest, rows.rows, [&](int64_t i) { return to + i * fft_row; });
   clear(to, rows.rows, half ? n / 2 : n);
   fft(to, n, half);
+  return p;
 }
-// to[i] += what lies from place 0 on, after the transform back.
-void add_back(const Channels& c, float* from, int64_t n, const Rows& to) {
+// to[i] += what lies from place 0 on, after the transform back, times the powers of what was multiplied.
+void add_back(const Channels& c, float* from, int64_t n, Powers a, Powers b, const Rows& to) {
   fft_back(from, n, to.rows <= n / 2);
-  for (int64_t i = 0; i < to.rows; ++i) c.add(get(from + i * fft_row), to[i]);
+  const Complex one = powers_of(a, b, 0), other = powers_of(a, b, 1);
+  for (int64_t i = 0; i < to.rows; ++i) c.add(by_parts(by_parts(get(from + i * fft_row), one), other), to[i]);
 }
 
 // Taps [first, last) of the task's channels, one row of both vectors for each: x(tap, row).
@@ -116,17 +161,24 @@ void each_tap(const LongConvArgs& a, const Channels& c, int64_t first, int64_t l
     }
   }
 }
-void filter_spectrum(const LongConvArgs& a, const Channels& c, const Section& s, float* to) {
+HWY_INLINE int64_t tap_place(const Section& s, int64_t l) { return (l < s.lag ? l - s.lag + s.length : l - s.lag) * fft_row; }
+Powers filter_spectrum(const LongConvArgs& a, const Channels& c, const Section& s, float* to) {
   const bool half = s.lag == s.first && fft_skips_half(s.length) && s.last - s.lag <= s.length / 2;
   clear(to, 0, half ? s.length / 2 : s.length);
-  each_tap(a, c, s.first, s.last, [&](int64_t l) { return to + (l < s.lag ? l - s.lag + s.length : l - s.lag) * fft_row; });
+  each_tap(a, c, s.first, s.last, [&](int64_t l) { return to + tap_place(s, l); });
+  Complex largest = zero();
+  for (int64_t l = s.first; l < s.last; ++l) largest = larger(largest, get(to + tap_place(s, l)));
+  const Powers p = balance(largest, s.last - s.first, [&](int64_t i) { return to + tap_place(s, s.first + i); });
   fft(to, s.length, half);
+  return p;
 }
-void add_filter(const LongConvArgs& a, const Channels& c, const Section& s, float* from) {
+void add_filter(const LongConvArgs& a, const Channels& c, const Section& s, Powers y, Powers u, float* from) {
   fft_back(from, s.length, s.lag == s.first && s.last - s.lag <= s.length / 2);
+  float one[fft_row], other[fft_row];                        // two factors of each channel
+  put(powers_of(y, u, 0), one), put(powers_of(y, u, 1), other);
   for (int64_t i = 0; i < c.count; ++i) {
     float* k = a.filter + (c.first + i) * a.stride;
-    for (int64_t l = s.first; l < s.last; ++l) k[l] += from[(l < s.lag ? l - s.lag + s.length : l - s.lag) * fft_row + i];
+    for (int64_t l = s.first; l < s.last; ++l) k[l] += from[tap_place(s, l) + i] * one[i] * other[i];
   }
 }
 
@@ -171,6 +223,7 @@ void Convolve(const LongConvArgs& a, const std::vector<Section>& all, int64_t fi
   const Channels c(first, count);
   static thread_local std::vector<float> data, kernel, other;
   const Section* known = nullptr;
+  Powers filter{};
   for (const Section& s : all) {
     if (direct(s)) {
       DirectSection(a, c, s, other);
@@ -181,22 +234,22 @@ void Convolve(const LongConvArgs& a, const std::vector<Section>& all, int64_t fi
       if (v->size() < floats) v->resize(floats), known = nullptr;
     const float scale = 1 / static_cast<float>(s.length);
     if (a.of == Of::filter) {
-      spectrum(c, s.y, s.length, data.data()), spectrum(c, s.u, s.length, kernel.data());
+      const Powers y = spectrum(c, s.y, s.length, data.data()), u = spectrum(c, s.u, s.length, kernel.data());
       multiply_spectra<true>(data.data(), kernel.data(), s.length, scale);
-      add_filter(a, c, s, data.data());
+      add_filter(a, c, s, y, u, data.data());
       continue;
     }
     if (!known || known->length != s.length || known->lag != s.lag || known->first != s.first || known->last != s.last)
-      filter_spectrum(a, c, s, kernel.data());
+      filter = filter_spectrum(a, c, s, kernel.data());
     known = &s;
     if (a.of == Of::y) {
-      spectrum(c, s.u, s.length, data.data());
+      const Powers u = spectrum(c, s.u, s.length, data.data());
       multiply_spectra<false>(data.data(), kernel.data(), s.length, scale);
-      add_back(c, data.data(), s.length, s.y);
+      add_back(c, data.data(), s.length, u, filter, s.y);
     } else {                                                 // conj(K) DY
-      spectrum(c, s.y, s.length, data.data());
+      const Powers y = spectrum(c, s.y, s.length, data.data());
       multiply_spectra<true>(data.data(), kernel.data(), s.length, scale);
-      add_back(c, data.data(), s.length, s.u);
+      add_back(c, data.data(), s.length, y, filter, s.u);
     }
   }
 }

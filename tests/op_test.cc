@@ -229,5 +229,29 @@ TEST(Ops, GatesBeyondOneOrNotNumbersAreRefused) {
   }
 }
 
+// softmax(0) is uniform, and softmax(-s) is that of turned queries.
+TEST(Ops, AScaleOfZeroOrLessIsTakenAsItIs) {
+  Random r(8);
+  const Tensor q = r.whole({1, 20, 2, 4}), k = r.whole({1, 20, 2, 4}), v = r.whole({1, 20, 2, 3}), gates = Tensor::zeros({1, 20, 2});
+  const Tensor none = Tensor::zeros(q.shape()), turned = map(q.contiguous_copy(), [](float x) { return -x; });
+  std::map<std::string, Tensor> in{{"k", k}, {"v", v}};
+  for (const char* name : {"attn_causal", "attn_full", "forgetting_attn", "attn_softcap_sink_alibi", "attn_entmax", "nsa"}) {
+    auto given = in;
+    if (name == std::string("forgetting_attn")) given["g"] = gates;
+    if (name == std::string("attn_entmax")) given["alpha"] = Tensor::from({1.5f, 1.2f});
+    Object parameters;
+    if (name == std::string("nsa")) {
+      parameters = {{"block_size", 4}, {"block_counts", 2}, {"window_size", 4}};
+      for (const char* gate : {"g_cmp", "g_slc", "g_swa"}) given[gate] = map(gates.contiguous_copy(), [](float) { return 0.5f; });
+    }
+    const auto run = [&](const Tensor& queries, float scale) {
+      given["q"] = queries, parameters["scale"] = scale;
+      return run_op(name, given, parameters).at("o");
+    };
+    EXPECT_TRUE(close(run(q, 0), run(none, 1), 1e-6)) << name;
+    EXPECT_TRUE(close(run(q, -0.7f), run(turned, 0.7f), 1e-5)) << name;
+  }
+}
+
 }  // namespace
 }  // namespace headrace

@@ -1,6 +1,7 @@
 // Operators of the family of softmax attention.
 #include <algorithm>
 #include <iterator>
+#include <utility>
 
 #include "ops/tape.h"
 #include "run/op_call.h"
@@ -21,9 +22,14 @@ int64_t count(const Call& c, const char* key) {
 }
 std::shared_ptr<const Pattern> pattern(Pattern p) { return std::make_shared<const Pattern>(std::move(p)); }
 
+// An option's scale of 0 is the default: what is not above 0 goes to the queries.
+Tensor scaled_queries(const Call& c, float& scale) {
+  const Tensor q = c.timed("q");
+  scale = static_cast<float>(c.number("scale", 1 / std::sqrt(static_cast<double>(q.dim(2)))));
+  return scale > 0 ? q : std::exchange(scale, 1.f) * q;
+}
 void attend(Call& c, Attention o) {
-  o.scale = static_cast<float>(c.number("scale", 0));
-  std::vector<Tensor> x{c.timed("q"), c.timed("k"), c.timed("v")};
+  std::vector<Tensor> x{scaled_queries(c, o.scale), c.timed("k"), c.timed("v")};
   if (c.has("g")) x.push_back(c.timed("g"));
   auto over_all = [&] {
     return c.over_time(x, [&](const std::vector<Tensor>& x, const Slot& slot) {
@@ -126,11 +132,10 @@ Tensor chosen_blocks(const Call& c, const Tensor& q, const Tensor& k, const Tens
   return found;
 }
 void nsa(Call& c) {
-  Tensor q = c.timed("q"), k = c.timed("k"), v = c.timed("v"), y;
+  Attention o;
+  Tensor q = scaled_queries(c, o.scale), k = c.timed("k"), v = c.timed("v"), y;
   const int64_t block = count(c, "block_size"), wanted = count(c, "block_counts"), window = c.window("window_size"), H = q.dim(1), G = k.dim(1);
   expect(H % G == 0, "op nsa: ", H, " heads of queries for ", G, " of keys");
-  const double scale = c.number("scale", 1 / std::sqrt(static_cast<double>(q.dim(2))));
-  Attention o{.scale = static_cast<float>(scale)};
   auto add = [&](const char* gate, const Tensor& part) {
     Tensor gated = scale_heads(part, c.timed(gate));
     y = y ? y + gated : gated;
@@ -147,7 +152,7 @@ void nsa(Call& c) {
     add("g_cmp", part.y);
     lse = part.lse;
   }
-  const Tensor found = chosen_blocks(c, q, k_means, lse, block, wanted, scale);
+  const Tensor found = chosen_blocks(c, q, k_means, lse, block, wanted, o.scale);
   Pattern lists{.kind = Pattern::Kind::listed, .block = block, .query_block = 1, .list_heads = static_cast<int>(G)};
   for (int64_t i = 0; i <= c.B * c.T * G; ++i) {
     lists.begin.push_back(std::ssize(lists.blocks));

@@ -229,6 +229,42 @@ TEST(Ops, GatesBeyondOneOrNotNumbersAreRefused) {
   }
 }
 
+// An operator's first fixture with a parameter or an input of another value.
+std::string changed(const std::string& name, const Object& parameters, const std::map<std::string, Tensor>& inputs = {}) {
+  const std::vector<std::string> all = cases();
+  const std::string& c = *std::find_if(all.begin(), all.end(), [&](const std::string& x) { return x.substr(0, x.find('@')) == name; });
+  Value value = parse_json(read_text(folder + c + ".params.json"), c);
+  Object merged = value.is_null() ? Object{} : *value.get<Object>();
+  for (const auto& [key, v] : parameters) merged[key] = v;
+  auto in = tensors_of(folder + c + ".in.safetensors");
+  for (const auto& [key, t] : inputs) in[key] = t;
+  return message([&] { run_op(name, in, merged); });
+}
+TEST(Ops, ParametersThatTheInputsContradictAreRefused) {
+  const auto refused = [](const std::string& name, const char* key, const Value& v) {
+    EXPECT_TRUE(changed(name, {{key, v}}).starts_with("op " + name + ": parameter " + key)) << name << ": " << changed(name, {{key, v}});
+    EXPECT_EQ(changed(name, {}), "no error") << name;
+  };
+  refused("hyena", "order", 7), refused("h3", "head_dim", 9), refused("performer_relu", "kernel", "exp"), refused("linformer", "k", 5);
+  refused("linformer", "seq_len", 999), refused("log_linear_attn", "levels", 3), refused("s4d", "d_state", 6);
+  refused("delta_rule_neg_eigval", "allow_neg_eigval", false), refused("titans_neural_memory", "dim_head", 99);
+  for (const char* key : {"state", "dt_rank", "conv"}) refused("hymba_block", key, 99);
+  refused("hymba_block", "rope_base", 0), refused("hymba_block", "rope_base", -2), refused("dsla", "gate_logit_normalizer", 0);
+  refused("dsla", "gate_logit_normalizer", -16), refused("attn_softcap_sink_alibi", "cap", -1), refused("attn_sliding_window", "window", 0);
+  refused("gla", "scale", 1e300), refused("gla", "scale", NAN), refused("attn_causal", "scale", -1e39);
+  refused("local_attention_blocks", "look_backward", int64_t{1} << 39);
+  refused("titans_neural_memory", "qk_rmsnorm", true);
+}
+TEST(Ops, InputsOutOfRangeOrWithoutTheirLayerAreRefused) {
+  Tensor alpha = tensors_of(folder + "attn_entmax.in.safetensors").at("alpha").contiguous_copy();
+  alpha.f32()[0] = 0.5f;
+  EXPECT_EQ(changed("attn_entmax", {}, {{"alpha", alpha}}), "op attn_entmax: input alpha holds 0.5, wanted at least 1");
+  for (const char* name : {"gru", "lstm"}) {
+    const Tensor w = tensors_of(folder + name + "@two_layers.in.safetensors").at("weight_hh_l0");
+    EXPECT_EQ(changed(name, {}, {{"weight_hh_l3", w}, {"weight_ih_l3", w}}),
+              text("op ", name, ": input weight_ih_l3: weight_ih_l", changed(name, {{"layers", 1}}) == "no error" ? 1 : 2, " is missing"));
+  }
+}
 // softmax(0) is uniform, and softmax(-s) is that of turned queries.
 TEST(Ops, AScaleOfZeroOrLessIsTakenAsItIs) {
   Random r(8);

@@ -51,7 +51,7 @@ void attend(Call& c, Attention o) {
 }
 void attn_causal(Call& c) { attend(c, {}); }
 void attn_full(Call& c) { attend(c, {.causal = false}); }
-void attn_sliding_window(Call& c) { attend(c, {.window = c.window("window")}); }
+void attn_sliding_window(Call& c) { attend(c, {.window = count(c, "window")}); }
 void attn_window_bidir(Call& c) {
   const int64_t half = c.window("half_window");
   attend(c, {.window = half + 1, .causal = false, .ahead = half});
@@ -62,14 +62,19 @@ void attn_sparse_strided_merged(Call& c) { attend(c, {.pattern = pattern({.kind 
 void attn_sparse_fixed(Call& c) {
   attend(c, {.pattern = pattern({.kind = Pattern::Kind::fixed, .block = count(c, "block"), .extra = c.window("summary")})});
 }
-void attn_entmax(Call& c) { attend(c, {.alpha = c.weight("alpha")}); }
+void attn_entmax(Call& c) {
+  for (const float a : c.raw("alpha").floats()) expect(a >= 1, "op attn_entmax: input alpha holds ", a, ", wanted at least 1");
+  attend(c, {.alpha = c.weight("alpha")});
+}
 void local_attention_blocks(Call& c) {
   const int64_t block = count(c, "window_size"), back = c.parameters.find("look_backward") ? c.window("look_backward") : 1;
+  expect(back < (int64_t{1} << 40) / block, "op local_attention_blocks: parameter look_backward = ", back, ", too many windows of ", block);
   if (flag(c, "exact_windowsize")) return attend(c, {.window = block * back + 1});
   attend(c, {.window = block * (back + 1), .pattern = pattern({.kind = Pattern::Kind::chunks, .block = block, .extra = back})});
 }
 void attn_softcap_sink_alibi(Call& c) {
   Attention o{.cap = static_cast<float>(c.number("cap", 0)), .sinks = c.weight("sinks")};
+  expect(o.cap >= 0, "op attn_softcap_sink_alibi: parameter cap = ", o.cap, ", wanted 0 for none or more");
   const int64_t H = c.in.at("q").dim(-2);
   if (flag(c, "alibi")) {
     Tensor s = Tensor::empty({H});

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
+#include <limits>
 #include <map>
 #include <string>
 #include <vector>
@@ -42,8 +43,21 @@ struct Call {
   double number(const char* key, double otherwise) const {
     const Value* v = parameters.find(key);
     double d = otherwise;
-    expect(!v || read_value(*v, d), "op ", name, ": parameter ", key, " = ", v ? to_json(*v).substr(0, 80) : "", ", wanted a number");
+    expect(!v || (read_value(*v, d) && std::abs(d) <= std::numeric_limits<float>::max()), "op ", name, ": parameter ", key, " = ",
+           v ? to_json(*v).substr(0, 80) : "", ", wanted a number");
     return d;
+  }
+  double positive(const char* key, double otherwise) const {
+    const double d = number(key, otherwise);
+    expect(static_cast<float>(d) > 0, "op ", name, ": parameter ", key, " = ", d, ", wanted more than 0");
+    return d;
+  }
+  // A parameter that says what the inputs' shapes do.
+  void check_says(const char* key, int64_t found) const {
+    const Value* v = parameters.find(key);
+    int64_t n = 0;
+    expect(!v || (read_value(*v, n) && n == found), "op ", name, ": parameter ", key, " = ", v ? to_json(*v).substr(0, 80) : "",
+           ", but the inputs are those of ", found);
   }
   // Refuses what is not in 0..1, NaN among it.
   void check_gates(const char* key) const {

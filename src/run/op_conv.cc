@@ -45,6 +45,7 @@ void hyena(Call& c) {
   const int64_t D = c.in.at("u").dim(2), I = c.in.at("in_proj_weight").dim(0), E = c.in.at("filter_fn_bias").dim(0), order = I / D - 1;
   expect(I % D == 0 && order >= 2 && E == D * (order - 1), "op hyena: in_proj_weight ", c.in.at("in_proj_weight").shape(), " and filter_fn_bias [", E,
          "]: wanted order + 1 and order - 1 times ", D);
+  c.check_says("order", order);
   expect(c.in.at("filter_fn_pos_emb_z").dim(1) >= c.T, "op hyena: ", c.T, " tokens, but positions for ", c.in.at("filter_fn_pos_emb_z").dim(1));
   const Tensor z = matrix(c, "filter_fn_pos_emb_z", c.in.at("filter_fn_pos_emb_z").dim(1)).slice(0, 0, c.T);
   const Tensor t = c.weight("buf_filter_fn_pos_emb_t").view({c.in.at("buf_filter_fn_pos_emb_t").dim(1), 1}).slice(0, 0, c.T);
@@ -70,6 +71,7 @@ void hyena(Call& c) {
 void s4d(Call& c) {
   const int64_t H = c.in.at("u").dim(1);
   const int64_t G = c.in.at("output_linear_0_bias").dim(0);
+  c.check_says("d_state", 2 * c.in.at("kernel_C").dim(1));
   expect(G == 2 * H, "op s4d: input output_linear_0_bias: wanted [2H] = [", 2 * H, "], found [", G, "]");
   const Tensor dt = steps(c, "kernel_log_dt");
   const Complex z = poles(c, "kernel_log_A_real", "kernel_A_imag") * dt, C = complex_matrix(c, "kernel_C", H);
@@ -100,6 +102,7 @@ Tensor as_long(const Tensor& k, int64_t T) {
 void h3(Call& c) {
   const int64_t D = c.in.at("u").dim(2), H = c.in.at("D").dim(0), p = D / H;
   expect(D % H == 0, "op h3: D [", H, "] does not divide the width ", D);
+  c.check_says("head_dim", p);
   const Tensor shift = shift_filter(c.weight("ssm_k_kernel_kernel_B"), matrix(c, "ssm_k_kernel_kernel_C", D));
   const Tensor dt = steps(c, "kernel_kernel_log_dt");
   const Complex z = poles(c, "kernel_kernel_inv_A_real", "kernel_kernel_A_imag") * dt;

@@ -100,6 +100,9 @@ using CellScan = Tensor (*)(const Tensor&, const Tensor&, const Tensor&, const S
 void layers_of_cells(Call& c, CellScan scan, const std::vector<std::string>& states) {
   int layers = 1;
   while (layers < most_layers && c.has(text("weight_ih_l", layers).c_str())) ++layers;
+  for (int l = layers; l < most_layers; ++l)
+    for (const char* kind : {"weight_ih_l", "weight_hh_l", "bias_ih_l", "bias_hh_l"})
+      expect(!c.has(text(kind, l).c_str()), "op ", c.name, ": input ", kind, l, ": weight_ih_l", layers, " is missing");
   expect(c.number("layers", layers) == layers, "op ", c.name, ": parameter layers = ", c.number("layers", layers), ", but the weights are those of ",
          layers);
   std::vector<std::vector<Tensor>> last(states.size());

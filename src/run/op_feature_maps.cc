@@ -50,6 +50,9 @@ void performer_favor(Call& c) {
   both(c, phi_q, phi_k);
 }
 void performer_relu(Call& c) {
+  const Value* v = c.parameters.find("kernel");
+  std::string kernel = "relu";
+  expect(!v || (read_value(*v, kernel) && kernel == "relu"), "op performer_relu: parameter kernel: only \"relu\" is known");
   const float eps = static_cast<float>(c.number("kernel_epsilon", 1e-3));
   const Tensor W = c.weight("proj");
   both(c, relu_features(c.timed("q"), W, eps), relu_features(c.timed("k"), W, eps));

@@ -26,7 +26,7 @@ void dsla(Call& c) {
                v = linear(x, c.weight("v_proj_weight"));
   const int64_t N = x.dim(0), Q = q.dim(1), P = v.dim(1), H = count(c, "heads", Q), K = Q / H, V = P / H;
   expect(P % H == 0, "op dsla: ", H, " heads of ", P, " values");
-  const float normaliser = static_cast<float>(c.number("gate_logit_normalizer", 16)), low = static_cast<float>(c.number("clamp_min", -50));
+  const float normaliser = static_cast<float>(c.positive("gate_logit_normalizer", 16)), low = static_cast<float>(c.number("clamp_min", -50));
   const auto gate = [&](const char* w, const char* b) {
     return at_least(1 / normaliser * log_sigmoid(linear(x, c.weight(w), c.weight(b))), low).view({N, H, K});
   };
@@ -105,6 +105,7 @@ void retention_layer(Call& c) {
 
 void linformer(Call& c) {
   const Tensor x = c.timed("x"), E = c.weight("proj_k"), F = c.weight("proj_v");
+  c.check_says("k", E.dim(1)), c.check_says("seq_len", E.dim(0));
   expect(E.dim(0) >= c.T, "op linformer: ", c.T, " tokens where proj_k and proj_v have ", E.dim(0), " rows");
   const Tensor q = linear(x, c.weight("to_q_weight")), k = linear(x, c.weight("to_k_weight")), v = linear(x, c.weight("to_v_weight"));
   const int64_t N = x.dim(0), P = q.dim(1), H = count(c, "heads", P), M = E.dim(1), K = P / H;

@@ -51,6 +51,12 @@ void linear_attn(Call& c) {
 void simple_gla(Call& c) { qkv(c, {.log_decay = c.timed("g")}, root_of_key(c)); }
 void gla(Call& c) { qkv(c, {.log_decay = c.timed("gk")}, root_of_key(c)); }
 void delta_rule(Call& c) { qkv(c, {.beta = c.timed("beta")}, root_of_key(c)); }
+void delta_rule_neg_eigval(Call& c) {
+  const Value* v = c.parameters.find("allow_neg_eigval");
+  bool allowed = true;
+  expect(!v || (read_value(*v, allowed) && allowed), "op delta_rule_neg_eigval: parameter allow_neg_eigval: only true is known");
+  delta_rule(c);
+}
 void gated_delta_rule(Call& c) { qkv(c, {.log_decay = c.timed("g"), .beta = c.timed("beta")}, root_of_key(c)); }
 void rwkv6(Call& c) { qkv(c, {.log_decay = c.timed("w"), .bonus = c.weight("u")}, 1); }
 void rwkv5(Call& c) {
@@ -111,6 +117,7 @@ void mamba2_ssd(Call& c) {
 }
 // A token's position in its sequence, for each of a slot's rows: the states know how many came before.
 void log_linear_attn(Call& c) {
+  c.check_says("levels", c.in.at("level_scales").dim(3));
   const float scale = static_cast<float>(c.number("scale", 1));
   std::vector<Tensor> x{c.timed("q"), c.timed("k"), c.timed("v"), c.timed("level_scales"), c.timed("g")};
   if (c.has("beta")) x.push_back(c.timed("beta"));
@@ -160,7 +167,7 @@ const Entry table[] = {
     {{"hgrn2", "q [B,T,H,K]; f [B,T,H,K]; v [B,T,H,V]; (h0 [B,H,K,V])", "scale = 1", by_key, "S = diag(f) S + (1 - f) v^T"}, hgrn2},
     {{"delta_rule", "q [B,T,H,K]; k [B,T,H,K]; v [B,T,H,V]; beta [B,T,H]; (h0 [B,H,K,V])", root, by_key, "S += k (beta (v - k^T S))^T"}, delta_rule},
     {{"delta_rule_neg_eigval", "q [B,T,H,K]; k [B,T,H,K]; v [B,T,H,V]; beta [B,T,H]; (h0 [B,H,K,V])",
-      root, by_key, "as delta_rule, beta in (0,2)"}, delta_rule},
+      root, by_key, "as delta_rule, beta in (0,2)"}, delta_rule_neg_eigval},
     {{"gated_delta_rule", "q [B,T,H,K]; k [B,T,H,K]; v [B,T,H,V]; beta [B,T,H]; g [B,T,H]; (h0 [B,H,K,V])",
       root, by_key, "S = exp(g) S, then the delta rule"}, gated_delta_rule},
     {{"kda", "q [B,T,H,K]; k [B,T,H,K]; v [B,T,H,V]; beta [B,T,H]; g [B,T,H,K]; (h0 [B,H,K,V])",

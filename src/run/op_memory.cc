@@ -33,6 +33,12 @@ void titans_neural_memory(Call& c) {
   constexpr float eps = 0x1p-23f;                        // of torch's RMSNorm where none is given
   const int64_t N = c.B * c.T, H = c.in.at("to_momentum_0_bias").dim(0), K = c.in.at("memory_model_norm_gamma").dim(0);
   const int64_t F = c.in.at("memory_model_model_weights_0").dim(1);
+  c.check_says("dim_head", K);
+  const Value* normed = c.parameters.find("qk_rmsnorm");
+  bool norms = c.has("q_norm_gamma");
+  expect(norms == c.has("k_norm_gamma"), "op ", c.name, ": inputs q_norm_gamma and k_norm_gamma: one without the other");
+  expect(!normed || (read_value(*normed, norms) && norms == c.has("q_norm_gamma")), "op ", c.name, ": parameter qk_rmsnorm = ",
+         normed ? to_json(*normed).substr(0, 80) : "", ", but q_norm_gamma and k_norm_gamma are ", c.has("q_norm_gamma") ? "given" : "missing");
   const int64_t chunk = std::max<int64_t>(1, count(c, "chunk_size")), batch = count(c, "batch_size");
   expect(count(c, "heads") == 0 || count(c, "heads") == H, "op ", c.name, ": parameter heads = ", count(c, "heads"), ", but the weights are for ", H);
   expect(c.in.at("to_queries_weight").dim(0) == H * K && (H > 1 || K == c.in.at("x").dim(2)), "op ", c.name, ": to_queries_weight ",
@@ -78,9 +84,11 @@ void hymba_block(Call& c) {
          " of keys and values, ", E, " channels");
   expect(c.in.at("mamba_x_proj_0_weight").dim(0) == R + 2 * S, "op ", c.name, ": mamba_x_proj_0_weight ", c.in.at("mamba_x_proj_0_weight").shape(),
          " for a step of rank ", R, " and ", S, " numbers of state");
+  c.check_says("dt_rank", R), c.check_says("state", S), c.check_says("conv", c.in.at("mamba_conv1d_weight").dim(2));
   const RmsNorm norm{.eps = 1e-6f};
   const Tensor p = linear(c.timed("x"), c.weight("in_proj_weight"), c.weight("in_proj_bias"));
-  Rope rope{.rotary = static_cast<int>(K / 2 * 2), .interleaved = false, .factor = 1, .inverse_frequency = {}, .base = c.number("rope_base", 10000)};
+  Rope rope{.rotary = static_cast<int>(K / 2 * 2), .interleaved = false, .factor = 1, .inverse_frequency = {}};
+  rope.base = c.positive("rope_base", 10000);
   for (int i = 0; i < rope.rotary / 2; ++i)
     rope.inverse_frequency.push_back(static_cast<float>(std::pow(rope.base, -2.0 * i / static_cast<double>(K))));
   std::vector<int32_t> positions;

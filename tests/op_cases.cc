@@ -128,7 +128,8 @@ void norms(std::vector<OpCase>& all) {
   }});
   all.push_back({"Dropout", "dropout", [](Random& r) {
     std::vector<Tensor> ys;
-    for (int64_t cols : {1, 37, 300}) ys.push_back(dropout(r.rows({7, cols}), 0.3f, {.seed = 1, .stream = static_cast<uint64_t>(cols)}));
+    for (int64_t cols : {1, 37, 300, 4099})
+      ys.push_back(dropout(r.rows({7, cols}), 0.3f, {.seed = 0xfedcba9876543210u, .stream = 0x8000000100000000u + static_cast<uint64_t>(cols)}));
     return ys;
   }});
   all.push_back({"SquareSum", "square_sum", [](Random& r) {

@@ -63,6 +63,11 @@ TEST_F(Quota, OfACgroupIsTheLeastOnTheWayUpInWholeCores) {
   EXPECT_EQ(cores(), 0);
   put("cpu.max", "300000 100000\n");
   EXPECT_EQ(cores(), 3);
+  const auto memory = [&] { return available_memory(folder_ + "/groups", folder_); };
+  put("memory.max", "max\n");
+  EXPECT_GT(memory(), size_t{1} << 20);
+  put("memory.max", "65536\n");
+  EXPECT_EQ(memory(), 65536U);
 }
 TEST_F(Quota, OfTheFirstVersionIsReadToo) {
   put("groups", "12:memory:/x\n3:cpu,cpuacct:/docker/x\n0::/\n");

@@ -207,7 +207,7 @@ TEST_F(TrainCli, WhatWouldSpoilAFolderIsRefusedBeforeTheFirstStep) {
     EXPECT_TRUE(is_utf8(ran.err)) << raw;
     EXPECT_EQ(ran.err.find('\x1b'), std::string::npos) << raw;
   }
-  says("--out q --set data.batch=1000000", " MiB are available; less data.batch");
+  says("--out q --set data.batch=1000000 --set data.length=1048576", " MiB are available; less data.batch");
   says("--out q --set 'model.blueprint=\"d=32 longformer(window=4)\"'", "longformer sees later tokens, the next one among them");
   EXPECT_TRUE(bytes("r/model.safetensors") == saved);
   EXPECT_FALSE(file_exists(at("q")));
@@ -220,6 +220,18 @@ TEST_F(TrainCli, AFolderHasTheTokenizerOfTheRunThatIsInIt) {
   ASSERT_EQ(run("train r.toml --json --out r --restart --set train.steps=1 --set data.tokenizer=words.json").code, 0);
   EXPECT_EQ(bytes("r/tokenizer.json"), bytes("words.json"));
   EXPECT_FALSE(file_exists(at("r/merges.txt")));
+  std::filesystem::create_directories(at("own"));                  // a folder that was no run's is left as it is
+  write("own/merges.txt", "somebody's");
+  const Ran ran = run("train r.toml --json --out own --set train.steps=1");
+  one_line(ran, 1, "files of another");
+  EXPECT_NE(ran.err.find("own: has a merges.txt, and no run that could be gone on with"), std::string::npos) << ran.err;
+  EXPECT_EQ(bytes("own/merges.txt"), "somebody's");
+  const std::string model = bytes("r/model.safetensors");
+  write("r/model.safetensors", "");                                // a plan writes nothing
+  ASSERT_EQ(run("train r.toml --json --out r --plan --set train.steps=1 --set data.tokenizer=words.json").code, 0);
+  EXPECT_EQ(bytes("r/model.safetensors"), "");
+  ASSERT_EQ(run("train r.toml --json --out r --set train.steps=1 --set data.tokenizer=words.json").code, 0);
+  EXPECT_TRUE(bytes("r/model.safetensors") == model);
 }
 
 TEST_F(TrainCli, AModelThatIsNotFiniteIsNotSaved) {

@@ -249,6 +249,13 @@ TEST(TrainStep, ANumberThatIsNoneIsToldByItsPlace) {
   EXPECT_NE(fault(t, p).find("; parameter " + t.learner().learned[0].name + " is not finite"), std::string::npos) << fault(t, p);
 }
 
+TEST(TrainStep, ParametersAreLookedAtBeforeTheyAreSaved) {
+  Trainer t = trainer("2*(attn(heads=2) + swiglu)");
+  t.check_finite();
+  t.learner().learned[3].value.f32()[1] = NAN;
+  EXPECT_THROW(t.check_finite(), Error);
+}
+
 TEST(TrainStep, TheOutlookCountsWhatAGradientReaches) {
   const Outlook o = outlook(new_learner("d=16  3*(attn(heads=2) + swiglu)", vocab, 1, Device::meta), recipe());
   EXPECT_EQ(o.layers, 3);

@@ -10,6 +10,8 @@ namespace headrace {
 // `groups`: a process's own list of control groups; `root`: where they are mounted.
 int quota_cores(const std::string& groups = "/proc/self/cgroup", const std::string& root = "/sys/fs/cgroup");
 
+// Bytes that the system has free or can free, or the groups' limit (memory.max, memory.limit_in_bytes) where that is less; 0: not known.
+size_t available_memory(const std::string& groups = "/proc/self/cgroup", const std::string& root = "/sys/fs/cgroup");
 // Bytes of a line of /proc/meminfo ("MemTotal:", "MemAvailable:"); 0: not known.
 size_t system_memory(const char* key);
 

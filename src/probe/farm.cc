@@ -98,7 +98,7 @@ std::vector<double> numbers_of(const std::vector<const Object*>& cells, size_t t
     if (const double x = number_of(*(*r->at("tests").get<Array>())[test].get<Object>(), what); !std::isnan(x)) all.push_back(x);
   return all;
 }
-// A cell that diverged has an accuracy of 0, or as little as the worst of the others: of vectors it may be below.
+// A cell that diverged, or whose test has no finite loss, has an accuracy of 0, or as little as the worst of the others: of vectors it may be below.
 std::vector<double> accuracies(const std::map<double, std::vector<const Object*>>& by_rate, double rate, size_t test) {
   double worst = 0;
   for (const auto& [other, cells] : by_rate)
@@ -106,7 +106,7 @@ std::vector<double> accuracies(const std::map<double, std::vector<const Object*>
   const std::vector<const Object*>& cells = by_rate.at(rate);
   std::vector<double> all = numbers_of(cells, test, "accuracy");
   for (size_t i = 0; i < all.size(); ++i)
-    if (cells[i]->contains("diverged")) all[i] = worst;
+    if (cells[i]->contains("diverged") || std::isnan(number_of(*(*cells[i]->at("tests").get<Array>())[test].get<Object>(), "loss"))) all[i] = worst;
   return all;
 }
 double mean_of(const std::vector<double>& v) { return std::accumulate(v.begin(), v.end(), 0.0) / static_cast<double>(v.size()); }

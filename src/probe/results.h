@@ -13,6 +13,7 @@ void append_line(const std::string& file, const std::string& line);
 // Throws Error where it is none of results, or where a wanted line is not as this program writes it.
 std::map<std::string, Object> read_results(const std::string& file, const std::map<std::string, size_t>& wanted);
 
+inline Array texts(const std::vector<std::string>& v) { return {v.begin(), v.end()}; }
 // Of a result that was checked. A number that is not there, as a loss of what diverged, is NAN.
 std::string text_of(const Object& o, const char* key);
 double number_of(const Object& o, const char* key);

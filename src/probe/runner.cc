@@ -1,4 +1,5 @@
 // The loop: draw, forward, loss, backward, clip, AdamW. Data come from the task by index, so a step needs nothing but its number.
+#include "probe/results.h"
 #include "probe/runner.h"
 
 #include <time.h>
@@ -48,6 +49,7 @@ std::vector<uint8_t> right(const Tensor& y, const Network::Asked& asked, const P
 Scores test(const Network& net, const Task& task, uint64_t seed, Split split, int64_t samples, int64_t batch) {
   Scores out;
   double variance = 0;
+  int32_t first = 0;                                         // answer
   std::map<int64_t, Scores::Bucket> buckets;
   for (int64_t from = 0; from < samples; from += batch) {
     const ProbeBatch b = draw_batch(task, seed, split, static_cast<uint64_t>(from), std::min(batch, samples - from));
@@ -64,7 +66,8 @@ Scores test(const Network& net, const Task& task, uint64_t seed, Split split, in
       while (upto <= asked.position[i]) upto *= 2;
       Scores::Bucket& bucket = buckets[upto];
       ++out.answers, ++bucket.answers;
-      if (task.outputs || asked.targets[i] != asked.targets[0]) out.varied = true;
+      if (out.answers == 1 && !task.outputs) first = asked.targets[i];
+      if (task.outputs || asked.targets[i] != first) out.varied = true;
       out.accuracy += good[i], bucket.accuracy += good[i];
       out.loss += loss.f32()[i], bucket.loss += loss.f32()[i];
       for (int k = 0; k < task.outputs; ++k) {
@@ -117,7 +120,6 @@ std::optional<double> near_share(const Network& net, const Task& task, uint64_t 
   return rows ? std::optional(sum / static_cast<double>(rows)) : std::nullopt;
 }
 
-Array texts(const std::vector<std::string>& v) { return {v.begin(), v.end()}; }
 double seconds() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 double cpu_seconds() {                                     // of this thread
   timespec t{};

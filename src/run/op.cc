@@ -35,7 +35,8 @@ Tensor as_f32(const std::string& op, const std::string& key, const Tensor& t) {
   return dequantised(t);
 }
 
-// What the reference implementations' parameter files say too: the operator holds it to its inputs' shapes, or it changes no value.
+// What the reference implementations' parameter files say too. It changes no value; what it says of shapes is held to the inputs' where an
+// operator asks (Call::check_says).
 constexpr std::pair<const char*, const char*> implied[] = {
     {"delta_rule_neg_eigval", "allow_neg_eigval"}, {"entmax", "n_iter"}, {"gsa", "slots"}, {"h3", "head_dim; d_state"},
     {"hyena", "order; filter_order; emb_dim; parameters"}, {"linformer", "k; seq_len"}, {"log_linear_attn", "levels"}, {"mamba2_ssd", "chunk"},

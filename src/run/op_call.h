@@ -65,15 +65,16 @@ struct Call {
       expect(g >= 0 && g <= 1, "op ", name, ": input ", key, " holds ", g, ", wanted numbers in 0..1");
   }
   // Their log, [B*T,...], for a scan. A gate of 0 forgets all, as 1e-30 does; its slope is that of 1e-30 and not none, so that it has its
-  // gradient. In a chunk the decays' gradients have errors of the size of the largest, too much to divide by a small gate: steps take it.
+  // gradient. In a chunk the decays' gradients have errors of the size of the largest, too much to divide by a small gate: where one is below
+  // 1e-3 every form but naive has its gradients by steps.
   Tensor log_gates(const Tensor& f) {
     Tensor raised;
     {
       const PauseTape constants;
       raised = at_least(f, 1e-30f) - f;
     }
-    if (const Tensor here = copy_to(f, Device::cpu); Tape::current() && form != OpForm::naive && *std::ranges::min_element(here.floats()) < 1e-3f)
-      form = OpForm::step;
+    if (Tape::current() && form != OpForm::naive)
+      if (const Tensor here = copy_to(f, Device::cpu); *std::ranges::min_element(here.floats()) < 1e-3f) form = OpForm::step;
     return log(f + raised);
   }
   int64_t window(const char* key) const {

@@ -84,6 +84,7 @@ void regla_core(Call& c) {
 void gsa(Call& c) {
   const Tensor q = c.timed("q"), k = c.timed("k"), s = c.timed("s"), g = c.timed("g");
   const int64_t N = q.dim(0), H = q.dim(1), M = s.dim(2);
+  c.check_says("slots", M);
   const float scale = static_cast<float>(c.number("scale", 1 / std::sqrt(static_cast<double>(q.dim(2)))));
   const Tensor said = c.over_time({q, k, s.view({N, H * M, 1}), g.view({N, H * M})}, [=](const std::vector<Tensor>& x, const Slot& slot) {
     return linear_scan({.q = x[0], .k = x[1], .v = x[2], .log_decay = x[3], .scale = scale}, slot);

@@ -45,8 +45,11 @@ void check_ascii(std::string_view bytes, const std::string& file) {
     const char c = bytes[i];
     if (c == '\n') ++line, quote = lines ? quote : '\0', comment = false;
     else if (comment) continue;
-    else if (quote == '"' && c == '\\') expect(++i >= bytes.size() || static_cast<unsigned char>(bytes[i]) < 128, file, ":", line,
-                                               ": not valid TOML: an escape of a character beyond ASCII");
+    else if (quote == '"' && c == '\\') {
+      expect(++i >= bytes.size() || static_cast<unsigned char>(bytes[i]) < 128, file, ":", line,
+             ": not valid TOML: an escape of a character beyond ASCII");
+      line += i < bytes.size() && bytes[i] == '\n';
+    }
     else if (lines && c == quote && three(i)) {
       while (i + 1 < bytes.size() && bytes[i + 1] == quote) ++i;   // two more may be the text's own
       quote = 0, lines = false;

@@ -87,12 +87,15 @@ class Run {
   }
 
   Trained operator()() {
+    const int64_t tokens = recipe_.data.batch * recipe_.data.length;
+    expect(check_memory(static_cast<size_t>(tokens) * 16), recipe_.file, ": a batch of ", tokens, " tokens is more than the memory holds");
     const Outlook seen = look_ahead();
-    const bool fits = hold_memory(seen.bytes);
+    const bool fits = check_memory(seen.bytes);
     doing("making the model");
-    trainer_.emplace(learner(options_.device), recipe_);
+    trainer_.emplace(learner(fits ? options_.device : Device::meta), recipe_);
     check_decoder();
-    resume();
+    if (!options_.plan) hold_folder();
+    if (fits) resume();
     Opening o{.folder = folder_, .outlook = seen, .documents = documents_, .tokens = stream_->tokens(), .tokens_a_step = tokens_a_step()};
     o.from_step = trainer_->steps();
     const double left = static_cast<double>(recipe_.train.steps - o.from_step);
@@ -101,7 +104,7 @@ class Run {
     if (hooks_.opened) hooks_.opened(o);
     Trained result{.folder = folder_};
     if (options_.plan) return result;
-    make_folder();
+    if (trainer_->steps() == 0) fs::remove(folder_ + "/" + initial_state_file);   // of another run, whose model this one is not
     log_.emplace(folder_ + "/log.jsonl", o.from_step);
     if (recipe_.report.tensorboard) events_.emplace(folder_);
     run(result);
@@ -149,8 +152,8 @@ class Run {
     return outlook(learner(Device::meta), recipe_);
   }
   // A plan only says what would be needed; false: there is not so much.
-  bool hold_memory(size_t bytes) const {
-    const size_t has = options_.device == Device::cpu ? system_memory("MemAvailable:") : 0;
+  bool check_memory(size_t bytes) const {
+    const size_t has = options_.device == Device::cpu ? available_memory() : 0;
     const bool fits = has == 0 || bytes <= has;
     expect(fits || options_.plan, recipe_.file, ": a step needs about ", bytes >> 20, " MiB, and ", has >> 20, " MiB are available; less data.batch "
            "or data.length, train.accumulate in their place, or train.recompute = true need less");
@@ -167,17 +170,25 @@ class Run {
   }
 
   std::string state_file() const { return folder_ + "/training.safetensors"; }
-  void make_folder() {
-    std::error_code e;
-    fs::create_directories(folder_, e);
-    expect(!e, folder_, ": cannot make the folder: ", e.message());
+  // Before anything of it is read. What no run left there is nobody's to write over.
+  void hold_folder() {
+    make_folder(folder_);
     held_.emplace(folder_);
+    if (!options_.restart && !file_exists(state_file()))
+      for (const std::string& name : models_files())
+        expect(!file_exists(folder_ + "/" + name), folder_, ": has a ", name, ", and no run that could be gone on with; --out FOLDER elsewhere, or "
+               "--restart to write over it");
     check_writable(state_file());
     for (const auto& e : fs::directory_iterator(folder_))            // what a kill left half written
       for (const char* name : {"training.safetensors.tmp-", "model.safetensors.tmp-", "log.jsonl.tmp-", "config.json.tmp-", "loss.svg.tmp-",
                                "initial.state.tmp-"})
         if (e.path().filename().string().starts_with(name)) fs::remove(e.path());
-    if (trainer_->steps() == 0) fs::remove(folder_ + "/" + initial_state_file);   // of another run, whose model this one is not
+  }
+  // What other verbs would read of a model's folder, beside config.json.
+  static std::vector<std::string> models_files() {
+    std::vector<std::string> all(std::begin(tokenizer_files), std::end(tokenizer_files));
+    all.insert(all.end(), {"model.safetensors", "model.safetensors.index.json"});
+    return all;
   }
   void resume() {
     if (options_.restart || !file_exists(state_file())) return;
@@ -190,11 +201,11 @@ class Run {
     expect(other.empty(), folder_, ": was trained by another recipe: ", list, "; --restart begins anew, --out FOLDER elsewhere");
     const Spent spent = restore_run(file, path, *trainer_, *stream_);
     done_ = spent.tokens, seconds_before_ = spent.seconds;
-    if (trainer_->steps() == recipe_.train.steps) save_model();  // a kill may have come between the two
+    if (!options_.plan && trainer_->steps() == recipe_.train.steps) save_model();  // a kill may have come between the two
   }
 
   void save() {
-    trainer_->hold_finite();
+    trainer_->check_finite();
     save_run(state_file(), *trainer_, *stream_, recipe_, {done_, seconds()});
     saved_ = trainer_->steps();
     save_model();
@@ -220,12 +231,12 @@ class Run {
     }
     write_safetensors(folder_ + "/model.safetensors", tensors, {{"format", "pt"}});
     write_text(folder_ + "/config.json", to_json(config, 2) + "\n");
-    for (const char* name : tokenizer_files) {                      // another run's would be read in their place
+    for (const std::string& name : models_files()) {                // another run's would be read in their place
       const std::string path = folder_ + "/" + name;
       const auto own = std::find_if(words_.files.begin(), words_.files.end(), [&](const auto& f) { return f.first == name && !f.second.empty(); });
-      const bool there = file_exists(path);
+      if (name == "model.safetensors") continue;
       if (own == words_.files.end()) fs::remove(path);
-      else if (!there || read_text(path) != own->second) write_text(path, own->second);
+      else if (!file_exists(path) || read_text(path) != own->second) write_text(path, own->second);
     }
     if (!l.initial_state().layers.empty()) save_initial_state();
   }

@@ -32,6 +32,11 @@ int64_t layer_of(const std::string& name) {
   }
   return -1;
 }
+// How near to the loss a parameter is used: embeddings, layers, what comes after them.
+int64_t depth(const std::string& name) {
+  const int64_t layer = layer_of(name);
+  return layer >= 0 ? layer : name.find("emb") != name.npos || name.find("wte") != name.npos || name.find("wpe") != name.npos ? -1 : INT64_MAX;
+}
 // scale times the sum of losses [1].
 Tensor loss_sum(const Decoder& d, const Tensor& h, const std::vector<int32_t>& targets, float scale, CrossEntropy o) {
   if (d.logit_cap == 0 && !d.head.bias) return linear_cross_entropy(h, d.head.weight, targets, scale, o);
@@ -110,7 +115,8 @@ Lesson Trainer::step(std::span<const Packed> batches) {
     reached_[i] = static_cast<bool>(gradients[i]);
     if (!gradients[i]) continue;
     const double own = square_sum(gradients[i]);
-    if (!std::isfinite(own)) broken = learner_.learned[i].name;         // the last is nearest to the loss: what lies before it follows
+    const std::string& name = learner_.learned[i].name;
+    if (!std::isfinite(own) && (broken.empty() || depth(name) >= depth(broken))) broken = name;   // what lies before it follows
     square += own;
   }
   if (!broken.empty()) {
@@ -195,7 +201,7 @@ void Trainer::swap_averages() {
   }
 }
 
-void Trainer::hold_finite() const {
+void Trainer::check_finite() const {
   for (size_t i = 0; i < learner_.learned.size(); ++i)
     expect(finite(learner_.learned[i].value) && (averages_.empty() || finite(averages_[i])), "step ", steps(), ": parameter ",
            learner_.learned[i].name, " is not finite");

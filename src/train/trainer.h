@@ -36,7 +36,7 @@ class Trainer {
   const Learner& learner() const { return learner_; }
   const Optimizer& optimizer() const { return optimizer_; }
   const std::vector<bool>& reached() const { return reached_; }        // of learned parameters: had a gradient in the last step
-  void hold_finite() const;                                            // throws Error where a parameter, or its average, is not finite
+  void check_finite() const;                                            // throws Error where a parameter, or its average, is not finite
   std::vector<Tensor> averaged() const;                                // what is saved: averages, or the parameters themselves
 
   // Everything that a step depends on but data: parameters, the optimizer's state, averages, carried states.

@@ -46,7 +46,8 @@ int act(const Options& o) {
     print_json(Object{{"model", loaded.name}, {"family", loaded.model.family}, {"device", o.common.device}, {"threads", thread_count()},
                       {"tokens", tokens}, {"ok", failed.empty()}, {"laws", list}});
   std::fflush(stdout);
-  expect(failed.empty(), loaded.name, ": ", failed, " differ; please report this with the output above");
+  expect(failed.empty(), loaded.name, ": ", failed, " differ: something that a call leaves for the next one is lost; unless the mixer is your own, "
+         "please report this with the output above");
   return 0;
 }
 

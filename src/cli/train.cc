@@ -52,7 +52,7 @@ class View {
     const double step_seconds = (m.seconds - seconds_) / static_cast<double>(std::max<int64_t>(1, m.lesson.step - step_));
     const std::string peak = peak_ > 0 && step_ > 0 ? fmt::format("  {:.0f} % of peak", 100 * steps_ / step_seconds / peak_) : "";
     seconds_ = m.seconds, step_ = m.lesson.step;
-    const std::string line = fmt::format("step {} of {}  loss {:.4f}  rate {:.2g}  norm {:.2f}  {:.0f} tokens/s{}  {} left", m.lesson.step, m.steps,
+    const std::string line = fmt::format("step {} of {}  loss {:.4f}  rate {:.2g}  norm {:.3g}  {:.0f} tokens/s{}  {} left", m.lesson.step, m.steps,
                                          m.lesson.loss, m.lesson.rate, m.lesson.norm, m.tokens_per_second, peak, time_text(m.seconds_left));
     if (terminal_) fmt::print(stderr, "\r{}\033[K", line);
     else fmt::print(stderr, "{}\n", line);

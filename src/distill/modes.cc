@@ -104,7 +104,7 @@ DistilledModel distill_modes(const std::string& in, const std::string& out, int 
   const auto source = source_of(o);
   for (const auto& [path, options] : hyenas) {
     const ModalHyena m = with_modes(Scope(source) / path, options, modes);
-    std::erase_if(tensors, [&](const auto& t) { return t.first.starts_with(path + "."); });
+    std::erase_if(tensors, [&path = path](const auto& t) { return t.first.starts_with(path + "."); });
     for (const auto& [name, t] : m.tensors) tensors[name] = t;
     const auto errors = m.fit.error.floats();
     result.layers.push_back({path, m.fit.error.count(), options.length, m.fit.relative, *std::max_element(errors.begin(), errors.end())});

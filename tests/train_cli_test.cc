@@ -52,7 +52,6 @@ TEST_F(TrainCli, ProductsOfBf16AreGoneOnWithToTheBitAndNotWithOthers) {
   ASSERT_EQ(run(train + "whole --set train.steps=12").code, 0);
   ASSERT_EQ(run(train + "cut --set train.steps=7").code, 0);
   ASSERT_EQ(run(train + "cut --set train.steps=12").code, 0);
-  EXPECT_TRUE(bytes("whole/training.safetensors").size() == bytes("cut/training.safetensors").size());
   EXPECT_TRUE(bytes("whole/model.safetensors") == bytes("cut/model.safetensors"));
   const Ran other = run("train r.toml --threads 1 --set schedule.kind=constant --json --out cut --set train.steps=14");
   one_line(other, 1, "another precision");

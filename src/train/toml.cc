@@ -38,25 +38,28 @@ Value convert(const toml::node& n, const std::string& path, Toml& out, const std
 // Its table of spaces beyond ASCII reaches what it says cannot be reached (U+02DA in 3.3.0), so such characters stay in quotes and comments.
 void check_ascii(std::string_view bytes, const std::string& file) {
   int line = 1;
-  char quote = 0;
+  char quote = 0, before = '\n';                         // before: what stands before a place outside of quotes, but spaces
   bool comment = false, lines = false;                   // lines: in quotes of three, which may go on in the next line
   const auto three = [&](size_t i) { return bytes.substr(i, 3) == std::string(3, bytes[i]); };
   for (size_t i = bytes.starts_with("\xef\xbb\xbf") ? 3 : 0; i < bytes.size(); ++i) {
     const char c = bytes[i];
-    if (c == '\n') ++line, quote = lines ? quote : '\0', comment = false;
+    if (c == '\n') ++line, quote = lines ? quote : '\0', comment = false, before = '\n';
     else if (comment) continue;
     else if (quote == '"' && c == '\\') {
       expect(++i >= bytes.size() || static_cast<unsigned char>(bytes[i]) < 128, file, ":", line,
              ": not valid TOML: an escape of a character beyond ASCII");
       line += i < bytes.size() && bytes[i] == '\n';
-    }
-    else if (lines && c == quote && three(i)) {
+    } else if (lines && c == quote && three(i)) {
       while (i + 1 < bytes.size() && bytes[i + 1] == quote) ++i;   // two more may be the text's own
       quote = 0, lines = false;
     } else if (quote != 0) quote = c == quote && !lines ? '\0' : quote;
-    else if (c == '"' || c == '\'') quote = c, lines = three(i), i += lines ? 2 : 0;
+    else if ((c == '"' || c == '\'') && std::string_view("\n=[,{.").find(before) != std::string_view::npos)   // else it begins no text
+      quote = c, lines = three(i), i += lines ? 2 : 0, before = c;
     else if (c == '#') comment = true;
-    else expect(static_cast<unsigned char>(c) < 128, file, ":", line, ": not valid TOML: a character beyond ASCII outside of quotes");
+    else {
+      expect(static_cast<unsigned char>(c) < 128, file, ":", line, ": not valid TOML: a character beyond ASCII outside of quotes");
+      if (c != ' ' && c != '\t' && c != '\r') before = c;
+    }
   }
 }
 

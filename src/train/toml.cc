@@ -54,7 +54,7 @@ void check_ascii(std::string_view bytes, const std::string& file) {
       quote = 0, lines = false;
     } else if (quote != 0) quote = c == quote && !lines ? '\0' : quote;
     else if ((c == '"' || c == '\'') && std::string_view("\n=[,{.").find(before) != std::string_view::npos)   // else it begins no text
-      quote = c, lines = three(i), i += lines ? 2 : 0, before = c;
+      quote = c, lines = before == '=' && three(i), i += lines ? 2 : 0, before = c;
     else if (c == '#') comment = true;
     else {
       expect(static_cast<unsigned char>(c) < 128, file, ":", line, ": not valid TOML: a character beyond ASCII outside of quotes");

@@ -1,4 +1,5 @@
 // Recall, copying and hops, each answer derived again from the tokens alone.
+#include "error_of.h"
 #include "probe.h"
 
 namespace headrace {
@@ -166,14 +167,11 @@ TEST(ProbeRecall, MadRecallLearnsAllAndScoresValuesOfKeysThatCameBefore) {
     });
 }
 TEST(ProbeRecall, MadRecallCountsNoiseAndMotifsAmongWhatLeavesNoKeyToComeBack) {
-  const auto error = [](const std::vector<std::string>& set) -> std::string {
-    try {
+  const auto error = [](const std::vector<std::string>& set) {
+    return error_of([&] {
       const Task t = open_task("mad_recall", set);
       for (uint64_t i = 0; i < 200; ++i) t.sample(0, Split::train, i);
-    } catch (const Error& e) {
-      return e.what();
-    }
-    return "";
+    });
   };
   const std::string e = error({"L=8", "motif=2", "noise=0.9", "V=256"});
   for (const char* part : {"V = 256", "L = 8", "motif = 2", "noise = 0.9"}) EXPECT_NE(e.find(part), std::string::npos) << e;

@@ -3,6 +3,7 @@
 
 #include "base/file.h"
 #include "cli.h"
+#include "error_of.h"
 #include "probe.h"
 #include "probe/farm.h"
 #include "probe/network.h"
@@ -133,14 +134,6 @@ TEST(ProbeRun, TheSuiteIsOfTasksThatItsTestsFit) {
   for (const std::string& b : suite_blueprints()) parse_blueprint(b);
 }
 
-std::string error_of(const std::function<void()>& f) {
-  try {
-    f();
-  } catch (const Error& e) {
-    return e.what();
-  }
-  return "";
-}
 TEST(ProbeRun, SplitsOfHardlyAnySequencesAreRefusedBeforeTraining) {
   const auto error = [](const std::string& task, const std::vector<std::string>& set, const std::vector<std::string>& test = {}) {
     Cell c = easy();

@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "error_of.h"
 #include "io/safetensors.h"
 #include "run/load.h"
 #include "run/session.h"
@@ -19,14 +20,6 @@ namespace {
 
 Loaded fixture(const std::string& name) { return open_model(HEADRACE_ROOT "/tests/fixtures/models/" + name); }
 std::string scratch(const char* name) { return testing::TempDir() + "headrace-" + std::to_string(::getpid()) + "-" + name; }
-std::string message_of(const std::function<void()>& f) {
-  try {
-    f();
-  } catch (const Error& e) {
-    return e.what();
-  }
-  return "";
-}
 std::vector<int32_t> tokens(int n) {
   std::vector<int32_t> ids;
   for (int i = 0; i < n; ++i) ids.push_back((i * 7 + 3) % 64);
@@ -65,7 +58,7 @@ TEST(StateFile, GivesBackStateHistoryAndNotes) {
 TEST(StateFile, OfAnotherModelIsRefusedByName) {
   Loaded llama = fixture("llama"), mistral = fixture("mistral");
   SavedState s = read(saved_bytes(llama, 20));
-  const std::string message = message_of([&] { bind_state(s, identity(mistral), mistral.model.decoder, "x.state"); });
+  const std::string message = error_of([&] { bind_state(s, identity(mistral), mistral.model.decoder, "x.state"); });
   EXPECT_NE(message.find("x.state: this state belongs to 'llama' ('llama', hash"), std::string::npos) << message;
   EXPECT_NE(message.find("not to mistral (mistral, hash"), std::string::npos) << message;
 }
@@ -87,7 +80,7 @@ TEST(StateFile, OfAModelThatDiffersInAnyWeightIsRefused) {
     write_safetensors(folder + "/model.safetensors", tensors);
     Loaded tuned = open_model(folder);
     SavedState s = read(saved_bytes(llama, 20));
-    const std::string message = message_of([&] { bind_state(s, identity(tuned), tuned.model.decoder, "x.state"); });
+    const std::string message = error_of([&] { bind_state(s, identity(tuned), tuned.model.decoder, "x.state"); });
     EXPECT_EQ(message.find("x.state: this state belongs to 'llama'") == 0, changed) << message;
     EXPECT_EQ(tuned.hash() == llama.hash(), !changed);
   }
@@ -99,7 +92,7 @@ TEST(StateFile, WithTheRightHashButWrongSlotsIsRefused) {
   for (const Loaded* other : {&qwen, &rwkv}) {
     SavedState s = read(saved_bytes(llama, 20));
     s.model.hash = other->hash();
-    EXPECT_NE(message_of([&] { bind_state(s, identity(*other), other->model.decoder, "x.state"); }).find("x.state: "), std::string::npos);
+    EXPECT_NE(error_of([&] { bind_state(s, identity(*other), other->model.decoder, "x.state"); }).find("x.state: "), std::string::npos);
   }
 }
 
@@ -171,7 +164,7 @@ TEST(StateFile, ThatLiesIsAnErrorThatNamesTheTensor) {
                                       {"dtype", "f32"}, {"tokens", count}, {"checksum", "none"}});
     std::string bytes = read_text(path);
     ::unlink(path.c_str());
-    return message_of([&] { read(bytes, false); });
+    return error_of([&] { read(bytes, false); });
   };
   auto span = [](int64_t length, int64_t first) {
     const int64_t v[] = {length, first};
@@ -213,7 +206,7 @@ TEST(StateFile, ThatLacksKeysIsRefusedWhenItIsBoundAndByItsName) {
       for (auto& l : s.state.layers)
         for (auto& v : l.values)
           if (!v.pages.empty()) (last ? v.pages.back() : v.pages.front()) = {};
-      const std::string message = message_of([&] { bind_state(s, identity(m), m.model.decoder, "x.state"); });
+      const std::string message = error_of([&] { bind_state(s, identity(m), m.model.decoder, "x.state"); });
       if (last || name == std::string("llama")) EXPECT_TRUE(message.starts_with("x.state: ")) << name << " " << message;
       else EXPECT_EQ(message, "");                 // a window has let its early keys go
     }
@@ -229,7 +222,7 @@ TEST(StateFile, OfALongConvolutionMustSayATimeInItsRing) {
       for (int i = 0; i < State::slots_per_layer; ++i)
         if (l.names[i] && std::string(l.names[i]).starts_with("conv")) l.values[i].value.f32()[0] = lie, ++told;
     EXPECT_GT(told, 0);
-    const std::string message = message_of([&] { bind_state(s, identity(m), m.model.decoder, "x.state"); });
+    const std::string message = error_of([&] { bind_state(s, identity(m), m.model.decoder, "x.state"); });
     EXPECT_TRUE(message.starts_with("x.state: long_conv: state ")) << lie << " " << message;
   }
 }

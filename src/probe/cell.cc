@@ -12,7 +12,6 @@ namespace {
 // Of the training loop: another number where cells would come out otherwise, so that results of before do not stand for new ones.
 constexpr int64_t loop = 3;
 
-
 // Of these settings those that are not given again.
 std::vector<std::string> without(const std::vector<std::string>& set, const std::vector<std::string>& again) {
   std::vector<std::string> left;

@@ -1,5 +1,4 @@
 // The loop: draw, forward, loss, backward, clip, AdamW. Data come from the task by index, so a step needs nothing but its number.
-#include "probe/results.h"
 #include "probe/runner.h"
 
 #include <time.h>
@@ -16,6 +15,7 @@
 #include "ops/training.h"
 #include "ops/weights.h"
 #include "probe/network.h"
+#include "probe/results.h"
 #include "train/optimizer.h"
 
 namespace headrace {

@@ -174,21 +174,18 @@ class Run {
   void hold_folder() {
     make_folder(folder_);
     held_.emplace(folder_);
-    if (!options_.restart && !file_exists(state_file()))
-      for (const std::string& name : models_files())
+    if (!options_.restart && !file_exists(state_file())) {
+      std::vector<std::string> a_models(std::begin(tokenizer_files), std::end(tokenizer_files));
+      a_models.insert(a_models.end(), {"model.safetensors", "model.safetensors.index.json"});
+      for (const std::string& name : a_models)
         expect(!file_exists(folder_ + "/" + name), folder_, ": has a ", name, ", and no run that could be gone on with; --out FOLDER elsewhere, or "
                "--restart to write over it");
+    }
     check_writable(state_file());
     for (const auto& e : fs::directory_iterator(folder_))            // what a kill left half written
       for (const char* name : {"training.safetensors.tmp-", "model.safetensors.tmp-", "log.jsonl.tmp-", "config.json.tmp-", "loss.svg.tmp-",
                                "initial.state.tmp-"})
         if (e.path().filename().string().starts_with(name)) fs::remove(e.path());
-  }
-  // What other verbs would read of a model's folder, beside config.json.
-  static std::vector<std::string> models_files() {
-    std::vector<std::string> all(std::begin(tokenizer_files), std::end(tokenizer_files));
-    all.insert(all.end(), {"model.safetensors", "model.safetensors.index.json"});
-    return all;
   }
   void resume() {
     if (options_.restart || !file_exists(state_file())) return;
@@ -231,10 +228,10 @@ class Run {
     }
     write_safetensors(folder_ + "/model.safetensors", tensors, {{"format", "pt"}});
     write_text(folder_ + "/config.json", to_json(config, 2) + "\n");
-    for (const std::string& name : models_files()) {                // another run's would be read in their place
+    fs::remove(folder_ + "/model.safetensors.index.json");          // another run's would be read in this one's place
+    for (const char* name : tokenizer_files) {                      // and so would these
       const std::string path = folder_ + "/" + name;
       const auto own = std::find_if(words_.files.begin(), words_.files.end(), [&](const auto& f) { return f.first == name && !f.second.empty(); });
-      if (name == "model.safetensors") continue;
       if (own == words_.files.end()) fs::remove(path);
       else if (!file_exists(path) || read_text(path) != own->second) write_text(path, own->second);
     }

@@ -35,7 +35,7 @@ int64_t layer_of(const std::string& name) {
 // How near to the loss a parameter is used: embeddings, layers, what comes after them.
 int64_t depth(const std::string& name) {
   const int64_t layer = layer_of(name);
-  return layer >= 0 ? layer : name.find("emb") != name.npos || name.find("wte") != name.npos || name.find("wpe") != name.npos ? -1 : INT64_MAX;
+  return layer >= 0 ? layer : of_vocabulary(name) && name.find("head") == name.npos ? -1 : INT64_MAX;
 }
 // scale times the sum of losses [1].
 Tensor loss_sum(const Decoder& d, const Tensor& h, const std::vector<int32_t>& targets, float scale, CrossEntropy o) {

@@ -1,4 +1,4 @@
-// What cuts a product into blocks and gives them to threads, and the product of rounded copies for processors without tiles of bf16.
+// What cuts a product into blocks and gives them to threads, and the product of rounded copies for processors that multiply no bf16.
 // A sum runs over k in one order whatever the blocks and threads are.
 #include "cpu/product_bf16.h"
 
@@ -67,7 +67,7 @@ void product_of_copies(MatrixProduct p) {
 
 int64_t over(int64_t n, int64_t unit) { return (n + unit - 1) / unit; }
 
-void product_of_tiles(const MatrixProduct& p) {
+void product_of_pairs(const MatrixProduct& p, MultiplyPairs& multiply) {
   PairTiles a{over(p.m, 16), over(p.k, 32)}, b{over(p.n, 16), a.k};
   a.data = room<uint32_t>(0, a.x * a.k * 256), b.data = room<uint32_t>(1, b.x * b.k * 256);
   parallel(a.x + b.x, std::max<int64_t>(1, 32 / std::max<int64_t>(1, a.k)), [&](int64_t begin, int64_t end, int) {
@@ -83,8 +83,8 @@ void product_of_tiles(const MatrixProduct& p) {
     for (int64_t block = begin; block < end; ++block) {
       const int64_t i = block / across * side, j = block % across * side;
       for (int64_t l = 0; l < a.k; l += depth)
-        multiply_pairs(a, b, i, std::min(a.x, i + side), j, std::min(b.x, j + side), l, std::min(a.k, l + depth), p.c, p.ldc, p.m, p.n,
-                       p.add || l > 0);
+        multiply(a, b, i, std::min(a.x, i + side), j, std::min(b.x, j + side), l, std::min(a.k, l + depth), p.c, p.ldc, p.m, p.n,
+                 p.add || l > 0);
     }
   });
 }
@@ -92,7 +92,8 @@ void product_of_tiles(const MatrixProduct& p) {
 }  // namespace
 
 void product_bf16(const MatrixProduct& p) {
-  if (p.k > 0 && has_pair_tiles()) product_of_tiles(p);
+  MultiplyPairs* const multiply = p.k > 0 ? multiply_pairs() : nullptr;
+  if (multiply) product_of_pairs(p, *multiply);
   else product_of_copies(p);
 }
 

@@ -37,13 +37,6 @@ namespace HWY_NAMESPACE {
 
 constexpr int64_t block_rows = 64;       // queries at a time
 
-// to [cols,rows] = from^T
-inline void transpose(const float* from, int64_t rows, int64_t cols, float* to) {
-  for (int64_t i = 0; i < rows; i += 8)
-    for (int64_t j = 0; j < cols; ++j)
-      for (int64_t r = i; r < std::min(rows, i + 8); ++r) to[j * rows + r] = from[r * cols + j];
-}
-
 // The numbers of one row of queries.
 struct RowBackward {
   float lse, delta, gate_sum;
@@ -66,8 +59,8 @@ void HeadBackward(const AttentionBackwardArgs& b, const PageSight& sight, const 
   std::fill(dk, kept.data() + std::ssize(kept), 0.f);
   for (int64_t p = 0; p < page_count; ++p) {
     if (!keys.pages[p]) continue;
-    transpose(keys.pages[p] + int64_t{g} * K * P, K, P, key_rows + p * P * K);
-    transpose(keys.pages[p] + int64_t{a.kv_heads} * P * K + int64_t{g} * P * W, P, W, value_columns + p * P * W);
+    transpose(keys.pages[p] + int64_t{g} * K * P, P, K, P, key_rows + p * P * K, K, K);
+    transpose(keys.pages[p] + int64_t{a.kv_heads} * P * K + int64_t{g} * P * W, W, P, W, value_columns + p * P * W, P, P);
   }
   double dsink = 0, dslope = 0, dalpha = 0;
   std::vector<double> dgates(b.dgates ? static_cast<size_t>(keys.length) : 0);

@@ -169,6 +169,32 @@ HWY_INLINE void product(int64_t M, int64_t N, const Product& p) {
   if (m < M) product_rows<1, add>(p, m, N);
 }
 
+// b[j][i] = a[i][j]; columns of b from `rows` to `padded` are zero.
+HWY_INLINE void transpose(const float* a, int64_t a_row, int64_t rows, int64_t cols, float* b, int64_t b_row, int64_t padded) {
+  int64_t i = 0;
+#if HWY_TARGET != HWY_SCALAR                                 // which has no vectors of four
+  const hn::Full128<float> d;
+  for (; i + 4 <= rows; i += 4) {
+    int64_t j = 0;
+    for (; j + 4 <= cols; j += 4) {
+      const float* p = a + i * a_row + j;
+      float* to = b + j * b_row + i;
+      const auto r0 = hn::LoadU(d, p), r1 = hn::LoadU(d, p + a_row), r2 = hn::LoadU(d, p + 2 * a_row), r3 = hn::LoadU(d, p + 3 * a_row);
+      const auto t0 = hn::InterleaveLower(d, r0, r1), t1 = hn::InterleaveLower(d, r2, r3), t2 = hn::InterleaveUpper(d, r0, r1),
+                 t3 = hn::InterleaveUpper(d, r2, r3);
+      hn::StoreU(hn::ConcatLowerLower(d, t1, t0), d, to), hn::StoreU(hn::ConcatUpperUpper(d, t1, t0), d, to + b_row);
+      hn::StoreU(hn::ConcatLowerLower(d, t3, t2), d, to + 2 * b_row), hn::StoreU(hn::ConcatUpperUpper(d, t3, t2), d, to + 3 * b_row);
+    }
+    for (; j < cols; ++j)
+      for (int64_t e = i; e < i + 4; ++e) b[j * b_row + e] = a[e * a_row + j];
+  }
+#endif
+  for (; i < rows; ++i)
+    for (int64_t j = 0; j < cols; ++j) b[j * b_row + i] = a[i * a_row + j];
+  for (; i < padded; ++i)
+    for (int64_t j = 0; j < cols; ++j) b[j * b_row + i] = 0;
+}
+
 }  // namespace HWY_NAMESPACE
 }  // namespace headrace::cpu
 HWY_AFTER_NAMESPACE();

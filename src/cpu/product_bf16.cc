@@ -71,9 +71,8 @@ void product_of_pairs(const MatrixProduct& p, MultiplyPairs& multiply) {
   PairTiles a{over(p.m, 16), over(p.k, 32)}, b{over(p.n, 16), a.k};
   a.data = room<uint32_t>(0, a.x * a.k * 256), b.data = room<uint32_t>(1, b.x * b.k * 256);
   parallel(a.x + b.x, std::max<int64_t>(1, 32 / std::max<int64_t>(1, a.k)), [&](int64_t begin, int64_t end, int) {
-    for (int64_t i = begin; i < end; ++i)
-      if (i < a.x) pack_pairs(p.a, p.lda, p.a_transposed, p.m, p.k, false, i, a);
-      else pack_pairs(p.b, p.ldb, !p.b_transposed, p.n, p.k, true, i - a.x, b);
+    if (begin < a.x) pack_pairs(p.a, p.lda, p.a_transposed, p.m, p.k, false, begin, std::min(end, a.x), a);
+    if (end > a.x) pack_pairs(p.b, p.ldb, !p.b_transposed, p.n, p.k, true, std::max<int64_t>(0, begin - a.x), end - a.x, b);
   });
   constexpr int64_t depth = 64;                    // tiles of k that stay near while 8 tiles of each operand meet: 512 KiB of each
   int64_t side = 8;

@@ -16,8 +16,9 @@ struct PairTiles {
 };
 // Lanes of a vector of sixteen that are there when n are left.
 inline uint16_t first_lanes(int64_t n) { return n >= 16 ? 0xffff : n <= 0 ? 0 : static_cast<uint16_t>((1u << n) - 1); }
-// Row i of tiles of an operand [X,K], which lies as it is, or as [K,X] where k_rows; its rows are `stride` apart.
-void pack_pairs(const float* operand, int64_t stride, bool k_rows, int64_t X, int64_t K, bool pairs_first, int64_t i, const PairTiles& to);
+// Rows [begin, end) of tiles of an operand [X,K], which lies as it is, or as [K,X] where k_rows; its rows are `stride` apart.
+void pack_pairs(const float* operand, int64_t stride, bool k_rows, int64_t X, int64_t K, bool pairs_first, int64_t begin, int64_t end,
+                const PairTiles& to);
 // c, rows [i0, i1) and columns [j0, j1) in tiles, from [l0, l1) of k; added to what it holds where `add`.
 using MultiplyPairs = void(const PairTiles& a, const PairTiles& b, int64_t i0, int64_t i1, int64_t j0, int64_t j1, int64_t l0, int64_t l1,
                            float* c, int64_t ldc, int64_t m, int64_t n, bool add);

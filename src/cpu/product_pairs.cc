@@ -4,6 +4,7 @@
 #include <immintrin.h>
 
 #include <algorithm>
+#include <array>
 
 #include "cpu/dot.h"
 #include "cpu/product_bf16.h"
@@ -13,13 +14,16 @@ namespace {
 
 using U = __m512i;
 
-// In the low half of each number, as f32_to_bf16 (tensor/half.h).
-U halves(U x) {
-  const U up = _mm512_add_epi32(x, _mm512_add_epi32(_mm512_set1_epi32(0x7fff), _mm512_and_si512(_mm512_srli_epi32(x, 16), _mm512_set1_epi32(1))));
-  const __mmask16 none = _mm512_cmp_epu32_mask(_mm512_and_si512(x, _mm512_set1_epi32(0x7fffffff)), _mm512_set1_epi32(0x7f800000), _MM_CMPINT_NLE);
-  return _mm512_srli_epi32(_mm512_mask_or_epi32(up, none, x, _mm512_set1_epi32(0x400000)), 16);
+// Rounded to the nearest even: of 32 numbers in their order, and of 16 in the low halves with 16 in the high ones.
+U rounded(__m512 first, __m512 second) { return reinterpret_cast<U>(_mm512_cvtne2ps_pbh(second, first)); }
+U pairs(__m512 low, __m512 high) {
+  alignas(64) static constexpr auto order = [] {
+    std::array<uint16_t, 32> o{};
+    for (int i = 0; i < 32; ++i) o[static_cast<size_t>(i)] = static_cast<uint16_t>(i / 2 + i % 2 * 16);
+    return o;
+  }();
+  return _mm512_permutexvar_epi16(_mm512_load_si512(order.data()), rounded(low, high));
 }
-U pairs(U low, U high) { return _mm512_or_si512(halves(low), _mm512_slli_epi32(halves(high), 16)); }
 
 void transpose(U (&r)[16]) {
   U t[16];
@@ -39,32 +43,37 @@ void transpose(U (&r)[16]) {
   for (int i = 0; i < 16; ++i) r[i] = t[i];
 }
 
+// One tile, of numbers [k,16] or [16,k] apart by `stride`; `n` x are there and `k` of the sum.
+template <bool k_rows, bool turn>
+void pack_tile(const float* source, int64_t stride, int64_t n, int64_t k, uint32_t* tile) {
+  U r[16];
+  const __mmask16 wide = first_lanes(n), low = first_lanes(k), high = first_lanes(k - 16);
+#pragma GCC unroll 16
+  for (int64_t j = 0; j < 16; ++j) {
+    if constexpr (k_rows) {                        // a row of the tile: one pair of 16 x
+      const float* p = source + 2 * j * stride;
+      r[j] = pairs(_mm512_maskz_loadu_ps(2 * j < k ? wide : 0, p), _mm512_maskz_loadu_ps(2 * j + 1 < k ? wide : 0, p + stride));
+    } else {                                       // one x, 16 pairs
+      const float* p = source + j * stride;
+      r[j] = rounded(_mm512_maskz_loadu_ps(j < n ? low : 0, p), _mm512_maskz_loadu_ps(j < n ? high : 0, p + 16));
+    }
+  }
+  if constexpr (turn) transpose(r);
+#pragma GCC unroll 16
+  for (int j = 0; j < 16; ++j) _mm512_storeu_si512(tile + 16 * j, r[j]);
+}
+
 }  // namespace
 
-void pack_pairs(const float* source, int64_t stride, bool k_rows, int64_t X, int64_t K, bool pairs_first, int64_t i, const PairTiles& to) {
-  const U even = _mm512_set_epi32(30, 28, 26, 24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0), odd = _mm512_add_epi32(even, _mm512_set1_epi32(1));
-  const int64_t x0 = 16 * i;
-  for (int64_t l = 0; l < to.k; ++l) {
-    const int64_t k0 = 32 * l;
-    U r[16];
-    for (int64_t j = 0; j < 16; ++j) {
-      if (k_rows) {                                // a row of the tile: one pair of 16 x
-        const int64_t k = k0 + 2 * j;
-        const __mmask16 here = first_lanes(X - x0);
-        const float* p = source + k * stride + x0;
-        r[j] = pairs(_mm512_maskz_loadu_epi32(k < K ? here : 0, p), _mm512_maskz_loadu_epi32(k + 1 < K ? here : 0, p + stride));
-      } else {                                     // one x, 16 pairs
-        const bool there = x0 + j < X;
-        const float* p = source + (x0 + j) * stride + k0;
-        const U a = _mm512_maskz_loadu_epi32(there ? first_lanes(K - k0) : 0, p);
-        const U b = _mm512_maskz_loadu_epi32(there ? first_lanes(K - k0 - 16) : 0, p + 16);
-        r[j] = pairs(_mm512_permutex2var_epi32(a, even, b), _mm512_permutex2var_epi32(a, odd, b));
-      }
-    }
-    if (k_rows != pairs_first) transpose(r);
-    uint32_t* tile = to.data + (i * to.k + l) * 256;
-    for (int j = 0; j < 16; ++j) _mm512_storeu_si512(tile + 16 * j, r[j]);
-  }
+void pack_pairs(const float* source, int64_t stride, bool k_rows, int64_t X, int64_t K, bool pairs_first, int64_t begin, int64_t end,
+                const PairTiles& to) {
+  const auto pack = k_rows ? (pairs_first ? pack_tile<true, false> : pack_tile<true, true>)
+                           : (pairs_first ? pack_tile<false, true> : pack_tile<false, false>);
+  const int64_t side_by_side = k_rows ? 4 : 1;     // 256 bytes of a row of the source at once
+  for (int64_t i = begin; i < end; i += side_by_side)
+    for (int64_t l = 0; l < to.k; ++l)
+      for (int64_t j = i; j < std::min(end, i + side_by_side); ++j)
+        pack(source + (k_rows ? 32 * l * stride + 16 * j : 16 * j * stride + 32 * l), stride, X - 16 * j, K - 32 * l, to.data + (j * to.k + l) * 256);
 }
 
 namespace {

@@ -161,9 +161,9 @@ template <bool add>
 HWY_INLINE void product(int64_t M, int64_t N, const Product& p) {
   constexpr int tile = HWY_TARGET == HWY_AVX2 ? 6 : 12;      // rows whose sums fit in the registers
   int64_t m = 0;
-  for (; m + tile <= M; m += tile) product_rows<tile, add>(p, m, N);
+  for (; m + tile <= M && (tile < 8 || M - m != 16); m += tile) product_rows<tile, add>(p, m, N);
   if constexpr (tile > 8)
-    if (m + 8 <= M) product_rows<8, add>(p, m, N), m += 8;
+    for (; m + 8 <= M; m += 8) product_rows<8, add>(p, m, N);   // and twice rather than 12 and 4
   if (m + 4 <= M) product_rows<4, add>(p, m, N), m += 4;
   if (m + 2 <= M) product_rows<2, add>(p, m, N), m += 2;
   if (m < M) product_rows<1, add>(p, m, N);

@@ -233,27 +233,41 @@ HWY_INLINE void solve(const float* A, int64_t n, int64_t W, float* x) {
   }
 }
 
+// What the chunk of tokens [t, t + n) will read.
+HWY_INLINE Ahead chunk_ahead(const LinearScanArgs& x, const Head& h, int64_t t, int64_t n) {
+  Ahead ahead(n);
+  const auto add = [&](const float* at, int64_t stride, int64_t columns) { ahead.add(at ? at + t * stride : nullptr, stride, columns); };
+  add(h.q, x.q_stride, x.key), add(h.k, x.k_stride, x.key), add(h.v, x.v_stride, x.value);
+  add(h.a, x.a_stride, x.key), add(h.b, x.b_stride, x.key);
+  if (x.decay_per_key) add(h.decay, x.decay_stride, x.key);
+  return ahead;
+}
+// How often pass_chunk asks for some of it.
+HWY_INLINE int64_t pass_calls(const Chunk& c, int64_t K, int64_t W, bool y) {
+  return (c.readers - !y) * Product::calls(c.n, W, K) + c.writers * Product::calls(K, W, c.n);
+}
+
 // The chunk's tokens: the state becomes what it is after them. removed [n,V]: P, or U of the delta rule. y null: not wanted.
-HWY_INLINE void pass_chunk(const LinearScanArgs& x, const Head& h, const Chunk& c, float* S, float* removed, float* y) {
+HWY_INLINE void pass_chunk(const LinearScanArgs& x, const Head& h, const Chunk& c, float* S, float* removed, float* y, Ahead& ahead) {
   constexpr int64_t C = scan_chunk;
   const int64_t K = x.key, W = x.value, n = c.n;
   const float* v = h.v + c.t * x.v_stride;
   const ScanRows values[2] = {h.beta ? ScanRows{removed, W} : ScanRows{v, x.v_stride}, {removed, W}};
   if (c.readers == 2) {
     make_scores(x, h, c, 1);
-    product<false>(n, W, {c.from[1], K, 1, S, W, removed, W, K});
+    product<false>(n, W, {c.from[1], K, 1, S, W, removed, W, K, nullptr, &ahead});
     if (h.a) product<true>(n, W, {c.score[1][0], C, 1, v, x.v_stride, removed, W, n});
     else each_row(n, W, [&](int64_t i, auto s) { s.store(hn::Add(s.load(removed + i * W), s.load(v + i * x.v_stride)), removed + i * W); });
     solve(c.score[1][c.writers - 1], n, W, removed);
   }
   if (y) {
     make_scores(x, h, c, 0);
-    product<false>(n, W, {c.from[0], K, 1, S, W, y, x.y_stride, K});
+    product<false>(n, W, {c.from[0], K, 1, S, W, y, x.y_stride, K, nullptr, &ahead});
     for (int w = 0; w < c.writers; ++w) product<true>(n, W, {c.score[0][w], C, 1, values[w].at, values[w].stride, y, x.y_stride, n});
     if (x.scale != 1) each_row(n, W, [&](int64_t i, auto s) { s.store(hn::Mul(s.load(y + i * x.y_stride), set(x.scale)), y + i * x.y_stride); });
   }
   if (h.decay) each_row(K, W, [&](int64_t d, auto s) { s.store(hn::Mul(s.load(S + d * W), set(c.all[d])), S + d * W); });
-  for (int w = 0; w < c.writers; ++w) product<true>(K, W, {c.to[w], 1, K, values[w].at, values[w].stride, S, W, n});
+  for (int w = 0; w < c.writers; ++w) product<true>(K, W, {c.to[w], 1, K, values[w].at, values[w].stride, S, W, n, nullptr, &ahead});
 }
 
 }  // namespace HWY_NAMESPACE

@@ -108,8 +108,14 @@ void LinearScan(const LinearScanArgs& x, const ScanTask& task) {
   c.lay_out(removed + C * W + K * W, K);
   for (; t < end; t += c.n) {
     make_chunk(x, h, t, std::min(C, end - t), c);
-    if (c.n < 4) step(x, h, t, t + c.n, S, w);
-    else pass_chunk(x, h, c, S, removed, h.y + t * x.y_stride);
+    if (c.n < 4) {
+      step(x, h, t, t + c.n, S, w);
+    } else {
+      Ahead ahead = chunk_ahead(x, h, t + c.n, std::min(C, end - t - c.n));
+      ahead.add(h.y + (t + c.n) * x.y_stride, x.y_stride, W);
+      ahead.within(pass_calls(c, K, W, true));
+      pass_chunk(x, h, c, S, removed, h.y + t * x.y_stride, ahead);
+    }
   }
 }
 

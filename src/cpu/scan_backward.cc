@@ -70,6 +70,7 @@ struct Backward {
   float *far;                                      // [C,K]: what came through the state
   float *d_read, *d_write;                         // [C,K]: delta's, of -k and beta k
   float* run;                                      // [K]: gradient of the decay by key
+  Ahead* ahead = nullptr;                          // the chunk before
   static int64_t floats(int64_t K, int64_t V) {
     constexpr int64_t C = scan_chunk;
     return 2 * K * V + 4 * C * V + 4 * C * C + 3 * C * K + K;
@@ -98,7 +99,7 @@ namespace HWY_NAMESPACE {
 void reader(const Backward& o, const Chunk& c, int r, OutRows g, OutRows to) {
   constexpr int64_t C = scan_chunk;
   const int64_t K = o.x.key, n = c.n;
-  product<false>(n, K, {g.at, g.stride, 1, o.S_columns, K, o.far, K, o.x.value});
+  product<false>(n, K, {g.at, g.stride, 1, o.S_columns, K, o.far, K, o.x.value, nullptr, o.ahead});
   for (int w = 0; w < c.writers; ++w) {
     const Product p{o.d_score[r][w], C, 1, c.scaled_writes[w].at, c.scaled_writes[w].stride, to.at, to.stride, n};
     w == 0 ? product<false>(n, K, p) : product<true>(n, K, p);
@@ -115,7 +116,7 @@ void reader(const Backward& o, const Chunk& c, int r, OutRows g, OutRows to) {
 void writer(const Backward& o, const Chunk& c, int w, ScanRows X, OutRows to) {
   constexpr int64_t C = scan_chunk;
   const int64_t K = o.x.key, n = c.n;
-  product<false>(n, K, {X.at, X.stride, 1, o.D_columns, K, o.far, K, o.x.value});
+  product<false>(n, K, {X.at, X.stride, 1, o.D_columns, K, o.far, K, o.x.value, nullptr, o.ahead});
   for (int r = 0; r < c.readers; ++r) {
     const Product p{o.d_score[r][w], 1, C, c.scaled_reads[r].at, c.scaled_reads[r].stride, to.at, to.stride, n};
     r == 0 ? product<false>(n, K, p) : product<true>(n, K, p);
@@ -159,7 +160,7 @@ void chunk_backward(const Backward& o, const Chunk& c, const float* S, const flo
     });
 
   for (int w = 0; w < c.writers; ++w) {
-    product<false>(n, W, {c.to[w], K, 1, o.D, W, d_values[w].at, d_values[w].stride, K});
+    product<false>(n, W, {c.to[w], K, 1, o.D, W, d_values[w].at, d_values[w].stride, K, nullptr, o.ahead});
     product<true>(n, W, {c.score[0][w], 1, C, o.d_out, W, d_values[w].at, d_values[w].stride, n});
     transpose(values[w].at, values[w].stride, n, W, o.values[w], C, C);
   }
@@ -211,8 +212,21 @@ void chunk_backward(const Backward& o, const Chunk& c, const float* S, const flo
     }
 
   if (h.decay) each_row(K, W, [&](int64_t d, auto s) { s.store(hn::Mul(s.load(o.D + d * W), set(c.all[d])), o.D + d * W); });
-  for (int r = 0; r < c.readers; ++r) product<true>(K, W, {c.from[r], 1, K, g[r].at, g[r].stride, o.D, W, n});
+  for (int r = 0; r < c.readers; ++r) product<true>(K, W, {c.from[r], 1, K, g[r].at, g[r].stride, o.D, W, n, nullptr, o.ahead});
   transpose(o.D, W, K, W, o.D_columns, K, K);
+}
+
+// What chunk_backward will read and write of the tokens [t, t + n).
+Ahead backward_ahead(const Backward& o, int64_t t, int64_t n) {
+  const LinearScanBackward& b = o.b;
+  const int64_t K = o.x.key, W = o.x.value;
+  Ahead ahead = chunk_ahead(o.x, o.h, t, n);
+  const auto add = [&](const float* all, int64_t width) {
+    if (all) ahead.add(all + (t * o.x.heads + o.head) * width, o.x.heads * width, width);
+  };
+  add(b.dy, W), add(b.dq, K), add(b.dk, K), add(b.dv, W), add(b.da, K), add(b.db, K);
+  if (o.x.decay_per_key) add(b.d_decay, K);
+  return ahead;
 }
 
 void LinearScanBack(const LinearScanBackward& b, const ScanTask& task) {
@@ -244,7 +258,9 @@ void LinearScanBack(const LinearScanBackward& b, const ScanTask& task) {
     const int64_t to = std::min(end, begin + (block + 1) * C);
     for (int64_t t = begin + block * C; t < to; t += c.n) {
       make_chunk(x, h, t, cuts.tokens(t, to), c);
-      pass_chunk(x, h, c, S, removed_at(t), nullptr);
+      Ahead ahead = chunk_ahead(x, h, t + c.n, std::min(C, end - t - c.n));
+      ahead.within(pass_calls(c, K, W, false));
+      pass_chunk(x, h, c, S, removed_at(t), nullptr, ahead);
     }
   }
   transpose(o.D, W, K, W, o.D_columns, K, K);
@@ -252,6 +268,9 @@ void LinearScanBack(const LinearScanBackward& b, const ScanTask& task) {
     const int64_t from = begin + block * C, to = std::min(end, from + C);
     const float* entry = entries + block * state;
     make_chunk(x, h, from, cuts.tokens(from, to), c);
+    Ahead ahead = backward_ahead(o, std::max(begin, from - C), block > 0 ? C : 0);
+    ahead.within((c.readers + 2 * c.writers) * Product::calls(c.n, K, W) + c.readers * Product::calls(K, W, c.n));
+    o.ahead = &ahead;
     if (c.n == to - from) {
       chunk_backward(o, c, entry, removed_at(from));
       continue;
@@ -262,7 +281,7 @@ void LinearScanBack(const LinearScanBackward& b, const ScanTask& task) {
       if (t != from) make_chunk(x, h, t, cuts.tokens(t, to), c);
       starts[count] = t;
       std::copy_n(S, state, within + count++ * state);
-      pass_chunk(x, h, c, S, removed_at(t), nullptr);
+      pass_chunk(x, h, c, S, removed_at(t), nullptr, ahead);
     }
     for (int64_t upto = to; count-- > 0; upto = starts[count]) {
       make_chunk(x, h, starts[count], upto - starts[count], c);

@@ -1,5 +1,6 @@
 // What the CPU's vector files share, once per Highway target: strips of a row with a masked tail, functions of a vector,
 // and a small product of matrices that stay in the first-level cache. The files are compiled for AVX2 and AVX-512.
+#include "cpu/ahead.h"
 #include "hwy/highway.h"
 #include "hwy/contrib/math/math-inl.h"
 
@@ -113,6 +114,9 @@ struct Product {
   float* C; int64_t C_row;
   int64_t K;
   const float* next = nullptr;           // the B of the following product: fetched meanwhile
+  Ahead* ahead = nullptr;                // some() of it every 16 k of a tile
+
+  static int64_t calls(int64_t M, int64_t N, int64_t K) { return (M + 11) / 12 * std::max<int64_t>(1, N / (2 * lanes())) * ((K + 15) / 16); }
 };
 template <int M, int W, bool add>
 HWY_INLINE void product_tile(const Product& p, int64_t m, int64_t n) {
@@ -123,6 +127,8 @@ HWY_INLINE void product_tile(const Product& p, int64_t m, int64_t n) {
     for (int w = 0; w < W; ++w) sum[i][w] = add ? hn::LoadU(d, p.C + (m + i) * p.C_row + n + w * L) : hn::Zero(d);
   const float* a = p.A + m * p.A_row;
   const float* b = p.B + n;
+  if (p.ahead)
+    for (int64_t k = 0; k < p.K; k += 16) p.ahead->some();
   for (int64_t k = 0; k < p.K; ++k, a += p.A_col, b += p.B_row) {
     if (p.next && m == 0)
       for (int w = 0; w < W; ++w) __builtin_prefetch(p.next + k * p.B_row + n + w * L);

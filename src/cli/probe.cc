@@ -128,7 +128,7 @@ Grid grid_of(const Options& o) {
   for (const std::string& t : o.tests) g.base.tests.push_back(t.empty() ? std::vector<std::string>{} : split_at(t, ','));
   for (const std::string& axis : o.grid) {
     const size_t equals = axis.find('=');
-    expect(equals != std::string::npos && equals > 0, "--grid '", axis, "': wanted name=value,value,...");
+    if (equals == std::string::npos || equals == 0) throw GridError(text("--grid '", quoted(axis), "': wanted name=value,value,..."));
     g.axes.emplace_back(axis.substr(0, equals), split_at(axis.substr(equals + 1), ','));
   }
   for (int64_t s = 0; s < o.seeds; ++s) g.seeds.push_back(static_cast<uint64_t>(o.seed + s));
@@ -221,7 +221,12 @@ int act(const Options& o, const Command& c) {
   if (o.task == "all") return on_ranks(all_tasks);
   if (o.task == "list") return list(o);
   if (o.task == "injectivity") return injectivity(o);
-  return o.blueprints.empty() ? samples(o, c) : on_ranks(train);
+  if (o.blueprints.empty()) return samples(o, c);
+  try {
+    return on_ranks(train);
+  } catch (const GridError& e) {
+    return usage(c, e.what());
+  }
 }
 
 }  // namespace
@@ -238,6 +243,7 @@ void add_probe(Command& root) {
     for (const TaskInfo& t : tasks()) names.emplace_back(t.doc.name);
     return names;
   });
+  const auto range = [&](const char* name, const Range& r) { c.range(name, r.least, r.most); };
   c.option("--set", o->set, "K=V", "a parameter of the task; may be given several times");
   c.option("--seed", o->seed, "S", "of the data").range("--seed", 0, 9e15);
   c.option("--split", o->split, "SPLIT", "train, valid or test: no sample is in two of them");
@@ -250,12 +256,16 @@ void add_probe(Command& root) {
   c.option("--grid", o->grid, "K=V,V", "an axis of the grid: a parameter of the task, rate, steps, batch, until, d, or {K} in the blueprint");
   c.option("--test", o->tests, "K=V,K=V", "parameters to test with in place of the trained ones, '' for those; may be given several times");
   c.option("--seeds", o->seeds, "N", "seeds of each cell, from --seed on").range("--seeds", 1, 1000);
-  c.option("--steps", o->cell.steps, "N", "steps of training").range("--steps", 1, 1e9);
+  c.option("--steps", o->cell.steps, "N", "steps of training");
+  range("--steps", CellRanges::steps);
   c.option("--share", o->share, "S", "of the suite's own steps, for `all`").range("--share", 1e-6, 100);
-  c.option("--batch", o->cell.batch, "N", "samples of a step").range("--batch", 1, 1e6);
-  c.option("--rate", o->cell.rate, "R", "the highest rate; AdamW, 5 % warm-up, then a cosine").range("--rate", 1e-9, 10);
+  c.option("--batch", o->cell.batch, "N", "samples of a step");
+  range("--batch", CellRanges::batch);
+  c.option("--rate", o->cell.rate, "R", "the highest rate; AdamW, 5 % warm-up, then a cosine");
+  range("--rate", CellRanges::rate);
   c.option("--decay", o->cell.decay, "W", "weight decay of matrices").range("--decay", 0, 10);
-  c.option("--until", o->cell.until, "A", "stop once validation is as accurate; over 1: never").range("--until", 0, 2);
+  c.option("--until", o->cell.until, "A", "stop once validation is as accurate; over 1: never");
+  range("--until", CellRanges::until);
   c.option("--every", o->cell.every, "N", "steps between validations").range("--every", 1, 1e9);
   c.option("--samples", o->cell.samples, "N", "of each test").range("--samples", 1, 1e7);
   c.flag("--positions", o->positions, "print accuracy and loss by position, in powers of two");

@@ -34,6 +34,7 @@ struct Node {
 };
 
 struct Header {
+  static constexpr Range widths{1, 1 << 20};
   int width = 512, vocab = 8192;
   std::string norm;
   float eps, offset, scale, cap, carry;
@@ -41,7 +42,7 @@ struct Header {
   int positions, meta;
   bool sinusoidal;
   void visit(auto& v) {
-    v("d", width, 512, "width", Range{1, 1 << 20});
+    v("d", width, 512, "width", widths);
     v("vocab", vocab, 8192, "tokens in the vocabulary");
     rest(v);
   }

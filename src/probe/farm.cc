@@ -16,15 +16,18 @@
 namespace headrace {
 namespace {
 
-double number(const std::string& name, const std::string& s) {
+double number(const std::string& name, const std::string& s, const Range& r) {
   double v = 0;
   const auto [end, error] = std::from_chars(s.data(), s.data() + s.size(), v);
-  expect(error == std::errc() && end == s.data() + s.size() && std::isfinite(v), "--grid ", name, ": '", quoted(s), "' is no number");
+  if (error != std::errc() || end != s.data() + s.size() || !std::isfinite(v))
+    throw GridError(text("--grid ", name, ": '", quoted(s), "' is no number"));
+  if (!(v >= r.least && v <= r.most))
+    throw GridError(text("--grid ", name, ": wanted ", option_value(r.least), " to ", option_value(r.most), ", found ", quoted(s)));
   return v;
 }
-int whole(const std::string& name, const std::string& s) {
-  const double v = number(name, s);
-  expect(v == std::floor(v) && v >= 1 && v <= 1e9, "--grid ", name, ": '", quoted(s), "' is no whole number from 1 to 1e9");
+int whole(const std::string& name, const std::string& s, const Range& r) {
+  const double v = number(name, s, r);
+  if (v != std::floor(v)) throw GridError(text("--grid ", name, ": '", quoted(s), "' is no whole number"));
   return static_cast<int>(v);
 }
 bool is_parameter(const std::string& task, const std::string& name) {
@@ -41,15 +44,15 @@ void place(Cell& c, const std::string& name, const std::string& value) {
   } else if (is_parameter(c.task, name)) {
     std::erase_if(c.set, [&](const std::string& s) { return s.starts_with(name + "="); });
     c.set.push_back(name + "=" + value);
-  } else if (name == "rate") c.rate = number(name, value);
-  else if (name == "steps") c.steps = whole(name, value);
-  else if (name == "batch") c.batch = whole(name, value);
-  else if (name == "until") c.until = number(name, value);
+  } else if (name == "rate") c.rate = number(name, value, CellRanges::rate);
+  else if (name == "steps") c.steps = whole(name, value, CellRanges::steps);
+  else if (name == "batch") c.batch = whole(name, value, CellRanges::batch);
+  else if (name == "until") c.until = number(name, value, CellRanges::until);
   else if (name == "d") {
     Blueprint b = parse_blueprint(c.blueprint);
-    b.header.width = whole(name, value);
+    b.header.width = whole(name, value, Header::widths);
     c.blueprint = print(b);
-  } else fail("--grid ", name, ": no parameter of ", c.task, ", no rate, steps, batch, until or d, and in no blueprint as ", hole);
+  } else throw GridError(text("--grid ", name, ": no parameter of ", c.task, ", no rate, steps, batch, until or d, and in no blueprint as ", hole));
 }
 
 std::string line_of(const Object& result) {

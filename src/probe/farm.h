@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "base/error.h"
 #include "probe/runner.h"
 
 namespace headrace {
@@ -15,7 +16,12 @@ struct Grid {
   std::vector<std::pair<std::string, std::vector<std::string>>> axes;    // "pairs": {"4", "8"}
   std::vector<uint64_t> seeds{0};
 };
-// An axis is a parameter of the task; `rate`, `steps`, `batch`, `until`; `{name}` in the blueprint; or a key of its header, as d.
+// What is wrong with an axis itself, whatever the blueprints and the task.
+struct GridError : Error {
+  using Error::Error;
+};
+// An axis is a parameter of the task; `rate`, `steps`, `batch`, `until`; `{name}` in the blueprint; or a key of its header, as d. Values of
+// those that are options of a cell are held to their ranges; throws GridError.
 std::vector<Cell> cells_of(const Grid& grid);
 
 // Results in the cells' order; those that the file has already are read. Cells run side by side, one on each thread, of all ranks that

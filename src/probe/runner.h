@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "nn/options.h"
 #include "nn/value.h"
 #include "probe/batch.h"
 
@@ -22,6 +23,10 @@ struct Cell {
   std::vector<std::pair<std::string, std::string>> grid;
 
   std::string key() const;                                 // all that the result depends on, in one line
+};
+// What a user may ask for, as an option or as a value of a grid.
+struct CellRanges {
+  static constexpr Range rate{1e-9, 10}, steps{1, 1e9}, batch{1, 1e6}, until{0, 2};
 };
 // The tasks of its tests; throws Error where one asks in another vocabulary.
 std::vector<Task> tests_of(const Cell& cell);

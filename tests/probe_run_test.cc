@@ -334,6 +334,13 @@ TEST_F(ProbeFiles, TheProgramsErrorsAreOneLine) {
   for (const std::string word : {"all", "list", "injectivity"}) says("probe " + word + " --set max=8", 2, "--set");
   says("probe list --show 1", 2, "--show");
   says("probe list --blueprint 'd=8 gru'", 2, "--blueprint");
+  for (const std::string option : {"--from 3", "--split valid", "--count 5", "--share 0.5"})
+    says("probe parity" + gru + " " + option, 2, option.substr(0, option.find(' ')) + " is of ");
+  for (const std::string option : {"--count 5", "--steps 3", "--rate 1", "--samples 8", "--positions", "--seeds 1", "--results r"})
+    says("probe parity --show 1 " + option, 2, option.substr(0, option.find(' ')) + " is of ");
+  for (const std::string option : {"--from 3", "--steps 3", "--positions"}) says("probe all " + option, 2, option.substr(0, option.find(' ')));
+  for (const std::string word : {"list", "injectivity"}) says("probe " + word + " --from 3", 2, "--from is of ");
+  says("probe parity --steps 3", 2, "--steps is of training");
   write("plain", "x");
   says("probe parity --blueprint 'd=8 gru' --results " + at("plain"), 1, "File exists");
   says("probe compress" + gru + " --test L=12", 1, "L=12");

@@ -204,6 +204,25 @@ int all_tasks(const Options& o) {
   return 0;
 }
 
+// The first option that was given and that this way of running the verb does not read, with what it is for; empty: there is none.
+std::string without_meaning(const Options& o, const Command& c) {
+  enum : unsigned { shows = 1, writes = 2, trains = 4, all = 8, injects = 16, lists = 32 };
+  const unsigned way = o.task == "all" ? all : o.task == "list" ? lists : o.task == "injectivity" ? injects : !o.blueprints.empty() ? trains
+                       : o.out.empty() ? shows : writes;
+  struct Use { const char* option; unsigned ways; const char* of; };
+  constexpr const char *samples = "of a task's samples, with --show or --out", *training = "of training, with --blueprint or `all`";
+  constexpr Use uses[] = {{"--split", shows | writes, samples}, {"--from", shows | writes, samples},
+                          {"--count", writes, "of samples in a file, with --out"},
+                          {"--seed", ~lists, "of data, not of `list`"}, {"--seeds", trains | all, training},
+                          {"--steps", trains, "of training on one task, with --blueprint; `all` has --share"}, {"--share", all, "of `all`"},
+                          {"--batch", trains | all, training}, {"--rate", trains | all, training}, {"--decay", trains | all, training},
+                          {"--until", trains | all, training}, {"--every", trains | all, training}, {"--samples", trains | all, training},
+                          {"--positions", trains, "of training on one task, with --blueprint"}, {"--results", trains | all, training}};
+  for (const Use& u : uses)
+    if (!(u.ways & way) && c.given(u.option)) return text(u.option, " is ", u.of);
+  return "";
+}
+
 int act(const Options& o, const Command& c) {
   const auto on_ranks = [&](int (*f)(const Options&)) {
     const int code = f(o);
@@ -218,6 +237,7 @@ int act(const Options& o, const Command& c) {
   if (o.show > 0 && !o.out.empty()) return usage(c, "wanted --show N or --out FILE, not both");
   if (o.blueprints.empty() && !(o.grid.empty() && o.tests.empty())) return usage(c, "--grid and --test want a --blueprint");
   if (!o.blueprints.empty() && o.task != "all" && word) return usage(c, "`" + o.task + "` takes no --blueprint");
+  if (const std::string what = without_meaning(o, c); !what.empty()) return usage(c, what);
   if (o.task == "all") return on_ranks(all_tasks);
   if (o.task == "list") return list(o);
   if (o.task == "injectivity") return injectivity(o);

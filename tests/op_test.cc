@@ -101,7 +101,7 @@ TEST(Ops, AParameterThatNoneReadsIsRefusedAndTheKnownOnesNamed) {
   const Tensor x = Tensor::zeros({1, 2, 1, 4});
   const std::map<std::string, Tensor> qkv{{"q", x}, {"k", x}, {"v", x}};
   EXPECT_EQ(message([&] { run_op("linear_attn", qkv, Object{{"scal", 2}}); }),
-            "op linear_attn: parameter scal is not known; known: scale, normalize");
+            "op linear_attn: parameter scal is not known; did you mean scale? known: scale, normalize");
   EXPECT_EQ(message([&] { run_op("based", qkv, Object{{"eps", 2}}); }), "op based: parameter eps is not known; known: none");
   EXPECT_EQ(message([&] { run_op("based", qkv, Array{1}); }), "op based: parameters: wanted an object, found [1]");
   EXPECT_EQ(message([&] { run_op("attn_full", qkv, Object{{"scale", 2}}); }), "no error");

@@ -48,8 +48,8 @@ TEST(Recipe, SaysWhatItSaysAndDefaultsForTheRest) {
 }
 
 TEST(Recipe, WhatIsWrongIsOneLineWithFileKeyWantedAndFound) {
-  EXPECT_EQ(message(good + "stepz = 3\n"), "story.toml: line 13: train.stepz: no such key, found 3; [train] has steps, accumulate, precision, clip, "
-                                           "smoothing, z_loss, balance, dropout, ema, recompute");
+  EXPECT_EQ(message(good + "stepz = 3\n"), "story.toml: line 13: train.stepz: no such key, found 3; did you mean steps? [train] has steps, "
+                                           "accumulate, precision, clip, smoothing, z_loss, balance, dropout, ema, recompute");
   EXPECT_EQ(message(good, {"train.steps=many"}), "story.toml: train.steps: wanted an integer, found \"many\"");
   EXPECT_EQ(message(good, {"train.dropout=1.5"}), "story.toml: train.dropout: wanted a number from 0 to 0.999, found 1.5");
   EXPECT_EQ(message(good, {"optimizer.kind=sgd"}), "story.toml: optimizer.kind: wanted one of adamw, muon, found \"sgd\"");

@@ -8,7 +8,8 @@
 #include <charconv>
 #include <cmath>
 #include <cstdlib>
-#include <utility>
+
+#include "base/nearest.h"
 
 namespace headrace::cli {
 
@@ -37,29 +38,21 @@ std::string one_line(std::string s) {
   return s;
 }
 
-// Single letters added, left out or changed, to make b of a.
-size_t edits(const std::string& a, const std::string& b) {
-  std::vector<size_t> row(b.size() + 1);
-  for (size_t j = 0; j <= b.size(); ++j) row[j] = j;
-  for (size_t i = 1; i <= a.size(); ++i)
-    for (size_t j = 1, before = std::exchange(row[0], i); j <= b.size(); ++j) {
-      const size_t changed = before + (a[i - 1] != b[j - 1]);
-      before = std::exchange(row[j], std::min({row[j] + 1, row[j - 1] + 1, changed}));
-    }
-  return row.back();
-}
-// What was meant by an option that the verb has not: of its own the one that is written most alike, if any is.
+// What was meant by a word that the verb does not take: of its own options or verbs the one that is written most alike, if any is.
 std::string meant_by(const std::string& given, const CLI::App& verb) {
-  const std::string name = given.substr(0, given.find('='));
+  std::string name = given.substr(0, given.find('='));
   const auto options = verb.get_options();
   const bool has_model = std::any_of(options.begin(), options.end(), [](const CLI::Option* o) { return o->get_name(true) == "MODEL"; });
   if (has_model && (name == "-m" || name == "--model")) return "; MODEL needs no option";
-  std::string best;
-  size_t least = std::min<size_t>(3, name.size() / 2);
-  for (const CLI::Option* o : options)
-    for (const std::string& long_name : o->get_lnames())
-      if (const size_t n = edits(name, "--" + long_name); n < least) least = n, best = "; did you mean --" + long_name + "?";
-  return best;
+  const bool option = name.starts_with('-');
+  std::vector<std::string> known;
+  if (option)
+    for (const CLI::Option* o : options) known.insert(known.end(), o->get_lnames().begin(), o->get_lnames().end());
+  else
+    for (const CLI::App* v : verb.get_subcommands({})) known.push_back(v->get_name());
+  name.erase(0, name.find_first_not_of('-'));
+  const std::string best = nearest(name, known);
+  return best.empty() ? "" : "; did you mean " + std::string(option ? "--" : "") + best + "?";
 }
 
 class HelpText : public CLI::Formatter {
@@ -257,7 +250,9 @@ int Program::run(int argc, char** argv) {
   } catch (const CLI::ParseError& e) {
     const CLI::App& verb = *root.tree_->nodes[chosen()].app;
     std::string meant;
-    if (const auto unknown = verb.remaining(); dynamic_cast<const CLI::ExtrasError*>(&e) && !unknown.empty()) meant = meant_by(unknown[0], verb);
+    const auto unknown = verb.remaining();
+    const bool wants_verb = !root.tree_->nodes[chosen()].verbs.empty();
+    if (!unknown.empty() && (wants_verb || dynamic_cast<const CLI::ExtrasError*>(&e))) meant = meant_by(unknown[0], verb);
     fmt::print(stderr, "{}: {}{} (see {} --help)\n", path_of(chosen()), one_line(e.what()), meant, path_of(chosen()));
     return 2;
   }

@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/nearest.h"
 #include "base/parallel.h"
 #include "mixers/catalogue.h"
 #include "models/named_blueprints.h"
@@ -53,6 +54,14 @@ std::vector<std::string> shipped_models() {
   std::sort(names.begin(), names.end());
   return names;
 }
+std::vector<std::string> model_names() {
+  std::vector<std::string> names = shipped_models();
+  for (const MixerInfo& m : mixers()) names.emplace_back(m.doc->name);
+  for (const NamedBlueprint& b : named_blueprints()) names.push_back(fmt::format("{}-{}", b.name, b.size));
+  std::ranges::sort(names);
+  names.erase(std::unique(names.begin(), names.end()), names.end());
+  return names;
+}
 std::string model_path(const std::string& given) {
   const std::string name = given.empty() ? default_model : given;
   if (!given.empty() && file_exists(name)) return name;
@@ -62,8 +71,9 @@ std::string model_path(const std::string& given) {
   if (is_blueprint(name)) return name;
   std::string known;
   for (const auto& n : shipped_models()) known += (known.empty() ? "" : ", ") + n;
+  const std::string meant = name.find('/') == std::string::npos ? nearest(name, model_names()) : "";
   fail(name, ": no such file or folder, and no model of that name ships (", known.empty() ? "there are none in " + assets_folder() : "there are: "
-      + known, ")");
+      + known, ")", meant.empty() ? "" : "; did you mean " + meant + "?");
 }
 bool is_blueprint(const std::string& given) {
   if (given.empty() || file_exists(given) || given.find('/') != std::string::npos) return false;

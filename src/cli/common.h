@@ -27,6 +27,7 @@ constexpr const char* default_model = "stories260K";
 constexpr const char* model_help = "a folder (Hugging Face), a .gguf, an RWKV .pth or .safetensors, the name of a model that ships, or a blueprint";
 std::string assets_folder();                                        // env HEADRACE_ASSETS, beside the binary, or of the build
 std::vector<std::string> shipped_models();
+std::vector<std::string> model_names();  // those, mixers and named blueprints: all that is a model without being a file
 std::string model_path(const std::string& given);                   // throws Error that names the models that ship
 bool is_blueprint(const std::string& given);                        // or the name of one; no file's, nor of a model that ships
 Loaded open(const std::string& given, LoadOptions options);         // assets are filled in

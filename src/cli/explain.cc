@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/nearest.h"
 #include "cli/common.h"
 #include "cli/verbs.h"
 #include "mixers/cost.h"
@@ -95,7 +96,8 @@ int act(const Options& o) {
     found.push_back(m);
   } else {
     if (std::all_of(o.what.begin(), o.what.end(), [](unsigned char c) { return std::isalnum(c) || c == '_' || c == '-'; }) && !names_model(o.what))
-      expect(find_blueprint(o.what), o.what, ": no layer, named blueprint or model; layers: ", mixer_names());
+      expect(find_blueprint(o.what), o.what, ": no layer, named blueprint or model; ", did_you_mean(o.what, model_names()), "layers: ",
+             mixer_names());
     const Loaded model = names_model(o.what) ? open(o.what, LoadOptions{.device = Device::meta}) : open_blueprint(o.what, {.device = Device::meta});
     stack = blueprint(model.model);
     const int64_t longest = model.model.context > 0 ? model.model.context : 1024;
@@ -166,14 +168,7 @@ void add_explain(Command& root) {
   Command c = root.verb("explain", "tell what a layer, a blueprint or a model computes");
   c.about("Equations, parameters, state, cost and source of each layer.");
   c.argument("WHAT", o->what, "a layer (" + mixer_names() + "), a blueprint, or a model");
-  c.suggest("WHAT", [] {
-    std::vector<std::string> names = shipped_models();
-    for (const MixerInfo& m : mixers()) names.push_back(m.doc->name);
-    for (const NamedBlueprint& b : named_blueprints()) names.push_back(fmt::format("{}-{}", b.name, b.size));
-    std::ranges::sort(names);
-    names.erase(std::unique(names.begin(), names.end()), names.end());
-    return names;
-  });
+  c.suggest("WHAT", model_names);
   o->common.add_json(c);
   c.example("headrace explain mamba2", "one layer").example("headrace explain '8*(rg_lru + geglu, attn(window=1024, kv=1) + geglu)'",
       "each layer of a stack")

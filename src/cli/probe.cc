@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/nearest.h"
 #include "base/ranks.h"
 #include "cli/common.h"
 #include "cli/verbs.h"
@@ -230,6 +231,9 @@ int act(const Options& o, const Command& c) {
     return code;
   };
   const bool word = o.task == "all" || o.task == "list" || o.task == "injectivity", shows = o.show > 0 || !o.out.empty();
+  if (!word && !find_task(o.task))
+    if (const std::string meant = nearest(o.task, {"all", "list", "injectivity"}); !meant.empty())
+      fail("probe '", quoted(o.task), "': no such task; did you mean ", meant, "?");
   if (word && !(o.set.empty() && o.grid.empty() && o.tests.empty()))
     return usage(c, "--set, --grid and --test are of one task, not of `" + o.task + "`");
   if (shows && (word || !o.blueprints.empty())) return usage(c, "--show and --out are of a task's samples, not beside " +

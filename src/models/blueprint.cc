@@ -7,6 +7,7 @@
 #include <map>
 
 #include "base/error.h"
+#include "base/nearest.h"
 #include "mixers/catalogue.h"
 
 namespace headrace {
@@ -14,20 +15,6 @@ namespace {
 
 bool letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; }
 bool digit(char c) { return c >= '0' && c <= '9'; }
-
-int distance(std::string_view a, std::string_view b) {       // of edits
-  std::vector<int> row(b.size() + 1);
-  for (size_t j = 0; j <= b.size(); ++j) row[j] = static_cast<int>(j);
-  for (size_t i = 1; i <= a.size(); ++i) {
-    int before = row[0]++;
-    for (size_t j = 1; j <= b.size(); ++j) {
-      const int d = before + (a[i - 1] != b[j - 1]);
-      before = row[j];
-      row[j] = std::min({row[j] + 1, row[j - 1] + 1, d});
-    }
-  }
-  return row[b.size()];
-}
 
 class Parser {
  public:
@@ -152,12 +139,10 @@ class Parser {
     Node n{.kind = Node::Kind::mixer, .at = begin, .name = std::string(word())};
     if (n.name.empty()) fail_at(at_, unexpected("a mixer"));
     if (!find_mixer(n.name)) {
-      const MixerInfo* nearest = nullptr;
-      int least = 3;
-      for (const MixerInfo& m : mixers())
-        if (const int d = n.name.size() < 40 ? distance(n.name, m.doc->name) : 99; d < least) least = d, nearest = &m;
-      fail_at(begin, "'", n.name.substr(0, 40), "' is no mixer; ",
-              nearest ? headrace::text("did you mean ", nearest->doc->name, "?") : "known: " + mixer_names());
+      std::vector<std::string> names;
+      for (const MixerInfo& m : mixers()) names.emplace_back(m.doc->name);
+      const std::string meant = nearest(n.name, names);
+      fail_at(begin, "'", n.name.substr(0, 40), "' is no mixer; ", meant.empty() ? "known: " + mixer_names() : "did you mean " + meant + "?");
     }
     skip();
     if (next('(')) n.settings = settings();

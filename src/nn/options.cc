@@ -5,6 +5,8 @@
 #include <charconv>
 #include <cmath>
 
+#include "base/nearest.h"
+
 namespace headrace {
 namespace {
 
@@ -61,7 +63,8 @@ void OptionReader::finish() const {
   for (size_t i = 0; i < given_.size(); ++i) {
     const Setting& s = given_[i];
     if (std::find(known_.begin(), known_.end(), s.name) == known_.end())
-      fail_at(s.at, owner_, " has no option '", quoted(s.name).substr(0, 40), "'; ", known_.empty() ? "it has none" : "it has: " + list(known_));
+      fail_at(s.at, owner_, " has no option '", quoted(s.name).substr(0, 40), "'; ",
+              known_.empty() ? "it has none" : did_you_mean(s.name, known_) + "it has: " + list(known_));
     for (size_t j = 0; j < i; ++j)
       if (given_[j].name == s.name) fail_at(s.at, owner_, ": ", s.name, " is given twice");
   }

@@ -9,6 +9,7 @@
 #include <set>
 
 #include "base/error.h"
+#include "base/nearest.h"
 #include "base/ranks.h"
 #include "models/blueprint.h"
 #include "probe/results.h"
@@ -30,18 +31,18 @@ int whole(const std::string& name, const std::string& s, const Range& r) {
   if (v != std::floor(v)) throw GridError(text("--grid ", name, ": '", quoted(s), "' is no whole number"));
   return static_cast<int>(v);
 }
-bool is_parameter(const std::string& task, const std::string& name) {
-  const TaskInfo* info = find_task(task);
-  expect(info, "probe '", quoted(task), "': no such task");
-  const auto all = info->options();
-  return std::any_of(all.begin(), all.end(), [&](const OptionHelp& h) { return h.name == name; });
+std::vector<std::string> parameters_of(const std::string& task) {
+  std::vector<std::string> names;
+  for (const OptionHelp& h : task_by_name(task).options()) names.push_back(h.name);
+  return names;
 }
 void place(Cell& c, const std::string& name, const std::string& value) {
   c.grid.emplace_back(name, value);
   const std::string hole = "{" + name + "}";
+  std::vector<std::string> known = parameters_of(c.task);
   if (c.blueprint.find(hole) != std::string::npos) {
     for (size_t at; (at = c.blueprint.find(hole)) != std::string::npos;) c.blueprint.replace(at, hole.size(), value);
-  } else if (is_parameter(c.task, name)) {
+  } else if (std::find(known.begin(), known.end(), name) != known.end()) {
     std::erase_if(c.set, [&](const std::string& s) { return s.starts_with(name + "="); });
     c.set.push_back(name + "=" + value);
   } else if (name == "rate") c.rate = number(name, value, CellRanges::rate);
@@ -52,7 +53,11 @@ void place(Cell& c, const std::string& name, const std::string& value) {
     Blueprint b = parse_blueprint(c.blueprint);
     b.header.width = whole(name, value, Header::widths);
     c.blueprint = print(b);
-  } else throw GridError(text("--grid ", name, ": no parameter of ", c.task, ", no rate, steps, batch, until or d, and in no blueprint as ", hole));
+  } else {
+    known.insert(known.end(), {"rate", "steps", "batch", "until", "d"});
+    throw GridError(text("--grid ", quoted(name), ": ", did_you_mean(name, known), "no parameter of ", c.task,
+                         ", no rate, steps, batch, until or d, and in no blueprint as ", quoted(hole)));
+  }
 }
 
 std::string line_of(const Object& result) {

@@ -63,6 +63,7 @@ struct TaskInfo {
 };
 std::span<const TaskInfo> tasks();
 const TaskInfo* find_task(std::string_view name);        // null: unknown
+const TaskInfo& task_by_name(std::string_view name);     // throws Error that names those there are
 // "L=128", ...: throws Error that names the task, the parameter and its range.
 Task open_task(std::string_view name, std::span<const std::string> settings = {});
 

@@ -1,6 +1,7 @@
 // The list of tasks, and what a sample is: drawn from its own stream until it belongs to its split.
 #include <algorithm>
 
+#include "base/nearest.h"
 #include "probe/families.h"
 #include "probe/task.h"
 
@@ -60,13 +61,15 @@ const TaskInfo* find_task(std::string_view name) {
   const auto found = std::find_if(tasks().begin(), tasks().end(), [&](const TaskInfo& t) { return t.doc.name == name; });
   return found == tasks().end() ? nullptr : &*found;
 }
+const TaskInfo& task_by_name(std::string_view name) {
+  if (const TaskInfo* t = find_task(name)) return *t;
+  std::vector<std::string> names;
+  std::string known;
+  for (const TaskInfo& t : tasks()) names.emplace_back(t.doc.name), known += (known.empty() ? "" : ", ") + names.back();
+  fail("probe '", quoted(name).substr(0, 40), "'; ", did_you_mean(name, names), "known: ", known);
+}
 Task open_task(std::string_view name, std::span<const std::string> settings) {
-  const TaskInfo* info = find_task(name);
-  if (!info) {
-    std::string known;
-    for (const TaskInfo& t : tasks()) known += (known.empty() ? "" : ", ") + std::string(t.doc.name);
-    fail("probe '", quoted(name).substr(0, 40), "'; known: ", known);
-  }
+  const TaskInfo& info = task_by_name(name);
   std::vector<Setting> given;
   for (const std::string& s : settings) {
     const size_t equals = s.find('=');
@@ -74,7 +77,7 @@ Task open_task(std::string_view name, std::span<const std::string> settings) {
     given.push_back({.name = s.substr(0, equals), .value = s.substr(equals + 1)});
   }
   try {
-    return info->open(given);
+    return info.open(given);
   } catch (const TextError& e) {         // of an option; its place in a text says nothing here
     const std::string what = e.what();
     fail("probe ", what.starts_with(name) ? "" : text(name, ": "), what);

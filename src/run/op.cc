@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/nearest.h"
 #include "nn/config.h"
 #include "ops/kernels.h"
 #include "ops/tape.h"
@@ -62,7 +63,8 @@ void check_parameters(const OpInfo& info, const Value& parameters) {
     if (std::find(known.begin(), known.end(), key) != known.end()) continue;
     std::string all;
     for (const std::string& k : known) all += (all.empty() ? "" : ", ") + k;
-    fail("op ", info.name, ": parameter ", quoted(key.substr(0, 80)), " is not known; known: ", all.empty() ? "none" : all);
+    fail("op ", info.name, ": parameter ", quoted(key.substr(0, 80)), " is not known; ", did_you_mean(key, known), "known: ",
+         all.empty() ? "none" : all);
   }
 }
 
@@ -103,9 +105,9 @@ OpForm op_form_from_name(const std::string& name) {
 
 std::map<std::string, Tensor> run_op(const std::string& name, const std::map<std::string, Tensor>& in, const Value& parameters,
                                      OpForm form, Device device) {
-  std::string known;
+  std::vector<std::string> names;
   for (const op::Entry* e : entries()) {
-    known += std::string(known.empty() ? "" : ", ") + e->info.name;
+    names.emplace_back(e->info.name);
     if (name != e->info.name) continue;
     check_parameters(e->info, parameters);
     Sizes sizes;
@@ -136,7 +138,9 @@ std::map<std::string, Tensor> run_op(const std::string& name, const std::map<std
     if (tape) add_gradients(name, *tape, inputs, d, c.out);
     return std::move(c.out);
   }
-  fail("operator '", name, "' is not known; known: ", known);
+  std::string known;
+  for (const std::string& n : names) known += (known.empty() ? "" : ", ") + n;
+  fail("operator '", quoted(name), "' is not known; ", did_you_mean(name, names), "known: ", known);
 }
 
 }  // namespace headrace

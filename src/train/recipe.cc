@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/nearest.h"
 #include "nn/config.h"
 #include "train/toml.h"
 
@@ -100,6 +101,7 @@ class Reader {
         std::string all;
         for (const std::string& k : order_) all += (all.empty() ? "" : ", ") + k;
         faults_.push_back(text(place(key), path_, quoted(key).substr(0, 60), ": no such key, found ", shown(v), "; ",
+                               did_you_mean(key, order_),
                                path_.empty() ? "a recipe" : "[" + path_.substr(0, path_.size() - 1) + "]", " has ", all));
       }
   }

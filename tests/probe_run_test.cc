@@ -1,5 +1,9 @@
 // Training and testing: a task that is easy is learned, results are gone on from, grids are what they say, and the program's errors are one line.
+#include <unistd.h>
+
+#include <atomic>
 #include <cstdio>
+#include <thread>
 
 #include "base/file.h"
 #include "cli.h"
@@ -7,6 +11,7 @@
 #include "probe.h"
 #include "probe/farm.h"
 #include "probe/network.h"
+#include "probe/results.h"
 #include "probe/suite.h"
 #include "ops/tape.h"
 
@@ -200,6 +205,40 @@ TEST_F(ProbeFiles, ResultsAreGoneOnFromAndALineThatWasCutShortRunsAgain) {
   }
   write("r.jsonl", "not results\nat all\n");
   EXPECT_THROW(run_cells(cells, file, tell), Error);
+}
+// One appends while another, again and again, drops lines that a kill cut short: nothing that was appended is lost.
+TEST_F(ProbeFiles, ResultsMayBeAppendedWhileAnotherDropsLinesThatWereCut) {
+  const std::string file = at("r.jsonl");
+  constexpr int lines = 200;
+  append_line(file, R"({"key":"first"})");
+  std::atomic<bool> ended = false;
+  std::thread drops([&] {
+    while (!ended) {
+      {
+        const HeldFile held(file);                         // as a program does that is killed while it writes
+        constexpr std::string_view cut = R"({"key":"cut)";
+        EXPECT_EQ(::write(held.descriptor(), cut.data(), cut.size()), std::ssize(cut));
+      }
+      read_results(file, {});
+    }
+  });
+  for (int i = 0; i < lines; ++i) append_line(file, text(R"({"key":"line )", i, "\"}"));
+  ended = true;
+  drops.join();
+  read_results(file, {});
+  const std::string all = read_text(file);
+  for (int i = 0; i < lines; ++i) EXPECT_NE(all.find(text(R"({"key":"line )", i, "\"}\n")), std::string::npos) << i;
+  EXPECT_EQ(std::count(all.begin(), all.end(), '\n'), lines + 1);
+}
+TEST_F(ProbeFiles, TwoProgramsAtOnceShareAFileOfResults) {
+  write("even_pairs.jsonl", R"({"key":"cut)");
+  const auto probe = [&](const std::string& cell) {
+    return "probe even_pairs --steps 2 --seeds 12 --samples 4 --threads 1 --results '" + folder_ + "' --blueprint 'd=8 " + cell + "'";
+  };
+  const std::string program = "'" HEADRACE_BINARY "' ";
+  const Ran both = run("--version; " + program + probe("gru") + " >first 2>&1 & " + program + probe("lstm") + " >second 2>&1 && wait $!");
+  EXPECT_EQ(both.code, 0) << read_text(at("first")) << read_text(at("second"));
+  for (const std::string cell : {"gru", "lstm"}) EXPECT_NE(run(probe(cell)).err.find(" 12 of 12 cells are in "), std::string::npos) << cell;
 }
 TEST_F(ProbeFiles, CellsThatDivergeEndThereAndTheOthersRun) {
   Grid g{.base = easy(), .blueprints = {"d=8 gru"}, .axes = {{"rate", {"1e-2", "10"}}}, .seeds = {0, 1}};

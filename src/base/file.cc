@@ -13,6 +13,7 @@
 #include <cerrno>
 #include <cstring>
 #include <iterator>
+#include <utility>
 
 #include "base/error.h"
 
@@ -182,6 +183,22 @@ HeldFolder::HeldFolder(const std::string& path) : folder_(::open(path.c_str(), O
   fail(path, ": another run is in this folder");
 }
 HeldFolder::~HeldFolder() { ::close(folder_); }
+
+HeldFile::HeldFile(const std::string& path) {
+  for (;;) {
+    Descriptor file{::open(path.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0644)};
+    expect(file.fd >= 0, path, ": cannot open to append: ", std::strerror(errno));
+    int held = 0;
+    while ((held = ::flock(file.fd, LOCK_EX)) != 0 && errno == EINTR) {}
+    struct stat mine, named;
+    const bool known = ::fstat(file.fd, &mine) == 0 && ::stat(path.c_str(), &named) == 0;
+    const bool replaced = !known || mine.st_dev != named.st_dev || mine.st_ino != named.st_ino;
+    if (held == 0 && replaced) continue;           // whoever held it before wrote another one in its place
+    file_ = std::exchange(file.fd, -1);
+    return;
+  }
+}
+HeldFile::~HeldFile() { ::close(file_); }
 
 void check_writable(const std::string& path) { const Temporary file(path); }
 

@@ -48,6 +48,18 @@ class HeldFolder {
  private:
   int folder_;
 };
+// A file open to read and to append, made where there is none; while it lives no other holds it, of this process or another: waits for those
+// that do. It is the file by that name then, also where the one before was replaced meanwhile. A file system without locks holds nothing.
+class HeldFile {
+ public:
+  explicit HeldFile(const std::string& path);     // throws Error when the file cannot be opened
+  ~HeldFile();
+  HeldFile(const HeldFile&) = delete;
+  HeldFile& operator=(const HeldFile&) = delete;
+  int descriptor() const { return file_; }
+ private:
+  int file_ = -1;
+};
 bool same_file(const std::string& a, const std::string& b);   // both exist, and are one by device and inode
 
 }  // namespace headrace

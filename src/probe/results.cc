@@ -1,7 +1,6 @@
 // Lines are appended and brought to the disk one by one, so that a kill costs the last at most; it is dropped when the file is gone on from.
 #include "probe/results.h"
 
-#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -48,27 +47,34 @@ const char* fault_of(const Value& result, size_t tests) {
   return nullptr;
 }
 
-}  // namespace
-
-void append_line(const std::string& file, const std::string& line) {
-  const int fd = ::open(file.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
-  expect(fd >= 0, file, ": cannot open to append: ", std::strerror(errno));
-  const std::string whole = line + "\n";
+// Behind whatever is there: a line that a kill cut short is ended first, so that it takes none with it.
+void append(const HeldFile& held, const std::string& file, const std::string& line) {
+  char last = '\n';
+  const off_t end = ::lseek(held.descriptor(), 0, SEEK_END);
+  if (end > 0 && ::pread(held.descriptor(), &last, 1, end - 1) != 1) last = '\n';
+  const std::string whole = (last == '\n' ? "" : "\n") + (line.empty() ? "" : line + "\n");
   size_t done = 0;
   int fault = 0;
   while (done < whole.size() && !fault) {                  // a disk that fills up takes a part first, and says why at the next call
-    const ssize_t n = ::write(fd, whole.data() + done, whole.size() - done);
+    const ssize_t n = ::write(held.descriptor(), whole.data() + done, whole.size() - done);
     if (n > 0) done += static_cast<size_t>(n);
     else if (errno != EINTR) fault = n < 0 ? errno : ENOSPC;
   }
-  if (!fault && ::fsync(fd) != 0) fault = errno;
-  ::close(fd);
+  if (!fault && ::fsync(held.descriptor()) != 0) fault = errno;
   expect(!fault, file, ": cannot write: ", std::strerror(fault), "; the results before this one are kept");
+}
+
+}  // namespace
+
+void append_line(const std::string& file, const std::string& line) {
+  const HeldFile held(file);
+  append(held, file, line);
 }
 
 std::map<std::string, Object> read_results(const std::string& file, const std::map<std::string, size_t>& wanted) {
   std::map<std::string, Object> known;
   if (!file_exists(file)) return known;
+  const HeldFile held(file);                               // no line is half written, and none is appended while those that were cut are dropped
   const std::string text = read_text(file);
   std::string whole;                                       // lines, without those that were cut
   bool any = false, cut = false;
@@ -97,7 +103,7 @@ std::map<std::string, Object> read_results(const std::string& file, const std::m
   }
   expect(any || text.empty(), file, ": not a file of results");
   if (cut) write_atomic(file, [&](const Sink& sink) { sink(whole.data(), whole.size()); });
-  else if (!text.empty() && text.back() != '\n') append_line(file, "");
+  else if (!text.empty() && text.back() != '\n') append(held, file, "");
   return known;
 }
 

@@ -8,6 +8,8 @@
 
 namespace headrace {
 
+// Several processes may append to a file and read it: each holds it while it does.
+//
 // One line, whole where the disk has room, then brought to it.
 void append_line(const std::string& file, const std::string& line);
 // Results by key, of cells that are wanted: their keys, and how many tests each has. Lines that a kill cut short are dropped from the file.

@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "error_of.h"
 #include "io/gguf.h"
 
 namespace headrace {
@@ -31,14 +32,6 @@ class Files : public testing::Test {
     struct stat st = {};
     EXPECT_EQ(::stat(path.c_str(), &st), 0);
     return st.st_mode & 07777;
-  }
-  static std::string refused(const std::function<void()>& f) {
-    try {
-      f();
-    } catch (const Error& e) {
-      return e.what();
-    }
-    return "";
   }
   long entries() const { return std::distance(std::filesystem::directory_iterator(folder_), {}); }
   std::string folder_;
@@ -69,15 +62,15 @@ TEST_F(Files, ThroughALinkTheTargetIsWritten) {
   EXPECT_EQ(read_text(at("there/file")), "new");
   EXPECT_EQ(read_text(at("there/new")), "made");
   std::filesystem::create_symlink("round", at("round"));
-  EXPECT_NE(refused([&] { write(at("round"), "x"); }), "");
+  EXPECT_NE(error_of([&] { write(at("round"), "x"); }), "");
 }
 
 TEST_F(Files, WhatIsNoFileIsNotReplacedByOne) {
   ASSERT_EQ(::mkfifo(at("fifo").c_str(), 0600), 0);
   std::filesystem::create_symlink("fifo", at("link"));
   for (const std::string& place : {at("fifo"), at("link"), std::string("/dev/null")}) {
-    EXPECT_EQ(refused([&] { check_writable(place); }), place + ": cannot write: not a regular file");
-    EXPECT_EQ(refused([&] { write(place, "x"); }), place + ": cannot write: not a regular file");
+    EXPECT_EQ(error_of([&] { check_writable(place); }), place + ": cannot write: not a regular file");
+    EXPECT_EQ(error_of([&] { write(place, "x"); }), place + ": cannot write: not a regular file");
   }
   EXPECT_TRUE(std::filesystem::is_fifo(at("fifo")));
   EXPECT_EQ(entries(), 2);
@@ -86,14 +79,14 @@ TEST_F(Files, WhatIsNoFileIsNotReplacedByOne) {
 TEST_F(Files, AFolderThatCannotBeMadeSaysWhy) {
   write(at("plain"), "x");
   for (const std::string path : {"plain", "plain/in"})
-    EXPECT_EQ(refused([&] { make_folder(at(path)); }), at(path) + ": cannot make the folder: File exists");
+    EXPECT_EQ(error_of([&] { make_folder(at(path)); }), at(path) + ": cannot make the folder: File exists");
 }
 
 TEST_F(Files, APipeIsRefusedAndNotWaitedFor) {
   ASSERT_EQ(::mkfifo(at("fifo").c_str(), 0600), 0);
   ::alarm(20);                                     // instead of waiting for a writer for ever
-  EXPECT_EQ(refused([&] { MappedFile f(at("fifo")); }), at("fifo") + ": not a regular file");
-  EXPECT_EQ(refused([&] { (void)is_gguf(at("fifo")); }), at("fifo") + ": not a regular file");
+  EXPECT_EQ(error_of([&] { MappedFile f(at("fifo")); }), at("fifo") + ": not a regular file");
+  EXPECT_EQ(error_of([&] { (void)is_gguf(at("fifo")); }), at("fifo") + ": not a regular file");
   ::alarm(0);
   EXPECT_FALSE(is_gguf(at("nothing")));
   EXPECT_FALSE(is_gguf(folder_));
@@ -124,7 +117,7 @@ TEST_F(Files, AnInterruptedWriteLeavesNothingBehind) {
   ::signal(SIGINT, before);
   EXPECT_EQ(seen, 1);
   EXPECT_EQ(read_text(at("a")), "all");
-  EXPECT_EQ(refused([&] { write_atomic(at("b"), [](const Sink&) { fail("no"); }); }), "no");
+  EXPECT_EQ(error_of([&] { write_atomic(at("b"), [](const Sink&) { fail("no"); }); }), "no");
   EXPECT_EQ(entries(), 1);
 }
 
@@ -134,7 +127,7 @@ TEST_F(Files, BeyondTheLimitOfFileSizesAWriteFailsByNameAndLeavesNothing) {
     const rlimit small{.rlim_cur = 1024, .rlim_max = 1024};
     ::setrlimit(RLIMIT_FSIZE, &small);
     ::signal(SIGXFSZ, SIG_DFL);
-    const std::string message = refused([&] { write(at("a"), std::string(5000, 'x')); });
+    const std::string message = error_of([&] { write(at("a"), std::string(5000, 'x')); });
     ::_exit(message == at("a") + ": cannot write: File too large" ? 0 : 1);
   }
   int status = 0;

@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "error_of.h"
 #include "io/gguf_export.h"
 #include "io/safetensors.h"
 #include "run/export_gguf.h"
@@ -89,25 +90,15 @@ TEST(GgufExport, AFolderKeepsItsTokenizerAndUnusedRowsAreFilled) {
   EXPECT_EQ(m.strings("tokenizer.ggml.tokens"), (std::vector<std::string>{"a", "[PAD1]", "[PAD2]"}));
 }
 
-template <class F>
-std::string message(F f) {
-  try {
-    f();
-    return "";
-  } catch (const Error& e) {
-    return e.what();
-  }
-}
-
 TEST(GgufExport, WhatHasNoFormInGgufIsRefusedByName) {
-  EXPECT_NE(message([] { to_gguf(Object{{"model_type", "unheard-of"}}, TensorFile("f"), "n", "f"); }).find("'unheard-of' is not known"),
+  EXPECT_NE(error_of([] { to_gguf(Object{{"model_type", "unheard-of"}}, TensorFile("f"), "n", "f"); }).find("'unheard-of' is not known"),
       std::string::npos);
-  EXPECT_NE(message([] { exported("gemma2"); }).find("query_pre_attn_scalar"), std::string::npos);
-  EXPECT_NE(message([] { exported("gemma3_text"); }).find("llama.cpp knows only"), std::string::npos);
-  EXPECT_NE(message([] { exported("rwkv6_fla"); }).find("norm_eps"), std::string::npos);
+  EXPECT_NE(error_of([] { exported("gemma2"); }).find("query_pre_attn_scalar"), std::string::npos);
+  EXPECT_NE(error_of([] { exported("gemma3_text"); }).find("llama.cpp knows only"), std::string::npos);
+  EXPECT_NE(error_of([] { exported("rwkv6_fla"); }).find("norm_eps"), std::string::npos);
   TensorFile spare("f");
   spare.add("model.layers.0.extra.weight", Tensor::zeros({2}));
-  EXPECT_NE(message([&] { to_gguf(read_model_config(fixture("models/llama")), spare, "n", "f"); }).find("'model.layers.0.extra.weight'"),
+  EXPECT_NE(error_of([&] { to_gguf(read_model_config(fixture("models/llama")), spare, "n", "f"); }).find("'model.layers.0.extra.weight'"),
       std::string::npos);
 }
 
@@ -142,7 +133,7 @@ TEST(GgufExport, WhatWouldBeReadBackAsAnotherModelIsRefused) {
     source->find = [&](const std::string& name) { const Tensor* t = tensors.find(name); return t ? *t : Tensor{}; };
     source->names = [&] { return tensors.names(); };
     const Model model = build_model(changed, source, at);
-    const std::string error = message([&] { read_back(to_gguf(changed, tensors, "n", at), model, at); });
+    const std::string error = error_of([&] { read_back(to_gguf(changed, tensors, "n", at), model, at); });
     EXPECT_TRUE(error.starts_with(at)) << c.model << " " << c.key << ": " << error;
     EXPECT_NE(error.find(c.named), std::string::npos) << c.model << " " << c.key << ": " << error;
     EXPECT_EQ(error.find('\n'), std::string::npos) << error;
@@ -162,7 +153,7 @@ TEST(GgufExport, TensorsThatTheArchitectureDoesNotReadAreRefused) {
   std::filesystem::create_directory(folder.path);
   std::ofstream(folder.path + "/config.json") << to_json(config);
   write_safetensors(folder.path + "/model.safetensors", tensors.tensors());
-  const std::string error = message([&] { quantise_model(folder.path, out.path, DType::f32, ""); });
+  const std::string error = error_of([&] { quantise_model(folder.path, out.path, DType::f32, ""); });
   EXPECT_NE(error.find("spare tensors: model.layers.0.self_attn.k_proj.bias"), std::string::npos) << error;
   EXPECT_FALSE(std::filesystem::exists(out.path));
   std::filesystem::remove_all(folder.path);
@@ -170,7 +161,7 @@ TEST(GgufExport, TensorsThatTheArchitectureDoesNotReadAreRefused) {
 TEST(GgufExport, ANumberThatAKeyCannotHoldIsNamed) {
   Object config = *read_model_config(fixture("models/llama")).get<Object>();
   config["max_position_embeddings"] = int64_t{5'000'000'000};
-  EXPECT_EQ(message([&] { to_gguf(config, open_tensors(fixture("models/llama")), "n", "f"); }),
+  EXPECT_EQ(error_of([&] { to_gguf(config, open_tensors(fixture("models/llama")), "n", "f"); }),
       "n: context_length: wanted 0 to 4294967295, found 5000000000");
 }
 
@@ -215,7 +206,7 @@ TEST(GgufOwn, AConfigurationThatLiesIsNamed) {
     m.add("general.architecture", "headrace");
     m.add("headrace.config", config);
     write_gguf(out.path, m, tensors.tensors());
-    const std::string error = message([&] { open_model(out.path); });
+    const std::string error = error_of([&] { open_model(out.path); });
     EXPECT_TRUE(error.starts_with(out.path)) << error;
     EXPECT_EQ(error.find('\n'), std::string::npos) << error;
     return error;

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "error_of.h"
 #include "io/gguf_dialect.h"
 #include "io/safetensors.h"
 #include "laws.h"
@@ -74,19 +75,14 @@ TEST(GgufDialect, OurOwnArchitectureHoldsAConfigJsonAndNamesAsTheyAre) {
 }
 
 // The llama fixture with its metadata changed by `change`, opened.
-std::string error_of(const std::function<void(GgufMetadata&)>& change) {
+std::string error_with(const std::function<void(GgufMetadata&)>& change) {
   GgufFile file(fixture("llama.gguf"));
   GgufMetadata metadata("llama.gguf");
   for (const auto& [key, value] : file.metadata().all()) metadata.add(key, value);
   change(metadata);
   const std::string path = testing::TempDir() + "/headrace_gguf_" + std::to_string(getpid()) + ".gguf";
   write_gguf(path, metadata, file.tensors().tensors());
-  std::string message;
-  try {
-    open_model(path);
-  } catch (const Error& e) {
-    message = e.what();
-  }
+  const std::string message = error_of([&] { open_model(path); });
   unlink(path.c_str());
   EXPECT_EQ(message.find('\n'), message.npos);
   EXPECT_TRUE(message.starts_with(path)) << message;
@@ -105,24 +101,24 @@ GgufMetadata without(const GgufMetadata& m, const std::string& gone) {
 }
 
 TEST(GgufDialect, ErrorsNameFileKeyWantedAndFound) {
-  EXPECT_TRUE(says(error_of([](GgufMetadata& m) { m.set("general.architecture", "llaba"); }),
+  EXPECT_TRUE(says(error_with([](GgufMetadata& m) { m.set("general.architecture", "llaba"); }),
       {"general.architecture", "wanted one of llama", "'llaba'"}));
-  EXPECT_TRUE(says(error_of([](GgufMetadata& m) { m.set("general.architecture", uint32_t{7}); }),
+  EXPECT_TRUE(says(error_with([](GgufMetadata& m) { m.set("general.architecture", uint32_t{7}); }),
       {"general.architecture", "wanted a string", "found u32"}));
-  EXPECT_TRUE(says(error_of([](GgufMetadata& m) { m = without(m, "general.architecture"); }), {"general.architecture"}));
-  EXPECT_TRUE(says(error_of([](GgufMetadata& m) { m = without(m, "llama.block_count"); }), {"llama.block_count"}));
-  EXPECT_TRUE(says(error_of([](GgufMetadata& m) { m.set("llama.block_count", "three"); }),
+  EXPECT_TRUE(says(error_with([](GgufMetadata& m) { m = without(m, "general.architecture"); }), {"general.architecture"}));
+  EXPECT_TRUE(says(error_with([](GgufMetadata& m) { m = without(m, "llama.block_count"); }), {"llama.block_count"}));
+  EXPECT_TRUE(says(error_with([](GgufMetadata& m) { m.set("llama.block_count", "three"); }),
       {"llama.block_count", "wanted an integer", "found string"}));
-  EXPECT_TRUE(says(error_of([](GgufMetadata& m) { m.set("llama.attention.head_count", uint32_t{0}); }), {"llama.attention.head_count", "found 0"}));
-  EXPECT_TRUE(says(error_of([](GgufMetadata& m) { m.set("llama.attention.head_count_kv", std::vector<uint32_t>{2, 1, 2}); }),
+  EXPECT_TRUE(says(error_with([](GgufMetadata& m) { m.set("llama.attention.head_count", uint32_t{0}); }), {"llama.attention.head_count", "found 0"}));
+  EXPECT_TRUE(says(error_with([](GgufMetadata& m) { m.set("llama.attention.head_count_kv", std::vector<uint32_t>{2, 1, 2}); }),
                    {"llama.attention.head_count_kv", "same number", "[2,1,2]"}));
-  EXPECT_TRUE(says(error_of([](GgufMetadata& m) { m.set("llama.embedding_length", uint32_t{4000000000u}); }), {"hidden_size"}));
-  EXPECT_TRUE(says(error_of([](GgufMetadata& m) { m.set("llama.block_count", uint32_t{9}); }), {"missing tensors", "model.layers.2"}));
-  EXPECT_TRUE(says(error_of([](GgufMetadata& m) { m.set("llama.block_count", uint32_t{1}); }), {"spare tensors", "model.layers.1"}));
-  EXPECT_TRUE(says(error_of([](GgufMetadata& m) { m.set("llama.feed_forward_length", uint32_t{17}); }), {"gate_proj", "wanted [17,"}));
-  EXPECT_TRUE(says(error_of([](GgufMetadata& m) { m.set("llama.rope.scaling.type", "cubic"); }), {"rope.scaling.type", "'cubic'"}));
-  EXPECT_TRUE(says(error_of([](GgufMetadata& m) { m.set("tokenizer.ggml.bos_token_id", uint32_t{64}); }), {"bos_token_id", "found 64"}));
-  EXPECT_TRUE(says(error_of([](GgufMetadata& m) { m.set("tokenizer.ggml.scores", std::vector<float>{1, 2}); }),
+  EXPECT_TRUE(says(error_with([](GgufMetadata& m) { m.set("llama.embedding_length", uint32_t{4000000000u}); }), {"hidden_size"}));
+  EXPECT_TRUE(says(error_with([](GgufMetadata& m) { m.set("llama.block_count", uint32_t{9}); }), {"missing tensors", "model.layers.2"}));
+  EXPECT_TRUE(says(error_with([](GgufMetadata& m) { m.set("llama.block_count", uint32_t{1}); }), {"spare tensors", "model.layers.1"}));
+  EXPECT_TRUE(says(error_with([](GgufMetadata& m) { m.set("llama.feed_forward_length", uint32_t{17}); }), {"gate_proj", "wanted [17,"}));
+  EXPECT_TRUE(says(error_with([](GgufMetadata& m) { m.set("llama.rope.scaling.type", "cubic"); }), {"rope.scaling.type", "'cubic'"}));
+  EXPECT_TRUE(says(error_with([](GgufMetadata& m) { m.set("tokenizer.ggml.bos_token_id", uint32_t{64}); }), {"bos_token_id", "found 64"}));
+  EXPECT_TRUE(says(error_with([](GgufMetadata& m) { m.set("tokenizer.ggml.scores", std::vector<float>{1, 2}); }),
       {"tokenizer.ggml.scores", "found 2"}));
 }
 

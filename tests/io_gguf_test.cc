@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "error_of.h"
 #include "io/gguf.h"
 
 namespace headrace {
@@ -23,12 +24,7 @@ std::string entry(const std::string& name, std::vector<int64_t> dims, uint32_t t
 }
 std::string with_data(std::string s, size_t data) { return s.append((32 - s.size() % 32) % 32 + data, '\0'); }
 std::string message(const std::string& file) {
-  try {
-    GgufFile f(bytes_of_string(file), "f");
-    return "";
-  } catch (const Error& e) {
-    return e.what();
-  }
+  return error_of([&] { GgufFile f(bytes_of_string(file), "f"); });
 }
 bool has(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 

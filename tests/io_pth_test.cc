@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "error_of.h"
 #include "io/pth.h"
 #include "io/zip.h"
 
@@ -62,12 +63,7 @@ std::string archive(const std::string& pickle, const std::string& data = floats(
 const std::string four = storage("FloatStorage", "0", 4);
 
 std::string message(const std::string& file) {
-  try {
-    read_pth(bytes_of_string(file), "f");
-    return "";
-  } catch (const Error& e) {
-    return e.what();
-  }
+  return error_of([&] { read_pth(bytes_of_string(file), "f"); });
 }
 std::string of_pickle(const std::string& pickle) { return message(archive(pickle)); }
 

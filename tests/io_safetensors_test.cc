@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "error_of.h"
 #include "io/safetensors.h"
 
 namespace headrace {
@@ -21,12 +22,7 @@ std::string with_header(const std::string& header, const std::string& data = "")
   return s + header + data;
 }
 std::string message(const std::string& file) {
-  try {
-    SafetensorsFile f(bytes_of_string(file), "f");
-    return "";
-  } catch (const Error& e) {
-    return e.what();
-  }
+  return error_of([&] { SafetensorsFile f(bytes_of_string(file), "f"); });
 }
 std::string small_file() {
   const std::string path = scratch("small.safetensors");
@@ -59,13 +55,8 @@ TEST(Safetensors, RoundTripKeepsNamesShapesValuesAndMetadata) {
 TEST(Safetensors, NamesAndMetadataThatAreNoTextAreRefusedByName) {
   const std::string path = scratch("broken.safetensors");
   const std::vector<NamedTensor> good{{"a", Tensor::zeros({1})}}, bad{{"a\xff", Tensor::zeros({1})}};
-  auto refused = [&](std::span<const NamedTensor> tensors, const SafetensorsFile::Metadata& metadata) -> std::string {
-    try {
-      write_safetensors(path, tensors, metadata);
-    } catch (const Error& e) {
-      return e.what();
-    }
-    return "";
+  auto refused = [&](std::span<const NamedTensor> tensors, const SafetensorsFile::Metadata& metadata) {
+    return error_of([&] { write_safetensors(path, tensors, metadata); });
   };
   EXPECT_EQ(refused(good, {{"k", "v\xe9"}}), path + ": wanted UTF-8 in names and metadata, found v\xe9");
   EXPECT_EQ(refused(bad, {}), path + ": wanted UTF-8 in names and metadata, found a\xff");

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "base/error.h"
+#include "error_of.h"
 #include "io/gguf.h"
 #include "io/safetensors.h"
 #include "models/model.h"
@@ -40,12 +41,7 @@ inline Tensor logits(const Tensors& t, const Value& config) {
   return m.decoder.logits(m.decoder.hidden(ids, batch));
 }
 inline std::string error_of(const Tensors& t, const Value& config) {
-  try {
-    logits(t, config);
-  } catch (const Error& e) {
-    return e.what();
-  }
-  return "no error";
+  return error_of([&] { logits(t, config); });
 }
 
 }  // namespace headrace

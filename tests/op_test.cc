@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "error_of.h"
 #include "io/safetensors.h"
 #include "laws.h"
 #include "run/op.h"
@@ -56,15 +57,6 @@ INSTANTIATE_TEST_SUITE_P(All, Op, testing::ValuesIn(cases()), [](const auto& inf
   return n;
 });
 
-std::string message(const std::function<void()>& f) {
-  try {
-    f();
-  } catch (const Error& e) {
-    return e.what();
-  }
-  return "no error";
-}
-
 // The gradients are the recurrence's, the values that they are held to the filter's.
 TEST(Ops, S4sGradientsAreDifferencesOfItsFilter) {
   auto in = tensors_of(folder + "s4_dplr.in.safetensors");
@@ -94,53 +86,53 @@ TEST(Ops, S4sGradientsAreDifferencesOfItsFilter) {
     }
   }
   with_gradient.erase("d_o"), with_gradient["d_kernel"] = r.whole({1, in.at("u").dim(2), in.at("u").dim(1)});
-  EXPECT_NE(message([&] { run_op("s4_dplr", with_gradient, parameters); }).find("the gradient from kernel is not computed"), std::string::npos);
+  EXPECT_NE(error_of([&] { run_op("s4_dplr", with_gradient, parameters); }).find("the gradient from kernel is not computed"), std::string::npos);
 }
 
 TEST(Ops, AParameterThatNoneReadsIsRefusedAndTheKnownOnesNamed) {
   const Tensor x = Tensor::zeros({1, 2, 1, 4});
   const std::map<std::string, Tensor> qkv{{"q", x}, {"k", x}, {"v", x}};
-  EXPECT_EQ(message([&] { run_op("linear_attn", qkv, Object{{"scal", 2}}); }),
+  EXPECT_EQ(error_of([&] { run_op("linear_attn", qkv, Object{{"scal", 2}}); }),
             "op linear_attn: parameter scal is not known; did you mean scale? known: scale, normalize");
-  EXPECT_EQ(message([&] { run_op("based", qkv, Object{{"eps", 2}}); }), "op based: parameter eps is not known; known: none");
-  EXPECT_EQ(message([&] { run_op("based", qkv, Array{1}); }), "op based: parameters: wanted an object, found [1]");
-  EXPECT_EQ(message([&] { run_op("attn_full", qkv, Object{{"scale", 2}}); }), "no error");
+  EXPECT_EQ(error_of([&] { run_op("based", qkv, Object{{"eps", 2}}); }), "op based: parameter eps is not known; known: none");
+  EXPECT_EQ(error_of([&] { run_op("based", qkv, Array{1}); }), "op based: parameters: wanted an object, found [1]");
+  EXPECT_EQ(error_of([&] { run_op("attn_full", qkv, Object{{"scale", 2}}); }), "");
   for (const OpInfo& i : op_infos()) {
-    const std::string said = message([&] { run_op(i.name, {}, Object{{"no_such", 1}}); });
+    const std::string said = error_of([&] { run_op(i.name, {}, Object{{"no_such", 1}}); });
     EXPECT_NE(said.find("parameter no_such is not known; known: "), std::string::npos) << i.name << ": " << said;
   }
 }
 
 TEST(Ops, EveryFixtureHasAnOperatorAndErrorsNameWhatIsWrong) {
   EXPECT_GE(op_infos().size(), 25u);
-  EXPECT_NE(message([] { run_op("glaa", {}, {}); }).find("known: attn_causal"), std::string::npos);
-  EXPECT_NE(message([] { run_op("gla", {{"q", Tensor::zeros({1, 2, 1, 4})}}, {}); }).find("missing inputs: k, v, gk"), std::string::npos);
+  EXPECT_NE(error_of([] { run_op("glaa", {}, {}); }).find("known: attn_causal"), std::string::npos);
+  EXPECT_NE(error_of([] { run_op("gla", {{"q", Tensor::zeros({1, 2, 1, 4})}}, {}); }).find("missing inputs: k, v, gk"), std::string::npos);
   const Tensor x = Tensor::zeros({1, 2, 1, 4});
-  EXPECT_NE(message([&] { run_op("linear_attn", {{"q", x}, {"k", x}, {"v", Tensor::zeros({1, 3, 1, 4})}}, {}); }).find(
+  EXPECT_NE(error_of([&] { run_op("linear_attn", {{"q", x}, {"k", x}, {"v", Tensor::zeros({1, 3, 1, 4})}}, {}); }).find(
                 "op linear_attn: input v: wanted [B,T,H,V] = [1,2,1,V], found [1,3,1,4]"),
       std::string::npos);
-  EXPECT_NE(message([&] { run_op("attn_sliding_window", {{"q", x}, {"k", x}, {"v", x}}, {}); }).find("parameter window is missing"),
+  EXPECT_NE(error_of([&] { run_op("attn_sliding_window", {{"q", x}, {"k", x}, {"v", x}}, {}); }).find("parameter window is missing"),
       std::string::npos);
-  EXPECT_NE(message([&] { run_op("linear_attn", {{"q", x}, {"k", x}, {"v", x}}, Object{{"scale", "big"}}); }).find("parameter scale"),
+  EXPECT_NE(error_of([&] { run_op("linear_attn", {{"q", x}, {"k", x}, {"v", x}}, Object{{"scale", "big"}}); }).find("parameter scale"),
       std::string::npos);
 }
 
 TEST(Ops, AnInputOfAnotherShapeIsNamedWithWhatIsWantedAndFound) {
   const Tensor q = Tensor::zeros({1, 2, 1, 4}), v = Tensor::zeros({1, 2, 1, 3, 50});
-  EXPECT_EQ(message([&] { run_op("linear_transformer_elu", {{"q", q}, {"k", q}, {"v", v}}, {}); }),
+  EXPECT_EQ(error_of([&] { run_op("linear_transformer_elu", {{"q", q}, {"k", q}, {"v", v}}, {}); }),
             "op linear_transformer_elu: input v: wanted [B,T,H,V] = [1,2,1,V], found [1,2,1,3,50]");
   auto lru = tensors_of(folder + "lru.in.safetensors");
   lru["theta_log"] = Tensor::zeros({3});
-  EXPECT_EQ(message([&] { run_op("lru", lru, {}); }), "op lru: input theta_log: wanted [S] = [12], found [3]");
+  EXPECT_EQ(error_of([&] { run_op("lru", lru, {}); }), "op lru: input theta_log: wanted [S] = [12], found [3]");
   auto ssd = tensors_of(folder + "mamba2_ssd.in.safetensors");
   ssd["x"] = Tensor::zeros({2, 64, 9, 2, 8});
-  EXPECT_EQ(message([&] { run_op("mamba2_ssd", ssd, {}); }), "op mamba2_ssd: input x: wanted [B,T,H,P], found [2,64,9,2,8]");
+  EXPECT_EQ(error_of([&] { run_op("mamba2_ssd", ssd, {}); }), "op mamba2_ssd: input x: wanted [B,T,H,P], found [2,64,9,2,8]");
   auto gates = tensors_of(folder + "rg_lru.in.safetensors");
   gates["input_gate_weight"] = Tensor::zeros({3, 8, 8});
-  EXPECT_NE(message([&] { run_op("rg_lru", gates, {}); }).find("input_gate_weight: wanted [H,C/H,C/H] with C/H whole, found [3,8,8]"),
+  EXPECT_NE(error_of([&] { run_op("rg_lru", gates, {}); }).find("input_gate_weight: wanted [H,C/H,C/H] with C/H whole, found [3,8,8]"),
             std::string::npos);
   gates["input_gate_weight"] = Tensor::zeros({32});
-  EXPECT_NE(message([&] { run_op("rg_lru", gates, {}); }).find("input_gate_weight: wanted [H,C/H,C/H]"), std::string::npos);
+  EXPECT_NE(error_of([&] { run_op("rg_lru", gates, {}); }).find("input_gate_weight: wanted [H,C/H,C/H]"), std::string::npos);
 }
 // A file of a few bytes may say any number of sequences of no tokens.
 TEST(Ops, OfNothingAreAnError) {
@@ -151,10 +143,10 @@ TEST(Ops, OfNothingAreAnError) {
         if (std::string(op.inputs).starts_with(name)) in[name] = Tensor::zeros(none);
       for (const char* name : {"k", "v"}) in[name] = Tensor::zeros(none);
       for (const char* name : {"beta", "g"}) in[name] = Tensor::zeros({none[0], none[1], none[2]});
-      EXPECT_NE(message([&] { run_op(op.name, in, Object{{"num_householder", 2}, {"window", 1}, {"half_window", 1}}); }), "no error") << op.name;
+      EXPECT_NE(error_of([&] { run_op(op.name, in, Object{{"num_householder", 2}, {"window", 1}, {"half_window", 1}}); }), "") << op.name;
     }
   const Tensor x = Tensor::zeros({int64_t{1} << 50, 0, 1, 4});
-  EXPECT_EQ(message([&] { run_op("attn_causal", {{"q", x}, {"k", x}, {"v", x}}, {}); }),
+  EXPECT_EQ(error_of([&] { run_op("attn_causal", {{"q", x}, {"k", x}, {"v", x}}, {}); }),
             "op attn_causal: input q: wanted [B,T,H,K] with B in 1..1073741824, found [1125899906842624,0,1,4]");
 }
 TEST(Ops, InputsThatNothingReadsAreAnError) {
@@ -163,17 +155,17 @@ TEST(Ops, InputsThatNothingReadsAreAnError) {
   auto with = [&](const char* name) {
     auto more = in;
     more[name] = x;
-    return message([&] { run_op("attn_causal", more, {}); });
+    return error_of([&] { run_op("attn_causal", more, {}); });
   };
-  EXPECT_EQ(message([&] { run_op("attn_causal", in, {}); }), "no error");
+  EXPECT_EQ(error_of([&] { run_op("attn_causal", in, {}); }), "");
   EXPECT_NE(with("d_p").find("op attn_causal: input d_p: there is no output of that name"), std::string::npos);
   EXPECT_NE(with("h0").find("op attn_causal: input h0 is not known; it takes q [B,T,H,K]"), std::string::npos);
 }
 TEST(Ops, AttentionWantsOneSinkAndOneSlopeForEachHead) {
   const Tensor x = Tensor::zeros({3, 2, 4});
   const std::vector<int64_t> offsets{0, 3};
-  auto run = [&](Attention o) { return message([&] { (void)attention(x, x, x, o, {.sequences = {offsets}, .values = {}}); }); };
-  EXPECT_EQ(run({.sinks = Tensor::zeros({2}), .slopes = Tensor::zeros({2})}), "no error");
+  auto run = [&](Attention o) { return error_of([&] { (void)attention(x, x, x, o, {.sequences = {offsets}, .values = {}}); }); };
+  EXPECT_EQ(run({.sinks = Tensor::zeros({2}), .slopes = Tensor::zeros({2})}), "");
   EXPECT_EQ(run({.sinks = Tensor::zeros({1})}), "attention: sinks: wanted f32 [2], one for each head, in one piece on cpu, found f32 [1] on cpu");
   EXPECT_NE(run({.slopes = Tensor::zeros({2}, DType::bf16)}).find("slopes: wanted f32 [2]"), std::string::npos);
   EXPECT_NE(run({.slopes = Tensor::zeros({2, 2}).slice(1, 0, 1)}).find("slopes: wanted f32 [2]"), std::string::npos);
@@ -223,9 +215,9 @@ TEST(Ops, GatesBeyondOneOrNotNumbersAreRefused) {
   for (const float bad : {-0.25f, 1.5f, NAN, HUGE_VALF}) {
     const Tensor gate = Tensor::from({0, 1, bad, 0.5f}).view({1, 2, 1, 2});
     const std::string said = text(" holds ", bad, ", wanted numbers in 0..1");
-    EXPECT_EQ(message([&] { run_op("hgrn2", {{"q", x}, {"f", gate}, {"v", x}}, {}); }), "op hgrn2: input f" + said);
-    EXPECT_EQ(message([&] { run_op("regla_core", {{"q", x}, {"k", x}, {"v", x}, {"g", gate}, {"rg", x}}, {}); }), "op regla_core: input g" + said);
-    EXPECT_EQ(message([&] { run_op("regla_core", {{"q", x}, {"k", x}, {"v", x}, {"g", x}, {"rg", gate}}, {}); }), "op regla_core: input rg" + said);
+    EXPECT_EQ(error_of([&] { run_op("hgrn2", {{"q", x}, {"f", gate}, {"v", x}}, {}); }), "op hgrn2: input f" + said);
+    EXPECT_EQ(error_of([&] { run_op("regla_core", {{"q", x}, {"k", x}, {"v", x}, {"g", gate}, {"rg", x}}, {}); }), "op regla_core: input g" + said);
+    EXPECT_EQ(error_of([&] { run_op("regla_core", {{"q", x}, {"k", x}, {"v", x}, {"g", x}, {"rg", gate}}, {}); }), "op regla_core: input rg" + said);
   }
 }
 
@@ -238,12 +230,12 @@ std::string changed(const std::string& name, const Object& parameters, const std
   for (const auto& [key, v] : parameters) merged[key] = v;
   auto in = tensors_of(folder + c + ".in.safetensors");
   for (const auto& [key, t] : inputs) in[key] = t;
-  return message([&] { run_op(name, in, merged); });
+  return error_of([&] { run_op(name, in, merged); });
 }
 TEST(Ops, ParametersThatTheInputsContradictAreRefused) {
   const auto refused = [](const std::string& name, const char* key, const Value& v) {
     EXPECT_TRUE(changed(name, {{key, v}}).starts_with("op " + name + ": parameter " + key)) << name << ": " << changed(name, {{key, v}});
-    EXPECT_EQ(changed(name, {}), "no error") << name;
+    EXPECT_EQ(changed(name, {}), "") << name;
   };
   refused("hyena", "order", 7), refused("h3", "head_dim", 9), refused("performer_relu", "kernel", "exp"), refused("linformer", "k", 5);
   refused("linformer", "seq_len", 999), refused("log_linear_attn", "levels", 3), refused("s4d", "d_state", 6);
@@ -262,7 +254,7 @@ TEST(Ops, InputsOutOfRangeOrWithoutTheirLayerAreRefused) {
   for (const char* name : {"gru", "lstm"}) {
     const Tensor w = tensors_of(folder + name + "@two_layers.in.safetensors").at("weight_hh_l0");
     EXPECT_EQ(changed(name, {}, {{"weight_hh_l3", w}, {"weight_ih_l3", w}}),
-              text("op ", name, ": input weight_ih_l3: weight_ih_l", changed(name, {{"layers", 1}}) == "no error" ? 1 : 2, " is missing"));
+              text("op ", name, ": input weight_ih_l3: weight_ih_l", changed(name, {{"layers", 1}}) == "" ? 1 : 2, " is missing"));
   }
 }
 // softmax(0) is uniform, and softmax(-s) is that of turned queries.

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "error_of.h"
 #include "io/safetensors.h"
 #include "memory_model.h"
 #include "ops/kernels.h"
@@ -28,31 +29,21 @@ class Open : public testing::Test {
   const std::string folder = testing::TempDir() + "headrace-open-" + std::to_string(::getpid()) + "-" +
                              testing::UnitTest::GetInstance()->current_test_info()->name();
 };
-template <class F>
-std::string error_in(F&& f) {
-  try {
-    f();
-  } catch (const Error& e) {
-    return e.what();
-  }
-  return "no error";
-}
-
 TEST_F(Open, AnEmptyFileIsSaidToBeEmpty) {
   for (const char* name : {"a.gguf", "a.pth", "a.safetensors"}) {
     const std::string path = file(name, "");
-    EXPECT_EQ(error_in([&] { open_model(path); }), path + ": the file is empty");
+    EXPECT_EQ(error_of([&] { open_model(path); }), path + ": the file is empty");
   }
   for (const char* name : {"a.json", "a.model", "a.txt", "a.bin"}) {
     const std::string path = file(name, "");
-    EXPECT_EQ(error_in([&] { open_tokenizer(path); }), path + ": the file is empty");
+    EXPECT_EQ(error_of([&] { open_tokenizer(path); }), path + ": the file is empty");
   }
-  EXPECT_EQ(error_in([&] { GgufFile(folder + "/a.gguf"); }), folder + "/a.gguf: the file is empty");
+  EXPECT_EQ(error_of([&] { GgufFile(folder + "/a.gguf"); }), folder + "/a.gguf: the file is empty");
   file("config.json", ""), file("model.safetensors", "");
-  EXPECT_EQ(error_in([&] { open_model(folder); }), folder + "/model.safetensors: the file is empty");
-  EXPECT_EQ(error_in([&] { read_model_config(folder); }), folder + "/config.json: empty, wanted JSON");
+  EXPECT_EQ(error_of([&] { open_model(folder); }), folder + "/model.safetensors: the file is empty");
+  EXPECT_EQ(error_of([&] { read_model_config(folder); }), folder + "/config.json: empty, wanted JSON");
   file("tokenizer.model", "");
-  EXPECT_EQ(error_in([&] { tokenizer_of_folder(folder); }), folder + "/tokenizer.model: the file is empty");
+  EXPECT_EQ(error_of([&] { tokenizer_of_folder(folder); }), folder + "/tokenizer.model: the file is empty");
 }
 
 TEST_F(Open, TheConfigurationsOfAFolderNameTokensThatEndATurn) {
@@ -65,7 +56,7 @@ TEST_F(Open, TheConfigurationsOfAFolderNameTokensThatEndATurn) {
   file("config.json", R"({"eos_token_id": 2, "vocab_size": 520})");
   EXPECT_EQ(ends(), std::vector<int>({2}));
   file("generation_config.json", R"({"eos_token_id": [7, 2, 520]})");
-  EXPECT_NE(error_in(ends).find("generation_config.json: eos_token_id: wanted ids below 520, found [7,2,520]"), std::string::npos) << error_in(ends);
+  EXPECT_NE(error_of(ends).find("generation_config.json: eos_token_id: wanted ids below 520, found [7,2,520]"), std::string::npos) << error_of(ends);
   file("generation_config.json", R"({"eos_token_id": [7, 2, 519]})");
   EXPECT_EQ(ends(), std::vector<int>({2, 7, 519}));
   file("generation_config.json", R"({"eos_token_id": [7, 2, 9]})");
@@ -73,26 +64,26 @@ TEST_F(Open, TheConfigurationsOfAFolderNameTokensThatEndATurn) {
   EXPECT_EQ(ends(), std::vector<int>({2, 11, 7, 9}));
   for (const char* wrong : {"-1", "512", "99999999999", "\"2\"", "[2, null]", "{}", "2.5"}) {
     const std::string path = file("config.json", std::string("{\"eos_token_id\": ") + wrong + "}");
-    EXPECT_TRUE(error_in(ends).starts_with(path + ": eos_token_id: wanted ids below 512, found ")) << wrong << " " << error_in(ends);
+    EXPECT_TRUE(error_of(ends).starts_with(path + ": eos_token_id: wanted ids below 512, found ")) << wrong << " " << error_of(ends);
   }
 }
 
 TEST_F(Open, ABrokenTokenizerIsNamed) {
   for (const char* name : {"a.json", "a.model", "a.txt", "a.bin"}) {
     const std::string path = file(name, "junkjunk");
-    EXPECT_TRUE(error_in([&] { open_tokenizer(path); }).starts_with(path + ":")) << error_in([&] { open_tokenizer(path); });
+    EXPECT_TRUE(error_of([&] { open_tokenizer(path); }).starts_with(path + ":")) << error_of([&] { open_tokenizer(path); });
   }
   file("vocab.json", R"({"a": 0})"), file("merges.txt", "x y\n");
-  EXPECT_EQ(error_in([&] { open_tokenizer(folder); }), folder + ": merges.txt:1: x y is not in the vocabulary");
+  EXPECT_EQ(error_of([&] { open_tokenizer(folder); }), folder + ": merges.txt:1: x y is not in the vocabulary");
   file("tokenizer.model", "junkjunk");
-  EXPECT_TRUE(error_in([&] { open_tokenizer(folder); }).starts_with(folder + "/tokenizer.model: sentencepiece model: "));
+  EXPECT_TRUE(error_of([&] { open_tokenizer(folder); }).starts_with(folder + "/tokenizer.model: sentencepiece model: "));
 
   GgufMetadata m("made");
   m.set("general.architecture", std::string("llama"));
   m.set("tokenizer.ggml.model", std::string("runes"));
   m.set("tokenizer.ggml.tokens", std::vector<std::string>{"a"});
   write_gguf(folder + "/a.gguf", m, std::span<const NamedTensor>());
-  EXPECT_EQ(error_in([&] { open_tokenizer(folder + "/a.gguf"); }),
+  EXPECT_EQ(error_of([&] { open_tokenizer(folder + "/a.gguf"); }),
             folder + "/a.gguf: tokenizer.ggml.model: runes is not supported; gpt2, llama, t5 and rwkv are");
 }
 
@@ -121,7 +112,7 @@ TEST_F(Open, AFolderThatHoldsOnlyAPthOpens) {
   EXPECT_EQ(found.hash(), alone.hash());
   EXPECT_EQ(found.model.family, alone.model.family);
   std::filesystem::copy_file(pth, folder + "/other.pth");
-  EXPECT_EQ(error_in([&] { open_model(folder); }),
+  EXPECT_EQ(error_of([&] { open_model(folder); }),
             folder + ": wanted a folder with model.safetensors, model.safetensors.index.json, pytorch_model.bin or one .pth, found 2 .pth");
 }
 
@@ -145,13 +136,13 @@ TEST_F(Open, TheTokenizerOfABareRwkvIsFoundOrItsAbsenceExplained) {
   write(300);
   const std::string why = ": no tokenizer.json, tokenizer.model, or vocab.json with merges.txt beside the weights, and none ships for RWKV with a "
                           "vocabulary of 300 (256, 50277 and 65536 have one)";
-  EXPECT_EQ(error_in([&] { open_tokenizer(path, assets); }), path + why);
-  EXPECT_EQ(error_in([&] { open_tokenizer(folder, assets); }), folder + why);
+  EXPECT_EQ(error_of([&] { open_tokenizer(path, assets); }), path + why);
+  EXPECT_EQ(error_of([&] { open_tokenizer(folder, assets); }), folder + why);
 }
 
 #ifndef HEADRACE_CUDA
 TEST_F(Open, WithoutCudaTheErrorSaysHowToBuildIt) {
-  EXPECT_EQ(error_in([] { kernels(Device::cuda); }),
+  EXPECT_EQ(error_of([] { kernels(Device::cuda); }),
             "cuda: this program was built without CUDA; `make cuda` builds one that has it, build-cuda/headrace");
 }
 #endif

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "error_of.h"
 #include "processor_time.h"
 #include "text/chat.h"
 #include "text_assets.h"
@@ -19,11 +20,8 @@ std::string stored_template(const std::string& name) {
   return read_text(HEADRACE_ROOT "/tests/fixtures/text/chat/" + name + ".jinja");
 }
 
-std::string error_of(const std::string& source, const ChatOptions& options = {}) {
-  try {
-    ChatTemplate(source, "t").render({}, options);
-  } catch (const Error& e) { return e.what(); }
-  return "";
+std::string template_error(const std::string& source, const ChatOptions& options = {}) {
+  return error_of([&] { ChatTemplate(source, "t").render({}, options); });
 }
 
 TEST(ChatTemplate, RendersPublishedTemplatesAsJinja2Does) {
@@ -72,11 +70,11 @@ TEST(ChatTemplate, EveryConstructGivesWhatJinja2Gives) {
 }
 
 TEST(ChatTemplate, ErrorsNameTheLine) {
-  EXPECT_EQ(error_of("a\n{% if x %}\n{{ 1 + }}\n{% endif %}"), "t:3: unexpected }}");
-  EXPECT_EQ(error_of("a\n\n{{ raise_exception('roles must alternate') }}"), "t:3: roles must alternate");
-  EXPECT_EQ(error_of("{# \n\n #}{{ x.y }}"), "t:3: 'x' is undefined");
-  EXPECT_EQ(error_of("{% for m in messages %}\n{% endfor %}\n{{ 1 // 0 }}"), "t:3: division by zero");
-  EXPECT_EQ(error_of("{{ messages }}", {.tools = "[1"}).substr(0, 6), "tools:");
+  EXPECT_EQ(template_error("a\n{% if x %}\n{{ 1 + }}\n{% endif %}"), "t:3: unexpected }}");
+  EXPECT_EQ(template_error("a\n\n{{ raise_exception('roles must alternate') }}"), "t:3: roles must alternate");
+  EXPECT_EQ(template_error("{# \n\n #}{{ x.y }}"), "t:3: 'x' is undefined");
+  EXPECT_EQ(template_error("{% for m in messages %}\n{% endfor %}\n{{ 1 // 0 }}"), "t:3: division by zero");
+  EXPECT_EQ(template_error("{{ messages }}", {.tools = "[1"}).substr(0, 6), "tools:");
 }
 
 TEST(ChatTemplate, TakesPlainMessagesAndFieldsThatOverrideThem) {
@@ -124,10 +122,10 @@ TEST(ChatTemplate, HostileTemplatesEndSoonWithAnError) {
   };
   for (const std::string& source : hostile) {
     const testing::ProcessorTime work;
-    EXPECT_NE(error_of(source), "") << source.substr(0, 200);
+    EXPECT_NE(template_error(source), "") << source.substr(0, 200);
     EXPECT_LT(work.seconds(), 5.0) << source.substr(0, 200);
   }
-  EXPECT_EQ(error_of("{{ 'a' + 'b' * 100 }}"), "");
+  EXPECT_EQ(template_error("{{ 'a' + 'b' * 100 }}"), "");
 }
 
 TEST(ChatTemplate, LongChatsAreLinear) {

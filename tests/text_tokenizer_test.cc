@@ -6,6 +6,7 @@
 #include <sstream>
 
 #include "base/error.h"
+#include "error_of.h"
 #include "processor_time.h"
 #include "run/open_tokenizer.h"
 #include "text/tokenizer.h"
@@ -175,12 +176,7 @@ TEST(Tokenizer, AnIdFarBeyondTheTokensThatAreListedIsRefused) {
 }
 
 TEST(RwkvWorld, NamesTheLineThatIsWrong) {
-  const auto message = [](std::string_view vocab) -> std::string {
-    try {
-      Tokenizer::from_rwkv_world(vocab, "v.txt");
-    } catch (const Error& e) { return e.what(); }
-    return "";
-  };
+  const auto message = [](std::string_view vocab) { return error_of([&] { Tokenizer::from_rwkv_world(vocab, "v.txt"); }); };
   EXPECT_EQ(message("1 'a' 1\n2 b'\\xff' 1\n3 \"it's\" 4\n4 '\\u00e9' 2\n"), "");
   for (const char* line :
        {"2 'ab' 1", "1 'b' 1", "2 b 1", "x 'b' 1", "2 '\\q' 1", "2 '' 0", "", "2 'b'", "2 'a'b' 3", "2 '\\x4' 1"})

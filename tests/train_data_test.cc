@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "error_of.h"
 #include "io/safetensors.h"
 #include "text/bpe_train.h"
 #include "train/data.h"
@@ -30,12 +31,7 @@ class TrainData : public testing::Test {
     return read_documents(path, file, options_, Tokenizer::from_tokenizer_json(tokenizer_json({}), "bytes", tokenizer_config_json()), end_of_text_id);
   }
   std::string error(const std::string& path) const {
-    try {
-      read(path);
-    } catch (const Error& e) {
-      return e.what();
-    }
-    return "no error";
+    return error_of([&] { read(path); });
   }
   DataPart options_{.separator = "<|endoftext|>", .field = "text", .length = 16, .batch = 4, .carry = false};
   std::string folder_;

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
+#include "error_of.h"
 #include "train/recipe.h"
 
 namespace headrace {
@@ -22,12 +23,7 @@ steps = 20
 )toml";
 
 std::string message(const std::string& toml, const std::vector<std::string>& sets = {}) {
-  try {
-    parse_recipe(toml, "story.toml", sets);
-  } catch (const Error& e) {
-    return e.what();
-  }
-  return "no error";
+  return error_of([&] { parse_recipe(toml, "story.toml", sets); });
 }
 
 TEST(Recipe, SaysWhatItSaysAndDefaultsForTheRest) {

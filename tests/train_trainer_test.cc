@@ -7,6 +7,7 @@
 #include <filesystem>
 
 #include "base/error.h"
+#include "error_of.h"
 #include "laws.h"
 #include "ops/ops.h"
 #include "ops/training.h"
@@ -225,12 +226,7 @@ TEST(TrainStep, TunedStatesMoveAloneAndLowerTheLoss) {
 }
 
 std::string fault(Trainer& t, const Packed& p) {
-  try {
-    t.step({&p, 1});
-  } catch (const Error& e) {
-    return e.what();
-  }
-  return "no error";
+  return error_of([&] { t.step({&p, 1}); });
 }
 TEST(TrainStep, ANumberThatIsNoneIsToldByItsPlace) {
   Trainer t = trainer("attn(heads=2) + swiglu, mamba");

@@ -245,7 +245,7 @@ TEST(Ops, ParametersThatTheInputsContradictAreRefused) {
   refused("dsla", "gate_logit_normalizer", -16), refused("attn_softcap_sink_alibi", "cap", -1), refused("attn_sliding_window", "window", 0);
   refused("gla", "scale", 1e300), refused("gla", "scale", NAN), refused("attn_causal", "scale", -1e39);
   refused("local_attention_blocks", "look_backward", int64_t{1} << 39);
-  refused("titans_neural_memory", "qk_rmsnorm", true);
+  refused("titans_neural_memory", "qk_rmsnorm", true), refused("titans_neural_memory", "clip", -1), refused("titans_linear_memory", "clip", 1e-9);
 }
 TEST(Ops, InputsOutOfRangeOrWithoutTheirLayerAreRefused) {
   Tensor alpha = tensors_of(folder + "attn_entmax.in.safetensors").at("alpha").contiguous_copy();

@@ -224,7 +224,7 @@ std::vector<PrimitiveCase> linear_scans() {
 }
 
 // q, k, v, rate, momentum, forget, and the memory at the beginning.
-struct Learner { int64_t heads, key, value; int depth, hidden; bool norm, logits; int64_t chunk, batch; bool momentum = true; };
+struct Learner { int64_t heads, key, value; int depth, hidden; bool norm, logits; int64_t chunk, batch; bool momentum = true; float clip = 0; };
 PrimitiveCase learn(std::string name, Learner l, Tensor (*gates)(Tensor) = [](Tensor x) { return sigmoids(x); }) {
   return {.name = "MemoryScan" + name, .kernel = "memory_scan",
           .timed = [=](Random& r, int64_t n) {
@@ -248,7 +248,8 @@ PrimitiveCase learn(std::string name, Learner l, Tensor (*gates)(Tensor) = [](Te
             return memory_scan({.q = x[0], .k = x[1], .v = x[2], .rate = rate, .momentum = l.momentum ? x[4] : Tensor{}, .forget = x.back(),
                                 .logits = l.logits},
                                {.value = static_cast<int>(l.value), .initial = w[0], .depth = l.depth, .hidden = static_cast<int>(l.hidden),
-                                .norm = l.norm, .momentum = l.momentum, .eps = 0.1f, .chunk = l.chunk, .batch = l.batch}, slot);
+                                .norm = l.norm, .momentum = l.momentum, .eps = 0.1f, .chunk = l.chunk, .batch = l.batch, .clip = l.clip},
+                               slot);
           }};
 }
 std::vector<PrimitiveCase> learners() {
@@ -263,7 +264,17 @@ std::vector<PrimitiveCase> learners() {
           learn("TwoLayersByToken", {1, 8, 8, 2, 16, true, false, 1, 1}),
           learn("TwoLayersInOneBatch", {2, 8, 8, 2, 32, true, true, 1, 0}),
           learn("TwoLayersChunks", {2, 8, 8, 2, 20, true, true, 4, 4}),
-          learn("ThreeLayersChunksInBatches", {1, 7, 7, 3, 11, true, true, 3, 12, false})};
+          learn("ThreeLayersChunksInBatches", {1, 7, 7, 3, 11, true, true, 3, 12, false}),
+          learn("LinearClip", {2, 16, 20, 1, 0, false, false, 1, 1, true, 1}),
+          learn("LinearClipNoMomentumBatches", {2, 7, 13, 1, 0, false, false, 1, 4, false, 0.5f}, gates_at_ends),
+          learn("LinearClipLongBatches", {1, 16, 20, 1, 0, false, false, 1, 100, true, 1}),
+          learn("LinearClipChunks", {2, 16, 20, 1, 0, false, true, 5, 15, true, 2}),
+          learn("LinearNormClip", {2, 12, 12, 1, 0, true, false, 1, 1, true, 2}),
+          learn("TwoLayersClip", {2, 8, 12, 2, 16, false, false, 1, 16, true, 1}),
+          learn("TwoLayersByTokenClip", {1, 8, 8, 2, 16, true, false, 1, 1, true, 2}),
+          learn("TwoLayersInOneBatchClip", {2, 8, 8, 2, 32, true, true, 1, 0, true, 2}),
+          learn("TwoLayersChunksClip", {2, 8, 8, 2, 20, true, true, 4, 4, true, 2}),
+          learn("ThreeLayersChunksInBatchesClip", {1, 7, 7, 3, 11, true, true, 3, 12, false, 1})};
 }
 
 PrimitiveCase diagonal(std::string name, int64_t channels, Tensor (*decay)(Tensor)) {

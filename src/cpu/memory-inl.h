@@ -2,6 +2,7 @@
 // share. Rows are tokens. A block lies within one batch; with one plain matrix it may span several, row by row. With chunks of one token
 //   M_i = b_i M + m_i S - sum_{j<=i} w_ij z_j^T d_j        a layer after token i, M and S where the block begins
 // z_j goes into the layer, d_j is rate_j times the inner gradient at what comes out. With longer chunks M stays within a block.
+// A clip is a factor of the rate ("Clip"): the gradient's norm is that of factors, |z_j| |d_j|.
 #if defined(HEADRACE_CPU_MEMORY_INL) == defined(HWY_TARGET_TOGGLE)
 #ifdef HEADRACE_CPU_MEMORY_INL
 #undef HEADRACE_CPU_MEMORY_INL
@@ -32,6 +33,8 @@ struct MemoryBlock {
   // [n,in], [n,out]; from layer 1 on [n,in]: what its z is the gelu of, and the slope there
   float *z[most_layers_of_memory], *d[most_layers_of_memory], *before[most_layers_of_memory], *slope[most_layers_of_memory];
   float *normed, *r, *e, *gamma;                   // [n,V] (o - mean) r; [n]; [n,V] net(k) - v; [n,V] rate e normed
+  float* rate;                                     // [n]: clipped, the factor in it
+  float *raw[most_layers_of_memory], *factor, *within;       // with a clip. [n,out]: d before the rate; [n], [n]: 1 / (C^2 + |g|^2)
   float *b, *m, *w, *share, *of_S;                 // [C], [C], [C,C]: coefficients; momentum's, of each token [C,C] and of S [C]
   float *score;                                    // [C,C]
   float *columns, *wide[4];                        // [width,C] transposed; [C,width]
@@ -40,16 +43,19 @@ struct MemoryBlock {
   static int64_t floats(const MemoryNet& net) {
     constexpr int64_t C = memory_block;
     int64_t all = 0;
-    for (int l = 0; l < net.depth; ++l) all += C * (3 * net.in(l) + net.out(l));
-    return all + 3 * C * net.value + 4 * C + 3 * C * C + 6 * C * widest(net);
+    for (int l = 0; l < net.depth; ++l) all += C * (3 * net.in(l) + 2 * net.out(l));
+    return all + 3 * C * net.value + 7 * C + 3 * C * C + 6 * C * widest(net);
   }
   void lay_out(float* p, const MemoryNet& net) {
     constexpr int64_t C = memory_block;
     const auto take = [&](int64_t count) { return std::exchange(p, p + count); };
-    for (int l = 0; l < net.depth; ++l) 
+    for (int l = 0; l < net.depth; ++l) {
       z[l] = take(C * net.in(l)), d[l] = take(C * net.out(l)), before[l] = take(C * net.in(l)), slope[l] = take(C * net.in(l));
+      raw[l] = take(C * net.out(l));
+    }
     normed = take(C * net.value), e = take(C * net.value), gamma = take(C * net.value);
-    r = take(C), b = take(C), m = take(C), of_S = take(C), w = take(C * C), share = take(C * C), score = take(C * C);
+    for (float** x : {&r, &rate, &factor, &within, &b, &m, &of_S}) *x = take(C);
+    w = take(C * C), share = take(C * C), score = take(C * C);
     columns = take(2 * C * widest(net));
     for (float*& x : wide) x = take(C * widest(net));
   }
@@ -188,12 +194,35 @@ inline HWY_NOINLINE void inner_forward(const MemoryScanArgs& a, int h, const flo
     strips(W, [&](auto s) { s.store(hn::Sub(s.load(e), s.load(v)), e); });
   }
 }
+// The rate of token i from its theta and |g|^2.
+HWY_INLINE void clip_rate(const MemoryScanArgs& a, float square, int64_t i, MemoryBlock& k) {
+  const float within = a.clip * a.clip + square;
+  k.factor[i] = a.clip / std::sqrt(within), k.within[i] = 1 / within;
+  k.rate[i] *= k.factor[i];
+}
+// raw is there, and gamma's rows before the rate: d and gamma's rows.
+inline HWY_NOINLINE void clip_rows(const MemoryScanArgs& a, MemoryBlock& k) {
+  const MemoryNet& net = a.net;
+  const auto square = [](const float* x, int64_t width, int64_t i) { return dot(x + i * width, x + i * width, width); };
+  for (int64_t i = 0; i < k.n; ++i) {
+    float sum = net.norm ? square(k.gamma, net.value, i) : 0;
+    for (int l = 0; l < net.depth; ++l) sum += square(k.z[l], net.in(l), i) * square(k.raw[l], net.out(l), i);
+    clip_rate(a, sum, i, k);
+    const V rate = set(k.rate[i]);
+    const auto scaled = [&](const float* x, int64_t width, float* to) {
+      strips(width, [&](auto s) { s.store(hn::Mul(rate, s.load(x + i * width)), to + i * width); });
+    };
+    for (int l = 0; l < net.depth; ++l) scaled(k.raw[l], net.out(l), k.d[l]);
+    if (net.norm) scaled(k.gamma, net.value, k.gamma);
+  }
+}
 inline HWY_NOINLINE void inner_backward(const MemoryScanArgs& a, int h, const float* base, MemoryBlock& k) {
   const MemoryNet& net = a.net;
   const int64_t n = k.n, W = net.value;
-  float* top = k.d[net.depth - 1];
+  float *const *all = a.clip > 0 ? k.raw : k.d, *top = all[net.depth - 1];
   for (int64_t i = 0; i < n; ++i) {
-    const V rate = set(a.rate[(k.t + i) * a.rate_stride + h]);
+    k.rate[i] = a.rate[(k.t + i) * a.rate_stride + h];
+    const V rate = set(a.clip > 0 ? 1 : k.rate[i]);
     float *d = top + i * W, *e = k.e + i * W;
     strips(W, [&](auto s) { s.store(hn::Mul(rate, s.load(e)), d); });
     if (!net.norm) continue;
@@ -205,9 +234,10 @@ inline HWY_NOINLINE void inner_backward(const MemoryScanArgs& a, int h, const fl
     norm_slope_row(W, k.normed + i * W, k.r[i], d);
   }
   for (int l = net.depth - 1; l > 0; --l) {
-    times_transposed(n, net.in(l), net.out(l), base + net.at(l), k.d[l], k.d[l - 1], k.columns);
-    strips(n * net.in(l), [&](auto s) { s.store(hn::Mul(s.load(k.d[l - 1]), s.load(k.slope[l])), k.d[l - 1]); });
+    times_transposed(n, net.in(l), net.out(l), base + net.at(l), all[l], all[l - 1], k.columns);
+    strips(n * net.in(l), [&](auto s) { s.store(hn::Mul(s.load(all[l - 1]), s.load(k.slope[l])), all[l - 1]); });
   }
+  if (a.clip > 0) clip_rows(a, k);
 }
 
 HWY_INLINE float gate_of(const MemoryScanArgs& a, float mean) { return a.logits ? 1 / (1 + std::exp(-mean)) : mean; }
@@ -244,13 +274,16 @@ inline HWY_NOINLINE void inner_rows(const MemoryScanArgs& a, int h, const HeadMe
     float *e = k.e + i * W, *coefficient = row;
     const float *v = a.v + (k.t + i) * a.v_stride + h * W, *w = k.w + (seen - 1) * C;
     for (int64_t j = 0; j < seen; ++j) coefficient[j] = -w[j] * k.score[i * C + j];
-    const V b = set(seen ? k.b[seen - 1] : 1), m = set(seen ? k.m[seen - 1] : 0), rate = set(a.rate[(k.t + i) * a.rate_stride + h]);
+    const V b = set(seen ? k.b[seen - 1] : 1), m = set(seen ? k.m[seen - 1] : 0);
     strips(W, [&](auto s) {
       V y = hn::Mul(b, s.load(e));
       if (x.S) y = hn::MulAdd(m, s.load(from_S + i * W), y);
       s.store(hn::Sub(y, s.load(v)), e);
     });
     if (seen) multiply<true>(1, W, {coefficient, C, 1, top, W, e, W, seen});
+    k.rate[i] = a.rate[(k.t + i) * a.rate_stride + h];
+    if (a.clip > 0) clip_rate(a, dot(e, e, W) * dot(k.z[0] + i * K, k.z[0] + i * K, K), i, k);
+    const V rate = set(k.rate[i]);
     strips(W, [&](auto s) { s.store(hn::Mul(rate, s.load(e)), top + i * W); });
   }
 }

@@ -53,11 +53,37 @@ HWY_INLINE void norm_back_row(int64_t W, const float* n, float r, float d_r, con
   add_scaled(W, -d_r * r * r / static_cast<float>(W), n, du);
 }
 
+// With a clip the rate's factor depends on z, d and gamma's rows: what that adds to their gradients, and theta's own gradient.
+void clip_back(const MemoryScanBackwardArgs& x, int h, const MemoryBlock& k, Back& g) {
+  const MemoryNet& net = x.forward.net;
+  const int64_t W = net.value;
+  for (int64_t i = 0; i < k.n; ++i) {
+    float *of_gamma = g.gamma + i * W, *en = g.room[2];
+    float sum = 0;                                           // d_rate
+    for (int l = 0; l < net.depth; ++l) sum += inner(net.out(l), g.d[l] + i * net.out(l), k.raw[l] + i * net.out(l));
+    if (net.norm) {
+      strips(W, [&](auto s) { s.store(hn::Mul(s.load(k.e + i * W), s.load(k.normed + i * W)), en); });
+      sum += inner(W, of_gamma, en);
+    }
+    x.d_rate[(k.t + i) * x.forward.heads + h] = k.factor[i] * sum;
+    const float p = sum * k.within[i];
+    for (int l = 0; l < net.depth; ++l) {
+      const int64_t in = net.in(l), out = net.out(l);
+      const float *z = k.z[l] + i * in, *d = k.raw[l] + i * out;
+      add_scaled(out, -p * inner(in, z, z), d, g.d[l] + i * out);
+      add_scaled(in, -k.rate[i] * p * inner(out, d, d), z, g.z[l] + i * in);
+    }
+    if (net.norm) add_scaled(W, -p, en, of_gamma);
+  }
+}
+
 // From the gradients of z, d and gamma's rows those in k, v, rate and the base's weights: through the inner gradient.
 void inner_adjoint(const MemoryScanBackwardArgs& x, int h, const float* base, const MemoryBlock& k, Back& g) {
   const MemoryScanArgs& a = x.forward;
   const MemoryNet& net = a.net;
   const int64_t n = k.n, K = net.key, W = net.value, H = a.heads;
+  const bool clips = a.clip > 0;
+  if (clips) clip_back(x, h, k, g);
   float* du[2] = {g.room[0], g.room[1]};
   for (int l = 1; l < net.depth; ++l) {                      // d_(l-1) = (d_l W^T) slope
     const int64_t in = net.in(l), out = net.out(l);
@@ -76,10 +102,10 @@ void inner_adjoint(const MemoryScanBackwardArgs& x, int h, const float* base, co
   float *d_top = g.d[net.depth - 1], *u = du[0];
   for (int64_t i = 0; i < n; ++i) {
     const int64_t row = k.t + i;
-    const float rate = a.rate[row * a.rate_stride + h], *e = k.e + i * W, *normed = k.normed + i * W;
+    const float rate = k.rate[i], *e = k.e + i * W, *normed = k.normed + i * W;
     float *d = d_top + i * W, *to = u + i * W, *dv = x.dv + (row * H + h) * W, *dk = x.dk + (row * H + h) * K;
     if (!net.norm) {                                         // d_top = rate e
-      x.d_rate[row * H + h] = inner(W, d, e);
+      if (!clips) x.d_rate[row * H + h] = inner(W, d, e);
       strips(W, [&](auto s) {
         const V de = hn::Mul(set(rate), s.load(d));
         s.store(de, to), s.store(hn::Neg(de), dv);
@@ -105,7 +131,7 @@ void inner_adjoint(const MemoryScanBackwardArgs& x, int h, const float* base, co
       s.store(hn::MulAdd(de, one, s.load(dn)), dn);
       s.store(hn::Neg(de), dv), s.store(de, dk);
     });
-    x.d_rate[row * H + h] = sum_of(rate_sum);
+    if (!clips) x.d_rate[row * H + h] = sum_of(rate_sum);
     norm_back_row(W, normed, k.r[i], d_r, dn, to);
   }
   for (int l = net.depth - 1; l >= 0; --l) {
@@ -320,8 +346,14 @@ void rows_back(const MemoryScanBackwardArgs& x, int h, const float* M, const flo
     const int64_t t = k.t + i, seen = i / a.batch * a.batch;
     float *d = de + i * W, *dv = x.dv + (t * H + h) * W;
     b[i] = seen ? k.b[seen - 1] : 1, m[i] = seen ? k.m[seen - 1] : 0;
-    x.d_rate[t * H + h] = inner(W, d, k.e + i * W);
-    const V rate = set(a.rate[t * a.rate_stride + h]);
+    const float *e = k.e + i * W, *z = k.z[0] + i * K, d_rate = inner(W, d, e);
+    x.d_rate[t * H + h] = d_rate;
+    if (a.clip > 0) {
+      const float p = d_rate * k.within[i];
+      x.d_rate[t * H + h] *= k.factor[i];
+      add_scaled(K, -k.rate[i] * p * inner(W, e, e), z, g.z[0] + i * K), add_scaled(W, -p * inner(K, z, z), e, d);
+    }
+    const V rate = set(k.rate[i]);
     strips(W, [&](auto s) {
       const V y = hn::Mul(rate, s.load(d));
       s.store(y, d), s.store(hn::Neg(y), dv);

@@ -58,6 +58,7 @@ Tensor scan(const char* op, const Tensor& q, const Tensor& k, const Tensor& v, c
          " to ", V, " by ", m.hidden, m.norm ? ", normalised" : "");
   expect(m.chunk >= 1 && m.batch >= 0 && m.batch % m.chunk == 0 && m.chunk < (1 << 24) && m.batch < (1 << 24), op, ": batches of ", m.batch,
          " tokens in chunks of ", m.chunk);
+  expect(Memory::can_clip(m.clip), op, ": clip = ", m.clip, ", wanted 0 or 1e-6 to 1e12");
   const auto gate = [&](const char* name, const Tensor& g, bool there) {
     expect(static_cast<bool>(g) == there && (!g || g.shape() == Shape({N, H})), op, ": ", name, " ", g ? g.shape() : Shape{}, " for q ", q.shape());
     return g ? rows_of(g) : Rows{};
@@ -67,7 +68,7 @@ Tensor scan(const char* op, const Tensor& q, const Tensor& k, const Tensor& v, c
   MemoryScanArgs args{.q = rq.data, .k = rk.data, .v = rv.data, .q_stride = rq.stride, .k_stride = rk.stride, .v_stride = rv.stride,
                       .rate = theta.data, .rate_stride = theta.stride, .learns = learns, .has_momentum = m.momentum, .momentum = eta.data,
                       .momentum_stride = eta.stride, .forget = alpha.data, .forget_stride = alpha.stride, .logits = logits, .chunk = m.chunk,
-                      .batch = m.batch, .y = nullptr, .y_stride = H * V,
+                      .batch = m.batch, .clip = m.clip, .y = nullptr, .y_stride = H * V,
                       .net = {static_cast<int>(K), static_cast<int>(V), m.hidden, m.depth, m.norm, m.eps},
                       .heads = static_cast<int>(H), .sequences = slot.sequences, .initial = values(m.initial), .states = nullptr};
   const int64_t P = args.net.weights();

@@ -90,6 +90,19 @@ Doubles back(const MemoryNet& net, const double* w, const Trace& t, const Double
   return dz;
 }
 
+// A token's gradient g before its rate, the factor that clips it, and C^2 + |g|^2.
+struct Clipped {
+  Doubles g;
+  double factor, within;
+};
+Clipped clipped(const MemoryNet& net, double C, const double* B, const Trace& t, const Doubles& e) {
+  Clipped c{.g = Doubles(at(net.weights())), .factor = 1, .within = C * C};
+  back(net, B, t, e, c.g.data());
+  for (double g : c.g) c.within += g * g;
+  c.factor = C / std::sqrt(c.within);
+  return c;
+}
+
 // phi = d/de 1/2 |net(k; B + e Z) - v|^2 at 0. Its gradient times `scale` is added to dB and written to dk and dv. Returns phi.
 // A dotted name is the derivative along Z, b_x the gradient of phi in x.
 double along(const MemoryNet& net, const double* B, const double* Z, const Trace& t, const Doubles& e, double scale, double* dB, float* dk,
@@ -186,7 +199,9 @@ Kept learn(const MemoryScanArgs& a, int h, int64_t t, Memory& m) {
   const float* v = a.v + t * a.v_stride + int64_t{h} * net.value;
   const Trace k = through(net, m.B.data(), a.k + t * a.k_stride + int64_t{h} * net.key);
   Doubles e = k.y;
-  for (size_t i = 0; i < e.size(); ++i) e[i] = a.rate[t * a.rate_stride + h] * (e[i] - v[i]);
+  for (size_t i = 0; i < e.size(); ++i) e[i] -= v[i];
+  const double rate = a.rate[t * a.rate_stride + h] * (a.clip > 0 ? clipped(net, a.clip, m.B.data(), k, e).factor : 1);
+  for (double& x : e) x *= rate;
   back(net, m.B.data(), k, e, m.G.data());
   if (a.has_momentum) m.eta += a.momentum[t * a.momentum_stride + h];
   if (a.forget) m.alpha += a.forget[t * a.forget_stride + h];
@@ -268,8 +283,17 @@ void memory_scan_backward(const MemoryScanBackwardArgs& x) {
         const Trace k = through(net, now.B.data(), a.k + t * a.k_stride + h * K);
         Doubles e = k.y;
         for (int64_t i = 0; i < V; ++i) e[at(i)] -= a.v[t * a.v_stride + h * V + i];
-        x.d_rate[t * H + h] = static_cast<float>(along(net, now.B.data(), d.G.data(), k, e, a.rate[t * a.rate_stride + h], d.B.data(),
-                                                       x.dk + (t * H + h) * K, x.dv + (t * H + h) * V));
+        Doubles Z = d.G;
+        double rate = a.rate[t * a.rate_stride + h], d_rate = 0;
+        if (a.clip > 0) {
+          const Clipped c = clipped(net, a.clip, now.B.data(), k, e);
+          double s = 0;
+          for (size_t i = 0; i < at(P); ++i) s += Z[i] * c.g[i];
+          for (size_t i = 0; i < at(P); ++i) Z[i] -= s / c.within * c.g[i];
+          rate *= c.factor, d_rate = c.factor * s;
+        }
+        const double phi = along(net, now.B.data(), Z.data(), k, e, rate, d.B.data(), x.dk + (t * H + h) * K, x.dv + (t * H + h) * V);
+        x.d_rate[t * H + h] = static_cast<float>(a.clip > 0 ? d_rate : phi);
       }
       float* d_initial = x.d_initial + (s * H + h) * P;
       if (!a.keeps_base() && a.batch > 0)

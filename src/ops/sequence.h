@@ -85,8 +85,9 @@ Tensor slstm_scan(const Tensor& x, const Tensor& recurrent, const Tensor& bias, 
 
 // A memory that is trained while it reads (Titans, Behrouz et al. 2025, 2501.00663; test-time training, Sun et al. 2024): a network by
 // head, net(x; M) = its matrices with gelu between, or, with `norm`, x + layer_norm(that) (1 + gamma). M begins as `initial`.
-//   G += rate_t grad 1/2 |net(k_t; B) - v_t|^2;  at a chunk's end S = eta S - G, M = (1 - alpha) M + S, G = 0;  y_t = net(q_t; M)
-// B is M at the last end of a batch. chunk = batch = 1, one matrix: the delta rule with momentum. State [H,(1..4) P + 3], f32.
+//   G += rate_t c(g), g = grad 1/2 |net(k_t; B) - v_t|^2;  at a chunk's end S = eta S - G, M = (1 - alpha) M + S, G = 0;  y_t = net(q_t; M)
+// B is M at the last end of a batch; c(g) = g, or with `clip` g C / sqrt(C^2 + |g|^2), its norm below C.
+// chunk = batch = 1, one matrix: the delta rule with momentum. State [H,(1..4) P + 3], f32.
 struct Memory {
   int value;                             // V
   Tensor initial = {};                   // [H,P]: gamma [V] with norm, then the matrices [in,out]; none: zero
@@ -94,6 +95,8 @@ struct Memory {
   bool norm = false, momentum = true;    // momentum: there is S
   float eps = 1e-5f;                     // of the norm
   int64_t chunk = 1, batch = 1;          // tokens; batch: a multiple of chunk, or 0: B stays the initial memory
+  float clip = 0;                        // C, of a token's gradient in all of a head's weights; 0: off
+  static bool can_clip(float c) { return c == 0 || (c >= 1e-6f && c <= 1e12f); }         // C^2 is an f32
 };
 struct MemoryScan {
   const Tensor &q, &k, &v;               // [N,H,K] x2, [N,H,V]

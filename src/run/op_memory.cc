@@ -10,11 +10,18 @@ using Tensors = std::vector<Tensor>;
 // Numbers of each head's state as a tensor of their own, in this shape. states [B,H,R]
 Tensor part(const Tensor& states, int64_t begin, int64_t n, const Shape& shape) { return concat({states.slice(2, begin, n)}).view(shape); }
 
+// C of a gradient `times` theirs; absent or 0: off.
+float clip(const Call& c, double times) {
+  const float most = static_cast<float>(c.number("clip", 0) * times);
+  expect(Memory::can_clip(most), "op ", c.name, ": parameter clip = ", c.number("clip", 0), ", wanted 0 or 1e-6 to 1e12");
+  return most;
+}
 void titans_linear_memory(Call& c) {
   const int64_t H = c.in.at("q").dim(2), K = c.in.at("q").dim(3), V = c.in.at("v").dim(3);
+  const Memory memory{.value = static_cast<int>(V), .clip = clip(c, 1)};
   c.give("o", c.over_time({c.timed("q"), c.timed("k"), c.timed("v"), c.timed("theta"), c.timed("eta"), c.timed("alpha")},
                           [&](const Tensors& x, const Slot& slot) {
-    return memory_scan({.q = x[0], .k = x[1], .v = x[2], .rate = x[3], .momentum = x[4], .forget = x[5]}, {.value = static_cast<int>(V)}, slot);
+    return memory_scan({.q = x[0], .k = x[1], .v = x[2], .rate = x[3], .momentum = x[4], .forget = x[5]}, memory, slot);
   }));
   c.out["final_state"] = part(c.state(), 0, K * V, {c.B, H, K, V});
   c.out["final_momentum"] = part(c.state(), K * V, K * V, {c.B, H, K, V});
@@ -29,6 +36,7 @@ int64_t count(const Call& c, const char* key) {
   return n;
 }
 // titans-pytorch's NeuralMemory: its loss is the mean over channels, so theirs is 2 / K of ours; its gates are sigmoids of means over a chunk.
+// clip is ours, and of the gradient of that loss.
 void titans_neural_memory(Call& c) {
   constexpr float eps = 0x1p-23f;                        // of torch's RMSNorm where none is given
   const int64_t N = c.B * c.T, H = c.in.at("to_momentum_0_bias").dim(0), K = c.in.at("memory_model_norm_gamma").dim(0);
@@ -56,6 +64,7 @@ void titans_neural_memory(Call& c) {
   };
   const float most = static_cast<float>(c.number("max_lr", 1) * 2 / static_cast<double>(K));
   const Tensor rate = most * sigmoid(linear(learnt, c.weight("to_adaptive_step_0_weight"), c.weight("to_adaptive_step_0_bias")));
+  const float most_of_gradient = clip(c, static_cast<double>(K) / 2);
   const Tensor initial = concat({c.weight("memory_model_parameters_0").view({H, K}), c.weight("memory_model_parameters_1").view({H, K * F}),
                                  c.weight("memory_model_parameters_2").view({H, F * K})});
   Tensor y = c.over_time({by_head(read, "to_queries_weight", "q_norm_gamma"), by_head(learnt, "to_keys_weight", "k_norm_gamma"),
@@ -65,7 +74,7 @@ void titans_neural_memory(Call& c) {
                          [&](const Tensors& x, const Slot& slot) {
     return memory_scan({.q = x[0], .k = x[1], .v = x[2], .rate = x[3], .momentum = x[4], .forget = x[5], .logits = true},
                        {.value = static_cast<int>(K), .initial = initial, .depth = 2, .hidden = static_cast<int>(F), .norm = true, .chunk = chunk,
-                        .batch = batch}, slot);
+                        .batch = batch, .clip = most_of_gradient}, slot);
   });
   if (H > 1) y = scale_heads(y, sigmoid(linear(read, c.weight("retrieve_gate_0_weight"))));
   y = y.view({N, H * K});
@@ -114,18 +123,20 @@ void hymba_block(Call& c) {
 }
 
 const Entry table[] = {
-    {{"titans_linear_memory", "q [B,T,H,K]; k [B,T,H,K]; v [B,T,H,V]; theta [B,T,H]; eta [B,T,H]; alpha [B,T,H]", "",
+    {{"titans_linear_memory", "q [B,T,H,K]; k [B,T,H,K]; v [B,T,H,V]; theta [B,T,H]; eta [B,T,H]; alpha [B,T,H]", "clip = 0",
       "o [B,T,H,V]; final_state [B,H,K,V]; final_momentum [B,H,K,V]",
-      "S = eta S - theta k (k^T M - v)^T; M = (1 - alpha) M + S; o = q^T M"}, titans_linear_memory},
+      "g = k (k^T M - v)^T; S = eta S - theta g; M = (1 - alpha) M + S; o = q^T M; clip > 0: g clip / sqrt(clip^2 + |g|^2) for g"},
+     titans_linear_memory},
     {{"titans_neural_memory",
       "x [B,T,D]; retrieve_norm_weight [D]; store_norm_weight [D]; memory_model_norm_gamma [K]; memory_model_model_weights_0 [K,F]; "
       "memory_model_model_weights_1 [F,K]; memory_model_parameters_0 [H,K]; memory_model_parameters_1 [H,K,F]; memory_model_parameters_2 [H,F,K]; "
       "to_queries_weight [I,D]; to_keys_weight [I,D]; to_values_weight [I,D]; to_adaptive_step_0_weight [H,D]; to_adaptive_step_0_bias [H]; "
       "to_momentum_0_weight [H,D]; to_momentum_0_bias [H]; to_decay_factor_0_weight [H,D]; to_decay_factor_0_bias [H]; (q_norm_gamma [H,1,K]; "
       "k_norm_gamma [H,1,K]; combine_heads_weight [D,I]; retrieve_gate_0_weight [H,D])",
-      "heads; chunk_size = 1; batch_size = null; dim_head; max_lr = 1; qk_rmsnorm",
+      "heads; chunk_size = 1; batch_size = null; dim_head; max_lr = 1; qk_rmsnorm; clip = 0",
       "o [B,T,D]; final_norm_gamma [S,K]; final_model_weights_0 [S,K,F]; final_model_weights_1 [S,F,K]",
-      "S = B H; gradients of mean |M(k) - v|^2 at the weights of the batch's start; M(k) = k + norm(gelu(k W_0) W_1) (1 + gamma)"},
+      "S = B H; gradients g of mean |M(k) - v|^2 at the weights of the batch's start; M(k) = k + norm(gelu(k W_0) W_1) (1 + gamma); clip > 0: "
+      "a token's g in a head's memory becomes g clip / sqrt(clip^2 + |g|^2)"},
      titans_neural_memory},
     {{"hymba_block",
       "x [B,T,D]; pre_avg_layernorm1_weight [E]; pre_avg_layernorm2_weight [E]; in_proj_weight [I,D]; in_proj_bias [I]; out_proj_weight [D,E]; "

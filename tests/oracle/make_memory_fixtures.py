@@ -5,8 +5,8 @@
     OMP_NUM_THREADS=1 python tests/oracle/make_memory_fixtures.py                         tests/fixtures/ops/NAME@CASE.*
     OMP_NUM_THREADS=1 python tests/oracle/make_memory_fixtures.py --check build/headrace [SEED]     fresh inputs, several sizes
 
-float64 torch autograd: the recurrence for the linear memory, titans-pytorch's NeuralMemory, NVlabs/hymba's barebones block restated in
-plain torch. Where the input holds d_OUTPUT the program gives grad.INPUT.
+float64 torch autograd: the recurrence for the linear memory, titans-pytorch's NeuralMemory, with a clip (ours) its recurrence in plain torch,
+NVlabs/hymba's barebones block restated in plain torch. Where the input holds d_OUTPUT the program gives grad.INPUT.
 """
 import json, os, subprocess, sys, tempfile
 import torch
@@ -15,11 +15,13 @@ from safetensors.torch import load_file, save_file
 from make_op_fixtures import Draw, OUT
 from make_linear_scan_fixtures import file, unit, with_gradients
 
-def linear_memory(q, k, v, theta, eta, alpha):
+clipped = lambda g, clip: g * clip * (clip * clip + g.pow(2).sum((-2, -1), keepdim=True)) ** -0.5 if clip else g
+
+def linear_memory(q, k, v, theta, eta, alpha, clip=0):
     B, T, H, K = q.shape; M = torch.zeros(B, H, K, v.shape[-1]).double(); S = M; o = []
     for t in range(T):
         e = torch.einsum("bhk,bhkv->bhv", k[:, t], M) - v[:, t]
-        S = eta[:, t, :, None, None] * S - theta[:, t, :, None, None] * k[:, t, :, :, None] * e[:, :, None]
+        S = eta[:, t, :, None, None] * S - theta[:, t, :, None, None] * clipped(k[:, t, :, :, None] * e[:, :, None], clip)
         M = (1 - alpha[:, t, :, None, None]) * M + S
         o.append(torch.einsum("bhk,bhkv->bhv", q[:, t], M))
     return dict(o=torch.stack(o, 1), final_state=M, final_momentum=S)
@@ -42,6 +44,40 @@ def neural(d, B, T, dim, expansion=4, **p):
         end = state.states[0]
         return dict(o=o, **{"final_" + n.replace(".", "_"): end[n] for n in end.keys()})
     return {"x": d.normal(B, T, dim), **i}, {"dim_head": dim_head, **p, "params": names}, f
+
+def neural_clipped(d, B, T, K, expansion, chunk_size, batch_size, max_lr, clip):
+    F_ = K * expansion; w = lambda *s: d.normal(*s, sd=s[-1] ** -0.5); M = lambda a, b: d.normal(1, a, b, sd=1.5 * a ** -0.5)
+    i = dict(x=d.normal(B, T, K), retrieve_norm_weight=d.normal(K, mean=1.0, sd=0.3), store_norm_weight=d.normal(K, mean=1.0, sd=0.3),
+             memory_model_norm_gamma=d.normal(K), memory_model_model_weights_0=w(K, F_), memory_model_model_weights_1=w(F_, K),
+             memory_model_parameters_0=d.normal(1, K, sd=0.3), memory_model_parameters_1=M(K, F_), memory_model_parameters_2=M(F_, K),
+             to_queries_weight=w(K, K), to_keys_weight=w(K, K), to_values_weight=w(K, K),
+             **{f"to_{n}_0_{p}": w(1, K) if p == "weight" else d.normal(1, mean=m, sd=0.3) for n, m in (("adaptive_step", 0.0), ("momentum", 0.0), ("decay_factor", -4.0))
+                for p in ("weight", "bias")})
+    def f(i):
+        rms = lambda name: i["x"] * torch.rsqrt(i["x"].pow(2).mean(-1, keepdim=True) + 2.0 ** -23) * i[name]
+        read, learnt = rms("retrieve_norm_weight"), rms("store_norm_weight")
+        q, k, v = read @ i["to_queries_weight"].T, learnt @ i["to_keys_weight"].T, learnt @ i["to_values_weight"].T
+        gate = lambda name: (learnt @ i[f"to_{name}_0_weight"].T + i[f"to_{name}_0_bias"])[..., 0]
+        theta, eta, alpha = max_lr * gate("adaptive_step").sigmoid(), gate("momentum"), gate("decay_factor")
+        net = lambda x, m: x + F.layer_norm(F.gelu(x @ m[1]) @ m[2], (K,)) * (1 + m[0])
+        o, ends = [], []
+        for b in range(B):
+            M = base = [i[f"memory_model_parameters_{n}"][0] for n in range(3)]; S = G = [torch.zeros_like(m) for m in M]; y = []
+            for t in range(T):
+                at = [m.clone() for m in base]
+                for m in at: m.requires_grad_() if m.is_leaf else None
+                g = torch.autograd.grad((net(k[b, t], at) - v[b, t]).pow(2).mean(), at, create_graph=True)
+                factor = clip * (clip * clip + sum(x.pow(2).sum() for x in g)) ** -0.5 if clip else 1
+                G = [a + theta[b, t] * factor * x for a, x in zip(G, g)]
+                if (t + 1) % chunk_size == 0:
+                    mean = lambda x: x[b, t + 1 - chunk_size : t + 1].mean().sigmoid()
+                    S = [mean(eta) * s - x for s, x in zip(S, G)]; M = [(1 - mean(alpha)) * m + s for m, s in zip(M, S)]; G = [torch.zeros_like(m) for m in M]
+                if batch_size and (t + 1) % batch_size == 0: base = M
+                y.append(net(q[b, t], M))
+            o.append(torch.stack(y)); ends.append(M)
+        end = lambda n: torch.stack([m[n] for m in ends])
+        return dict(o=torch.stack(o), final_norm_gamma=end(0), final_model_weights_0=end(1), final_model_weights_1=end(2))
+    return i, dict(heads=1, chunk_size=chunk_size, batch_size=batch_size, max_lr=max_lr, clip=clip), f
 
 def hymba(x, in_proj_weight, in_proj_bias, out_proj_weight, out_proj_bias, heads, kv_heads, window, rope_base, **w):
     B, T, _ = x.shape; E, S = w["mamba_A_log_0"].shape; R = w["mamba_dt_layernorm_weight"].shape[0]; K = E // heads
@@ -82,6 +118,8 @@ def operators(d, B, T, H, K, V):
     yield "titans_neural_memory@batches", neural(d, B, T, V, 2, heads=1, chunk_size=4, batch_size=4, max_lr=0.02 if T < 100 else 0.01, qk_rmsnorm=False)
     yield "hymba_block", (hymba_inputs(d, B, T, D, 2 * H, H, 6, 3), p,
                           lambda i: hymba(**i, **{k: p[k] for k in ("heads", "kv_heads", "window", "rope_base")}))
+    yield "titans_linear_memory@clip", (dict(q=n(K), k=unit(n(K)), v=n(V), theta=gate(), eta=gate(b=0.9), alpha=gate(b=0.3)), dict(clip=1.0), lambda i: linear_memory(**i, clip=1.0))
+    yield "titans_neural_memory@clip", neural_clipped(d, B, T, K, 3, chunk_size=3, batch_size=12, max_lr=0.1, clip=0.5)
 
 def check(program, seed):
     worst = 0

@@ -2,7 +2,7 @@
 // 2025, 2501.00663; docs/math/titans.md).
 //
 //   net(x; M) = mlp(x), or x + norm(mlp(x)) (1 + gamma):  mlp = matrices with gelu (erf) between, norm = layer norm
-//   token t:         G += rate_t grad_B 1/2 |net(k_t; B) - v_t|^2
+//   token t:         G += rate_t c(g),  g = grad_B 1/2 |net(k_t; B) - v_t|^2,  c(g) = g, or with clip = C > 0 g C / sqrt(C^2 + |g|^2)
 //   end of a chunk:  S = eta S - G,  M = (1 - alpha) M + S,  G = 0;  eta, alpha: of the chunk's mean
 //   then             y_t = net(q_t; M);   end of a batch: B = M
 #pragma once
@@ -35,6 +35,7 @@ struct MemoryScanArgs {
   const float* forget; int64_t forget_stride;      // [N,H] alpha; null: 0
   bool logits;                                     // eta and alpha are sigmoid(mean over the chunk), else the mean
   int64_t chunk, batch;                            // batch: a multiple of chunk; 0: B stays the initial memory
+  float clip;                                      // bounds the norm of a token's g, all of a head's weights together; 0: off
   float* y; int64_t y_stride;                      // [N,H,V]
   MemoryNet net;
   int heads;

@@ -10,6 +10,8 @@
 
 #include "base/file.h"
 #include "base/parallel.h"
+#include "error_of.h"
+#include "laws.h"
 #include "mixers/catalogue.h"
 #include "model_logits.h"
 #include "models/named_blueprints.h"
@@ -173,7 +175,7 @@ const char* const other_functions[] = {
     "longformer(heads=2, causal=on, window=9)", "longformer(heads=2, window=9, global=3)",
     "longformer(window=4, global=0)", "bigbird(heads=2, block=5)", "reformer(heads=2, chunk=8, buckets=8)",
     "reformer(chunk=8, rounds=1, buckets=8, causal=off)", "s4(length=32)", "hyena(modes=5)", "titans(depth=1)", "titans_mac(depth=1)",
-    "titans_mag(depth=1)", "titans_mal(depth=3)"};
+    "titans_mag(depth=1)", "titans_mal(depth=3)", "titans(clip=0.1)", "titans_mac(clip=0.1)"};
 void hold_laws(const std::string& text, int64_t tokens) {
   set_thread_count(1);                                 // tiny models are faster on one
   const Loaded m = open_blueprint(text, {.jitter = 0.05});
@@ -198,6 +200,23 @@ TEST(Blueprint, SinusoidalPositionsAreAddedToTheEmbedding) {
         EXPECT_NEAR(y.f32()[p * width + i] - x.f32()[p * width + i], i % 2 ? std::cos(angle) : std::sin(angle), 1e-6);
       }
   }
+}
+
+TEST(Blueprint, AClipKeepsTitansFiniteAtARateThatDiverges) {
+  const auto finite = [](const std::string& mixer) {
+    const Loaded m = open_blueprint("d=32 vocab=17  2*(" + mixer + ")");
+    Random r(1);
+    std::vector<int32_t> ids;
+    for (int i = 0; i < 4096; ++i) ids.push_back(static_cast<int32_t>(r.below(17)));
+    const Tensor y = logits_in_steps(m.model.decoder, ids, nullptr, std::ssize(ids));
+    return std::ranges::all_of(y.floats(), [](float x) { return std::isfinite(x); });
+  };
+  for (const std::string mixer : {"titans(memory_heads=2, rate=1000", "titans_mac(heads=2, memory_heads=2, depth=1, rate=100"}) {
+    EXPECT_FALSE(finite(mixer + ")")) << mixer;
+    EXPECT_TRUE(finite(mixer + ", clip=0.1)")) << mixer;
+  }
+  const std::string said = error_of([] { open_blueprint("d=32 vocab=17  titans(clip=1e-9)"); });
+  EXPECT_NE(said.find("titans: clip = 1e-09, wanted 0 or 1e-6 to 1e12"), std::string::npos) << said;
 }
 
 TEST(Blueprint, NormsWithoutWeightsHaveNone) {

@@ -187,6 +187,7 @@ TEST_P(Learn, ThirtyStepsOfAdamMakeTheLossFall) {
 std::vector<const char*> all() {
   // What makes another function of a mixer: a memory of other depths, a filter that ends before the sequence does.
   std::vector<const char*> names{"titans(depth=1)", "titans(depth=3)", "titans_mac(depth=1)", "titans_mag(depth=1)", "titans_mal(depth=1)",
+                                 "titans(clip=0.3)", "titans_mac(depth=1, clip=0.3)",
                                  "s4(length=4)", "hyena(modes=3)"};
   for (const MixerInfo& m : mixers()) names.push_back(m.doc->name);
   return names;

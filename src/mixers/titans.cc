@@ -20,7 +20,7 @@ constexpr const char* all_parameters =
 const MixerDoc Titans::doc{
     "titans", "memory", "Titans: the neural memory alone", paper,
     "k, q = l2(silu(conv(W x))),  v = silu(conv(W_v x)),  theta, eta, alpha = sigmoid(W x + b)\n"
-    "G = theta grad 1/2 |M(k) - v|^2 at the batch's first weights;  S = eta S - G;  M = (1 - alpha) M + S\ny = W_o M(q)",
+    "G = theta g, g = grad 1/2 |M(k) - v|^2 at the batch's first weights (clip: |g| < C);  S = eta S - G;  M = (1 - alpha) M + S\ny = W_o M(q)",
     memory_parameters, "2 H P, with batches 3 H P; P weights of a head's memory", "O(H P)", "O(T H P)", source, "whole, chunk, step", "cpu"};
 const MixerDoc TitansMal::doc{
     "titans_mal", "memory", "Titans: memory as a layer before attention", paper,
@@ -42,6 +42,7 @@ const MixerDoc TitansMac::doc{
 void NeuralMemory::Options::check(const char* name) const {
   expect(width % heads == 0, name, ": memory_heads = ", heads, " does not divide the width ", width);
   expect(batch % chunk == 0, name, ": batch = ", batch, " is no multiple of chunk = ", chunk);
+  expect(Memory::can_clip(clip), name, ": clip = ", clip, ", wanted 0 or 1e-6 to 1e12");
   expect(int64_t{width} / heads * expand <= 1 << 20, name, ": a memory ", int64_t{width} / heads * expand, " wide");
 }
 
@@ -56,7 +57,7 @@ NeuralMemory NeuralMemory::bind(const Scope& s, Options o, bool reads_apart) {
                  .read_conv = reads_apart ? conv("read_conv1d") : Tensor{},
                  .memory = {.value = K, .initial = {}, .depth = o.depth, .hidden = F, .norm = o.depth > 1, .momentum = true,
                             .eps = o.eps, .chunk = o.chunk,
-                            .batch = o.batch}};
+                            .batch = o.batch, .clip = o.clip}};
   std::vector<Tensor> parts;
   if (m.memory.norm) parts.push_back((s / "memory_model" / "norm")("gamma", {H, K}));
   for (int l = 0; l < o.depth; ++l) {

@@ -2,7 +2,8 @@
 //
 //   k, q = l2(silu(conv(W_k x))), l2(silu(conv(W_q x))),  v = silu(conv(W_v x))                       by head
 //   theta = rate sigmoid(W x + b),  eta, alpha = sigmoid of W x + b, of a chunk: of its mean
-//   G = theta grad 1/2 |M(k) - v|^2 at the weights of the batch's start;  S = eta S - G;  M = (1 - alpha) M + S       per chunk
+//   g = grad 1/2 |M(k) - v|^2 at the weights of the batch's start; with clip=C it becomes g C / sqrt(C^2 + |g|^2)      per token
+//   G = sum of theta g,  S = eta S - G,  M = (1 - alpha) M + S                                                           per chunk
 //   M(k) = M^T k with one matrix, else k + norm(mlp(k)) (1 + gamma), all of it trained on the way
 //
 //   titans      y = W_o M(q)
@@ -20,7 +21,7 @@ namespace headrace {
 struct NeuralMemory {
   struct Options {
     int width, heads, depth, expand, taps, chunk = 1, batch = 1;
-    float rate, eps;
+    float rate, clip, eps;
     // A segment, where there are such, is a chunk and a batch.
     void visit(auto& v, bool by_segments = false) {
       v("memory_heads", heads, heads_for(width, 64), "heads of the memory");
@@ -29,6 +30,7 @@ struct NeuralMemory {
       v("conv", taps, 4, "taps of convolutions on q, k and v; 0: none", Range{0, 64});
       v("rate", rate, depth == 1 ? 1.f : 0.1f, "the largest learning rate", Range{0, 1e3});
       v("eps", eps, 1e-5f, "of the norms of keys, queries and the memory", Range{0, 1});
+      v("clip", clip, 0.f, "C, above the norm of a token's gradient g in a head's memory: g C / sqrt(C^2 + |g|^2); 0: off", Range{0, 1e12});
       if (by_segments) return;
       v("chunk", chunk, 1, "tokens that share an update", Range{1, 1 << 20});
       v("batch", batch, depth == 1 ? chunk : std::max(16 / chunk, 1) * chunk, "tokens whose gradients are taken at the same weights; 0: all",

@@ -1,10 +1,10 @@
 // Does time grow with T as the mixer says it does? Every mixer of the registry at one width, a whole sequence of T = 1k .. 32k tokens
 // without state: the exponent of log time over log T, beside the one of its counted operations (ops/meter.h). Then the same tokens 512 at a
-// time with a state, as every verb reads a prompt: what lies between is of one size at every T and stays in the cache, so that this exponent is the
-// program's and not the memory's; it is the one that is held to the bar where there is a state of one size. (Where the state grows, each piece
-// reads all of it, from memory once it is large.) Then one token after about 4k (where windows are full) and 32k others: where its operations
-// and its state do not grow, its time must not. Fails with the names of those that do worse: more than 0.05 over the counted exponent (1.15
-// where its words have log T), decode more than half slower.
+// time with a state, as every verb reads a prompt: what lies between is of one size at every T and stays in the cache, so that this exponent is
+// the program's and not the memory's; it is the one that is held to the bar where there is a state of about one size. (Keys grow with T: each
+// piece reads all of them, from memory once they are many.) Then one token after about 4k (where windows are full) and 32k others: where its
+// operations and its state do not grow, its time must not. Fails with the names of those that do worse: more than 0.05 over the counted
+// exponent (1.15 where its words have log T), decode more than half slower.
 // bench_growth [--width D] [--rounds N] [MIXER...]. Where a quadratic one would take more than seconds, or a sequence is more than
 // the mixer takes, it stops before.
 //
@@ -142,7 +142,7 @@ bool holds(const MixerInfo& m) {
       first.seconds = std::min(first.seconds, b.decode(near).seconds), then.seconds = std::min(then.seconds, b.decode(far).seconds);
   }
   const double grows = then.flops / first.flops;
-  const bool time = (first_bytes == then_bytes ? as_read : fitted) <= most;
+  const bool time = (then_bytes < 2 * first_bytes + 1 ? as_read : fitted) <= most;
   const bool decode = !decodes(m) || grows > 1.1 || (then.seconds < 1.5 * first.seconds && then_bytes == first_bytes);
   std::printf("%-18s %6.2f %6.2f %6.2f %7ldk %11.0f %11.0f %10.1f %10.1f %10zu %10zu  %s%s\n", m.doc->name, theory, fitted, as_read, last / 1024,
               lengths[0] / seconds[0], lengths.back() / seconds.back(), 1e6 * first.seconds, 1e6 * then.seconds, first_bytes, then_bytes,

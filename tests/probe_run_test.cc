@@ -236,7 +236,8 @@ TEST_F(ProbeFiles, TwoProgramsAtOnceShareAFileOfResults) {
     return "probe even_pairs --steps 2 --seeds 12 --samples 4 --threads 1 --results '" + folder_ + "' --blueprint 'd=8 " + cell + "'";
   };
   const std::string program = "'" HEADRACE_BINARY "' ";
-  const Ran both = run("--version; " + program + probe("gru") + " >first 2>&1 & " + program + probe("lstm") + " >second 2>&1 && wait $!");
+  const Ran both = run("--version; " + program + probe("gru") + " >first 2>&1 & " + program + probe("lstm") +
+                       " >second 2>&1; code=$?; wait $! && exit $code");
   EXPECT_EQ(both.code, 0) << read_text(at("first")) << read_text(at("second"));
   for (const std::string cell : {"gru", "lstm"}) EXPECT_NE(run(probe(cell)).err.find(" 12 of 12 cells are in "), std::string::npos) << cell;
 }

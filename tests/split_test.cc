@@ -20,6 +20,33 @@ TEST_P(Split, AnywhereChangesNothing) {
     EXPECT_TRUE(close_states(two.state, once.state, c.tolerance)) << "split at " << at;
   }
 }
+// A residue of the stride then has keys of more than one page, and residues that lie side by side reach over the ends of pages.
+TEST(StridedAttention, OfLongSequencesInPiecesIsTheDefinitions) {
+  constexpr int64_t n = 1100;
+  for (const Pattern::Kind kind : {Pattern::Kind::strided, Pattern::Kind::merged})
+    for (const int64_t stride : {16, 40}) {
+      Random r(7);
+      const Tensor q = r.rows({n, 4, 8}), k = r.rows({n, 2, 8}), v = r.rows({n, 2, 12});
+      const Attention o{.pattern = std::make_shared<const Pattern>(Pattern{.kind = kind, .block = stride})};
+      const std::vector<int64_t> whole{0, n};
+      const Tensor want = [&] {
+        UseNaive naive;
+        return attention(q, k, v, o, {.sequences = {whole}, .values = {}});
+      }();
+      for (const std::vector<int64_t>& lengths : {std::vector<int64_t>{n}, {1097, 3}, {1, 1099}, {700, 20, 380}}) {
+        SlotValue state;
+        std::vector<Tensor> y;
+        int64_t at = 0;
+        for (const int64_t m : lengths) {
+          const std::vector<int64_t> offsets{0, m};
+          const Slot slot{.sequences = {offsets}, .values = {&state}};
+          y.push_back(attention(q.slice(0, at, m), k.slice(0, at, m), v.slice(0, at, m), o, slot));
+          at += m;
+        }
+        EXPECT_TRUE(close(concat_rows(y), want, 3e-5)) << "stride " << stride << ", pieces " << lengths.size() << ", first " << lengths[0];
+      }
+    }
+}
 TEST_P(Split, AKeptCopyOfTheSlotStaysWhereItWas) {
   const PrimitiveCase& c = GetParam();
   const std::vector<int64_t> first{0, 67}, more{0, 9};

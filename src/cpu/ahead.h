@@ -2,7 +2,9 @@
 // A head's rows lie a model's width apart, which no prefetcher of a processor follows.
 #pragma once
 #include <algorithm>
+#include <cassert>
 #include <cstdint>
+#include <iterator>
 
 namespace headrace::cpu {
 
@@ -10,10 +12,12 @@ class Ahead {
  public:
   explicit Ahead(int64_t height) : height_(std::max<int64_t>(0, height)) {}
   void add(const float* at, int64_t stride, int64_t columns) {
-    if (at && stride > 0) arrays_[count_++] = {at, stride, columns};
+    if (!at || stride <= 0) return;
+    assert(count_ < std::ssize(arrays_));
+    arrays_[count_++] = {at, stride, columns};
   }
-  // In this many calls of some().
-  void within(int64_t calls) { left_ = count_ * height_, each_ = (left_ + calls - 1) / calls; }
+  // All of it in about this many calls of some().
+  void spread(int64_t calls) { left_ = count_ * height_, each_ = (left_ + calls - 1) / std::max<int64_t>(1, calls); }
   void some() {
     for (int64_t i = 0; i < each_ && left_ > 0; ++i, --left_) {
       Array& a = arrays_[array_];

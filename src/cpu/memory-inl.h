@@ -34,7 +34,7 @@ struct MemoryBlock {
   float *z[most_layers_of_memory], *d[most_layers_of_memory], *before[most_layers_of_memory], *slope[most_layers_of_memory];
   float *normed, *r, *e, *gamma;                   // [n,V] (o - mean) r; [n]; [n,V] net(k) - v; [n,V] rate e normed
   float* rate;                                     // [n]: clipped, the factor in it
-  float *raw[most_layers_of_memory], *factor, *within;       // with a clip. [n,out]: d before the rate; [n], [n]: 1 / (C^2 + |g|^2)
+  float *raw[most_layers_of_memory], *factor, *inverse;      // with a clip. [n,out]: d before the rate; [n], [n]: 1 / (C^2 + |g|^2)
   float *b, *m, *w, *share, *of_S;                 // [C], [C], [C,C]: coefficients; momentum's, of each token [C,C] and of S [C]
   float *score;                                    // [C,C]
   float *columns, *wide[4];                        // [width,C] transposed; [C,width]
@@ -54,7 +54,7 @@ struct MemoryBlock {
       raw[l] = take(C * net.out(l));
     }
     normed = take(C * net.value), e = take(C * net.value), gamma = take(C * net.value);
-    for (float** x : {&r, &rate, &factor, &within, &b, &m, &of_S}) *x = take(C);
+    for (float** x : {&r, &rate, &factor, &inverse, &b, &m, &of_S}) *x = take(C);
     w = take(C * C), share = take(C * C), score = take(C * C);
     columns = take(2 * C * widest(net));
     for (float*& x : wide) x = take(C * widest(net));
@@ -195,17 +195,17 @@ inline HWY_NOINLINE void inner_forward(const MemoryScanArgs& a, int h, const flo
   }
 }
 // The rate of token i from its theta and |g|^2.
-HWY_INLINE void clip_rate(const MemoryScanArgs& a, float square, int64_t i, MemoryBlock& k) {
-  const float within = a.clip * a.clip + square;
-  k.factor[i] = a.clip / std::sqrt(within), k.within[i] = 1 / within;
+HWY_INLINE void clip_rate(const MemoryScanArgs& a, double square, int64_t i, MemoryBlock& k) {
+  const double sum = double{a.clip} * a.clip + square;
+  k.factor[i] = static_cast<float>(a.clip / std::sqrt(sum)), k.inverse[i] = static_cast<float>(1 / sum);
   k.rate[i] *= k.factor[i];
 }
 // raw is there, and gamma's rows before the rate: d and gamma's rows.
 inline HWY_NOINLINE void clip_rows(const MemoryScanArgs& a, MemoryBlock& k) {
   const MemoryNet& net = a.net;
-  const auto square = [](const float* x, int64_t width, int64_t i) { return dot(x + i * width, x + i * width, width); };
+  const auto square = [](const float* x, int64_t width, int64_t i) -> double { return dot(x + i * width, x + i * width, width); };
   for (int64_t i = 0; i < k.n; ++i) {
-    float sum = net.norm ? square(k.gamma, net.value, i) : 0;
+    double sum = net.norm ? square(k.gamma, net.value, i) : 0;
     for (int l = 0; l < net.depth; ++l) sum += square(k.z[l], net.in(l), i) * square(k.raw[l], net.out(l), i);
     clip_rate(a, sum, i, k);
     const V rate = set(k.rate[i]);
@@ -282,7 +282,7 @@ inline HWY_NOINLINE void inner_rows(const MemoryScanArgs& a, int h, const HeadMe
     });
     if (seen) multiply<true>(1, W, {coefficient, C, 1, top, W, e, W, seen});
     k.rate[i] = a.rate[(k.t + i) * a.rate_stride + h];
-    if (a.clip > 0) clip_rate(a, dot(e, e, W) * dot(k.z[0] + i * K, k.z[0] + i * K, K), i, k);
+    if (a.clip > 0) clip_rate(a, double{dot(e, e, W)} * dot(k.z[0] + i * K, k.z[0] + i * K, K), i, k);
     const V rate = set(k.rate[i]);
     strips(W, [&](auto s) { s.store(hn::Mul(rate, s.load(e)), top + i * W); });
   }

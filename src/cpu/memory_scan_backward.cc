@@ -66,7 +66,7 @@ void clip_back(const MemoryScanBackwardArgs& x, int h, const MemoryBlock& k, Bac
       sum += inner(W, of_gamma, en);
     }
     x.d_rate[(k.t + i) * x.forward.heads + h] = k.factor[i] * sum;
-    const float p = sum * k.within[i];
+    const float p = sum * k.inverse[i];
     for (int l = 0; l < net.depth; ++l) {
       const int64_t in = net.in(l), out = net.out(l);
       const float *z = k.z[l] + i * in, *d = k.raw[l] + i * out;
@@ -349,7 +349,7 @@ void rows_back(const MemoryScanBackwardArgs& x, int h, const float* M, const flo
     const float *e = k.e + i * W, *z = k.z[0] + i * K, d_rate = inner(W, d, e);
     x.d_rate[t * H + h] = d_rate;
     if (a.clip > 0) {
-      const float p = d_rate * k.within[i];
+      const float p = d_rate * k.inverse[i];
       x.d_rate[t * H + h] *= k.factor[i];
       add_scaled(K, -k.rate[i] * p * inner(W, e, e), z, g.z[0] + i * K), add_scaled(W, -p * inner(K, z, z), e, d);
     }

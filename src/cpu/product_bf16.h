@@ -1,5 +1,5 @@
-// Products of operands that are rounded to bf16, sums in f32. Where the processor multiplies bf16 (AMX, AVX512_BF16) both operands are packed
-// as it wants them, rounded on the way; elsewhere rounded copies meet in a product of f32, which holds a product of two bf16 exactly.
+// Products of operands that are rounded to bf16, sums in f32. Where the processor multiplies bf16 well (AMX; AVX512_BF16 of AMD's) both are
+// packed as it wants them, rounded on the way; elsewhere rounded copies meet in a product of f32, which holds a product of two bf16 exactly.
 #pragma once
 #include "ops/kernels.h"
 

@@ -1,5 +1,6 @@
 // Operands of bf16 in pairs, and their product by AVX512_BF16: vdpbf16ps adds the products of a pair of a's with sixteen pairs of b's to
-// sixteen sums. On AMD's processors that is twice the products of a multiply-add of f32; on Intel's, which have AMX beside it, half.
+// sixteen sums. On AMD's processors that is twice the products of a multiply-add of f32; on Intel's, which have AMX beside it, half,
+// so that they do without. Numbers below 2^-126 are taken as 0 by the conversion and by both multipliers.
 #include <cpuid.h>
 #include <immintrin.h>
 
@@ -106,10 +107,6 @@ void multiply_strip(const PairTiles& a, const PairTiles& b, int64_t i, int row, 
     }
 }
 
-bool has_vectors() {
-  unsigned a, b, c, d;
-  return __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a >> 5 & 1);
-}
 bool has_tiles() {
   unsigned a, b, c, d;
   return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d >> 22 & 1);
@@ -128,7 +125,7 @@ void multiply_by_vectors(const PairTiles& a, const PairTiles& b, int64_t i0, int
 }
 
 MultiplyPairs* multiply_pairs() {
-  static const bool tiles = has_tiles(), vectors = has_vectors();
+  static const bool packs = __builtin_cpu_supports("avx512bf16"), tiles = packs && has_tiles(), vectors = packs && __builtin_cpu_is("amd");
   if (dots().tiles) return tiles ? multiply_by_tiles : nullptr;
   return &dots() != &dot_avx2 && vectors ? multiply_by_vectors : nullptr;
 }

@@ -113,7 +113,7 @@ void LinearScan(const LinearScanArgs& x, const ScanTask& task) {
     } else {
       Ahead ahead = chunk_ahead(x, h, t + c.n, std::min(C, end - t - c.n));
       ahead.add(h.y + (t + c.n) * x.y_stride, x.y_stride, W);
-      ahead.within(pass_calls(c, K, W, true));
+      ahead.spread(pass_calls(c, K, W, true));
       pass_chunk(x, h, c, S, removed, h.y + t * x.y_stride, ahead);
     }
   }

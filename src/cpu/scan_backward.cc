@@ -259,7 +259,7 @@ void LinearScanBack(const LinearScanBackward& b, const ScanTask& task) {
     for (int64_t t = begin + block * C; t < to; t += c.n) {
       make_chunk(x, h, t, cuts.tokens(t, to), c);
       Ahead ahead = chunk_ahead(x, h, t + c.n, std::min(C, end - t - c.n));
-      ahead.within(pass_calls(c, K, W, false));
+      ahead.spread(pass_calls(c, K, W, false));
       pass_chunk(x, h, c, S, removed_at(t), nullptr, ahead);
     }
   }
@@ -269,7 +269,7 @@ void LinearScanBack(const LinearScanBackward& b, const ScanTask& task) {
     const float* entry = entries + block * state;
     make_chunk(x, h, from, cuts.tokens(from, to), c);
     Ahead ahead = backward_ahead(o, std::max(begin, from - C), block > 0 ? C : 0);
-    ahead.within((c.readers + 2 * c.writers) * Product::calls(c.n, K, W) + c.readers * Product::calls(K, W, c.n));
+    ahead.spread((c.readers + 2 * c.writers) * Product::calls(c.n, K, W) + c.readers * Product::calls(K, W, c.n));
     o.ahead = &ahead;
     if (c.n == to - from) {
       chunk_backward(o, c, entry, removed_at(from));

@@ -116,6 +116,7 @@ struct Product {
   const float* next = nullptr;           // the B of the following product: fetched meanwhile
   Ahead* ahead = nullptr;                // some() of it every 16 k of a tile
 
+  // About how often, of M rows and N columns.
   static int64_t calls(int64_t M, int64_t N, int64_t K) { return (M + 11) / 12 * std::max<int64_t>(1, N / (2 * lanes())) * ((K + 15) / 16); }
 };
 template <int M, int W, bool add>

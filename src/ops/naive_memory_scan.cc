@@ -93,13 +93,13 @@ Doubles back(const MemoryNet& net, const double* w, const Trace& t, const Double
 // A token's gradient g before its rate, the factor that clips it, and C^2 + |g|^2.
 struct Clipped {
   Doubles g;
-  double factor, within;
+  double factor, sum;
 };
 Clipped clipped(const MemoryNet& net, double C, const double* B, const Trace& t, const Doubles& e) {
-  Clipped c{.g = Doubles(at(net.weights())), .factor = 1, .within = C * C};
+  Clipped c{.g = Doubles(at(net.weights())), .factor = 1, .sum = C * C};
   back(net, B, t, e, c.g.data());
-  for (double g : c.g) c.within += g * g;
-  c.factor = C / std::sqrt(c.within);
+  for (double g : c.g) c.sum += g * g;
+  c.factor = C / std::sqrt(c.sum);
   return c;
 }
 
@@ -289,7 +289,7 @@ void memory_scan_backward(const MemoryScanBackwardArgs& x) {
           const Clipped c = clipped(net, a.clip, now.B.data(), k, e);
           double s = 0;
           for (size_t i = 0; i < at(P); ++i) s += Z[i] * c.g[i];
-          for (size_t i = 0; i < at(P); ++i) Z[i] -= s / c.within * c.g[i];
+          for (size_t i = 0; i < at(P); ++i) Z[i] -= s / c.sum * c.g[i];
           rate *= c.factor, d_rate = c.factor * s;
         }
         const double phi = along(net, now.B.data(), Z.data(), k, e, rate, d.B.data(), x.dk + (t * H + h) * K, x.dv + (t * H + h) * V);

@@ -13,7 +13,7 @@ Tensor part(const Tensor& states, int64_t begin, int64_t n, const Shape& shape) 
 // C of a gradient `times` theirs; absent or 0: off.
 float clip(const Call& c, double times) {
   const float most = static_cast<float>(c.number("clip", 0) * times);
-  expect(Memory::can_clip(most), "op ", c.name, ": parameter clip = ", c.number("clip", 0), ", wanted 0 or 1e-6 to 1e12");
+  expect(Memory::can_clip(most), "op ", c.name, ": parameter clip = ", c.number("clip", 0), ", wanted 0 or ", 1e-6 / times, " to ", 1e12 / times);
   return most;
 }
 void titans_linear_memory(Call& c) {

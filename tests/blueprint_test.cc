@@ -58,6 +58,8 @@ TEST(Blueprint, PointsAtTheCharacterThatIsWrong) {
            {"d=8 2*(attn + swiglu))", 22, "a ) without its ("},
            {"attn(head=2)", 6, "attn has no option 'head'"},
            {"attn(heads=0)", 12, "heads = 0 is not in 1.."},
+           {"d=1 hedgehog(heads=2)", 5, "hedgehog: key = 0 by default beside heads=2 is not in 1..65536"},
+           {"retnet(eps=0)", 12, "eps = 0 is not in 1e-12..1"},
            {"attn(heads=2.5)", 12, "no whole number"},
            {"attn(heads=4, heads=4)", 15, "given twice"},
            {"attn(heads=6, kv=4)", 1, "kv = 4 does not divide heads = 6"},
@@ -93,6 +95,7 @@ TEST(Blueprint, PointsAtTheCharacterThatIsWrong) {
   EXPECT_THROW(parse_blueprint(std::string(200, '(') + "attn" + std::string(200, ')')), BlueprintError);
   EXPECT_THROW(parse_blueprint(std::string(70000, ' ')), BlueprintError);
   EXPECT_NO_THROW(parse_blueprint("d=8 vocab=2 10000*(mlp)"));
+  EXPECT_NO_THROW(parse_blueprint("retnet(eps=1e-12), retnet(eps=1)"));   // both ends, in the precision of the option
 }
 TEST(Blueprint, ErrorsHaveACaretUnderTheirCharacter) {
   try {

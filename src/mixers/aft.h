@@ -26,7 +26,7 @@ struct AftMixer {
       v("window", window, 32, "of local and conv, the token itself included", Range{1, 1 << 16});
       v("longest", longest, 1024, "T_max of full and local", Range{1, 1 << 15});
       v("rank", rank, 128, "of full's and local's w; 0: w itself is learned", Range{0, 1 << 12});
-      v("heads", heads, heads_for(inner, 64), "of conv; they divide the channels");
+      v("heads", heads, heads_for(inner, 64), "of conv; they divide the channels", heads_range);
     }
     void check() const;
     bool is_causal() const { return causal; }

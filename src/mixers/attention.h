@@ -26,9 +26,9 @@ struct AttentionMixer {
     int layers = 1;                      // of the stack: the output begins smaller in a deep one
     void place(const Place& at) { width = at.width, layers = at.layers, attend.pattern = first_keys(at.meta); }
     void visit(auto& v) {
-      v("heads", heads, heads_for(width, 64), "heads of queries");
-      v("kv", kv_heads, heads, "heads of keys and values; they divide heads");
-      v("dim", head_dim, width / heads, "of a head");
+      v("heads", heads, heads_for(width, 64), "heads of queries", heads_range);
+      v("kv", kv_heads, heads, "heads of keys and values; they divide heads", heads_range);
+      v("dim", head_dim, width / heads, "of a head", head_range);
       v("window", attend.window, 0, "keys that a query sees, itself included; 0: all", Range{0, 1 << 30});
       v("rope", rope.base, 10000, "base of the rotary positions; 0: none", Range{0, 1e12});
       v("rotary", rope.rotary, rope.base > 0 ? head_dim / 2 * 2 : 0, "dimensions of a head that turn", Range{0, 65536});

@@ -17,8 +17,8 @@ struct BigBirdMixer {
     int nth = 0;                         // the layer among its like: each draws other blocks
     void place(const Place& at) { width = at.width, nth = at.nth; }
     void visit(auto& v) {
-      v("heads", heads, heads_for(width, 64), "heads");
-      v("dim", head_dim, width / heads, "of a head");
+      v("heads", heads, heads_for(width, 64), "heads", heads_range);
+      v("dim", head_dim, width / heads, "of a head", head_range);
       v("block", block, 64, "tokens of a block");
       v("random", random, 3, "blocks at random", Range{0, 1 << 10});
       v("seed", seed, 0, "of the blocks at random, with the layer", Range{0, 1 << 30});

@@ -23,11 +23,11 @@ struct BmojoF {
     Mamba::Options mamba;
     void place(const Place& at) { width = at.width, mamba.place(at); }
     void visit(auto& v) {
-      v("heads", heads, heads_for(width, 64), "heads of queries");
-      v("kv", kv_heads, heads, "heads of keys and values; they divide heads");
+      v("heads", heads, heads_for(width, 64), "heads of queries", heads_range);
+      v("kv", kv_heads, heads, "heads of keys and values; they divide heads", heads_range);
       v("window", window, 512, "tokens that are seen themselves, w; of as many before them the summaries are seen");
       v("tied", tied, false, "summaries go through the maps of the tokens");
-      v("eps", eps, 1e-5f, "of the summaries' norm", Range{0, 1});
+      v("eps", eps, 1e-5f, "of the summaries' norm", eps_range);
       v("rope", rope.base, 10000, "base of the rotary positions; 0: none", Range{0, 1e12});
       mamba.visit(v);
     }
@@ -56,7 +56,7 @@ struct Bmojo {
     void place(const Place& at) { fading.place(at); }
     void visit(auto& v) {
       fading.visit(v);
-      v("count", count, 64, "surprising tokens that are kept, m");
+      v("count", count, 64, "surprising tokens that are kept, m", Range{1, 1 << 16});
     }
     void check() const { fading.check(); }
   };

@@ -29,14 +29,14 @@ struct DeltaRule {
     int levels = 0;                                                      // of a Fenwick tree; 0: one state
     // Usual: heads, the channels of a head's keys and values.
     void visit(auto& v, int usual_heads, auto usual_key, auto usual_value, bool usual_gate = true, bool usual_twice = false) {
-      v("heads", heads, usual_heads, "heads of values H");
-      v("key_heads", key_heads, heads, "heads of queries and keys; they divide heads");
-      v("key", key, std::max(1, static_cast<int>(usual_key(heads))), "of a head, K");
-      v("value", value, std::max(1, static_cast<int>(usual_value(heads, key))), "of a head, V");
+      v("heads", heads, usual_heads, "heads of values H", heads_range);
+      v("key_heads", key_heads, heads, "heads of queries and keys; they divide heads", heads_range);
+      v("key", key, std::max(1, static_cast<int>(usual_key(heads))), "of a head, K", head_range);
+      v("value", value, std::max(1, static_cast<int>(usual_value(heads, key))), "of a head, V", head_range);
       v("conv", taps, 4, "taps of convolutions on q, k and v; 0: none", Range{0, 64});
       v("gate", output_gate, usual_gate, "an output gate");
       v("twice", twice, usual_twice, "beta from 0 to 2: negative eigenvalues");
-      v("eps", norm_eps, 1e-5f, "of the norm", Range{0, 1});
+      v("eps", norm_eps, 1e-5f, "of the norm", eps_range);
     }
     void check(const char* name) const;
   };

@@ -16,9 +16,9 @@ struct Dsla {
     int width, heads, key, value;
     float normalizer, least;
     void visit(auto& v) {
-      v("heads", heads, heads_for(width, 64), "heads H");
-      v("key", key, width / heads, "of a head, K");
-      v("value", value, width / heads, "of a head, V");
+      v("heads", heads, heads_for(width, 64), "heads H", heads_range);
+      v("key", key, width / heads, "of a head, K", head_range);
+      v("value", value, width / heads, "of a head, V", head_range);
       v("normalizer", normalizer, 16, "log decays are divided by it", Range{1e-3, 1e6});
       v("least", least, -50, "log decays are not below", Range{-1e6, 0});
     }

@@ -17,9 +17,9 @@ struct EfficientAttention {
     int width, heads, key, value;
     bool causal;
     void visit(auto& v) {
-      v("heads", heads, heads_for(width, 64), "heads H");
-      v("key", key, width / heads, "of a head, K");
-      v("value", value, width / heads, "of a head, V");
+      v("heads", heads, heads_for(width, 64), "heads H", heads_range);
+      v("key", key, width / heads, "of a head, K", head_range);
+      v("value", value, width / heads, "of a head, V", head_range);
       v("causal", causal, false, "softmax over earlier positions alone");
     }
     void check() const;

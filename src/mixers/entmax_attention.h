@@ -15,12 +15,15 @@ struct EntmaxAttention {
     int width, heads, kv_heads, head_dim;
     Rope rope;
     void visit(auto& v) {
-      v("heads", heads, heads_for(width, 64), "heads of queries");
-      v("kv", kv_heads, heads, "heads of keys and values; they divide heads");
-      v("dim", head_dim, width / heads, "of a head");
+      v("heads", heads, heads_for(width, 64), "heads of queries", heads_range);
+      v("kv", kv_heads, heads, "heads of keys and values; they divide heads", heads_range);
+      v("dim", head_dim, width / heads, "of a head", head_range);
       v("rope", rope.base, 10000, "base of the rotary positions; 0: none", Range{0, 1e12});
     }
-    void check() const { expect(heads % kv_heads == 0, "entmax: kv = ", kv_heads, " does not divide heads = ", heads); }
+    void check() const {
+      expect(heads % kv_heads == 0, "entmax: kv = ", kv_heads, " does not divide heads = ", heads);
+      expect(int64_t{heads} * head_dim <= 1 << 24, "entmax: heads = ", heads, " of dim = ", head_dim);
+    }
   };
   Options o;
   Linear q, k, v, out;

@@ -19,13 +19,13 @@ struct FeatureAttention {
     float eps;
     Rope rope;
     void visit(auto& v, double usual_base) {
-      v("heads", heads, heads_for(width, 64), "heads H");
-      v("key", key, width / heads, "of a head, K");
-      v("value", value, width / heads, "of a head, V");
+      v("heads", heads, heads_for(width, 64), "heads H", heads_range);
+      v("key", key, width / heads, "of a head, K", head_range);
+      v("value", value, width / heads, "of a head, V", head_range);
       v("causal", causal, true, "off: a token sees later ones too, and nothing is carried on");
       v("rope", rope.base, usual_base, "base of the rotary positions; 0: none", Range{0, 1e12});
       v("bias", bias, false, "of the matrices for q, k, v");
-      v("eps", eps, 1e-6f, "added to the sum of weights", Range{0, 1});
+      v("eps", eps, 1e-6f, "added to the sum of weights", eps_range);
     }
     void check(const char* name) const;
   };

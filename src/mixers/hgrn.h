@@ -21,7 +21,7 @@ struct Hgrn {
     void place(const Place& at) { width = at.width, nth = at.nth, of = at.of; }
     void visit(auto& v) {
       v("lower_bound", lower_bound, true, "forget gates are bounded from below by layer");
-      v("eps", norm_eps, 1e-5f, "of the norm", Range{0, 1});
+      v("eps", norm_eps, 1e-5f, "of the norm", eps_range);
     }
   };
   Options o;

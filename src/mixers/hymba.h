@@ -24,14 +24,14 @@ struct Hymba {
     void place(const Place& at) { width = at.width, attend.pattern = first_keys(at.meta); }
     void visit(auto& v) {
       v("inner", inner, 2 * width, "channels E of both paths");
-      v("heads", heads, heads_for(inner, 64), "heads of queries");
-      v("kv", kv_heads, heads % 5 == 0 ? heads / 5 : heads, "heads of keys and values; they divide heads");
+      v("heads", heads, heads_for(inner, 64), "heads of queries", heads_range);
+      v("kv", kv_heads, heads % 5 == 0 ? heads / 5 : heads, "heads of keys and values; they divide heads", heads_range);
       v("window", attend.window, 1025, "keys that a query sees, itself included; 0: all", Range{0, 1 << 30});
       v("state", state, 16, "numbers N in each channel's state");
       v("rank", rank, (width + 15) / 16, "of the step's matrix");
       v("conv", taps, 3, "taps of the convolution", Range{1, 64});
       v("bias", bias, false, "of the input and output matrices");
-      v("eps", eps, 1e-6f, "of the norms", Range{0, 1});
+      v("eps", eps, 1e-6f, "of the norms", eps_range);
       v("rope", rope.base, 10000, "base of the rotary positions; 0: none", Range{0, 1e12});
     }
     void check() const {

@@ -23,9 +23,9 @@ struct Lightning {
     int layer = 0, layers = 1;
     void place(const Place& at) { width = at.width, layer = at.layer, layers = at.layers; }
     void visit(auto& v) {
-      v("heads", heads, heads_for(width, std::clamp(width / 4, 1, 128)), "heads H");
-      v("dim", head_dim, std::max(1, width / heads), "of a head, K");
-      v("eps", norm_eps, 1e-6f, "of the norm", Range{0, 1});
+      v("heads", heads, heads_for(width, std::clamp(width / 4, 1, 128)), "heads H", heads_range);
+      v("dim", head_dim, std::max(1, width / heads), "of a head, K", head_range);
+      v("eps", norm_eps, 1e-6f, "of the norm", eps_range);
     }
     void check() const { expect(int64_t{heads} * head_dim <= 1 << 22, "lightning: heads = ", heads, " of dim = ", head_dim); }
   };
@@ -47,10 +47,10 @@ struct TransNormer {
     int layer = 0, layers = 1;
     void place(const Place& at) { width = at.width, layer = at.layer, layers = at.layers; }
     void visit(auto& v) {
-      v("heads", heads, heads_for(width, std::clamp(width / 4, 1, 128)), "heads H");
-      v("dim", head_dim, std::max(1, width / heads), "of a head, K");
+      v("heads", heads, heads_for(width, std::clamp(width / 4, 1, 128)), "heads H", heads_range);
+      v("dim", head_dim, std::max(1, width / heads), "of a head, K", head_range);
       v("lrpe", lrpe, "first", "layers whose q and k turn with learned angles", Choice{"first", "all", "none"});
-      v("eps", norm_eps, 1e-6f, "of the norm", Range{0, 1});
+      v("eps", norm_eps, 1e-6f, "of the norm", eps_range);
     }
     void check() const { expect(int64_t{heads} * head_dim <= 1 << 22, "transnormer: heads = ", heads, " of dim = ", head_dim); }
   };

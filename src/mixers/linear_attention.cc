@@ -87,7 +87,8 @@ void LinearAttention::Options::check(const char* name) const {
   expect(int64_t{heads} * std::max(key, value) <= 1 << 24, name, ": heads = ", heads, " of key = ", key, ", value = ", value);
 }
 LinearAttention LinearAttention::bind(const Scope& s, Options o, Gate gate) {
-  const int D = o.width, Q = o.heads * o.key, K = o.kv_heads * o.key, V = o.kv_heads * o.value, A = o.heads * o.value;
+  const int64_t D = o.width, Q = int64_t{o.heads} * o.key, K = int64_t{o.kv_heads} * o.key;
+  const int64_t V = int64_t{o.kv_heads} * o.value, A = int64_t{o.heads} * o.value;
   const std::string qn = o.q_name, kn = o.k_name, vn = o.v_name;
   LinearAttention m{.o = o,
                     .q = Linear::bind(s / (qn + "_proj"), D, Q, false, o.in),
@@ -96,7 +97,7 @@ LinearAttention LinearAttention::bind(const Scope& s, Options o, Gate gate) {
                     .out = Linear::bind(s / "o_proj", A, D, false, o.output),
                     .gate = std::move(gate)};
   if (o.output_gate) m.g = Linear::bind(s / "g_proj", D, A, false, o.in);
-  auto conv = [&](const std::string& name, int channels) {
+  auto conv = [&](const std::string& name, int64_t channels) {
     Scope c = s / (name + "_conv1d");
     return Conv{c("weight", {channels, o.taps}, Init::fan_in()), c.maybe("bias", {channels})};
   };
@@ -105,7 +106,7 @@ LinearAttention LinearAttention::bind(const Scope& s, Options o, Gate gate) {
   const Scope n = o.output_gate && !s.has("g_norm.weight") ? s / "g_norm_swish_gate" : s / o.norm_name;
   m.norm = {.eps = o.norm_eps};
   if (o.norm_weight) m.norm.weight = n("weight", {o.norm_by_head ? o.value : A}, Init::ones());
-  if (o.levels > 0) m.level = Levels::bind(s, D, o.heads, o.levels);
+  if (o.levels > 0) m.level = Levels::bind(s, o.width, o.heads, o.levels);
   m.q_feature = feature(o.feature, s / "feature_map_q", o.key), m.k_feature = feature(o.feature, s / "feature_map_k", o.key);
   return m;
 }

@@ -38,16 +38,16 @@ struct LinearAttention {
     Init in = {}, output = {};                                           // of the matrices
     // Usual: heads, the keys and values of all heads as parts of the width, an output gate, a feature map.
     void visit(auto& v, int usual_heads, double keys, double values, bool usual_gate = true, const char* usual_feature = "identity") {
-      v("heads", heads, usual_heads, "heads H");
-      v("kv", kv_heads, heads, "heads of keys and values; they divide heads");
-      v("key", key, std::max(1, static_cast<int>(width * keys) / heads), "of a head, K");
-      v("value", value, std::max(1, static_cast<int>(width * values) / heads), "of a head, V");
+      v("heads", heads, usual_heads, "heads H", heads_range);
+      v("kv", kv_heads, heads, "heads of keys and values; they divide heads", heads_range);
+      v("key", key, std::max(1, static_cast<int>(width * keys) / heads), "of a head, K", head_range);
+      v("value", value, std::max(1, static_cast<int>(width * values) / heads), "of a head, V", head_range);
       v("conv", taps, 0, "taps of convolutions on q, k and v; 0: none", Range{0, 64});
       v("gate", output_gate, usual_gate, "an output gate");
       v("feature", feature, usual_feature, "map of q and k", Choice{"identity", "elementwise_product", "elu", "relu", "relu2", "sqrelu", "sigmoid",
         "logsigmoid", "silu", "swish", "tanh", "gelu"});
       v("norm_weight", norm_weight, true, "the norm has a weight");
-      v("eps", norm_eps, 1e-6f, "of the norm", Range{0, 1});
+      v("eps", norm_eps, 1e-6f, "of the norm", eps_range);
     }
     void check(const char* name) const;
   };

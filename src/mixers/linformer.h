@@ -14,8 +14,8 @@ struct Linformer {
     int width, heads, head_dim, rows, longest;
     std::string share = "heads";
     void visit(auto& v) {
-      v("heads", heads, heads_for(width, 64), "heads H");
-      v("dim", head_dim, width / heads, "of a head, K");
+      v("heads", heads, heads_for(width, 64), "heads H", heads_range);
+      v("dim", head_dim, width / heads, "of a head, K", head_range);
       v("rows", rows, 256, "m, keys and values that are left");
       v("longest", longest, 1024, "T_max, the longest sequence");
       v("share", share, "heads", "of E and F: heads have one pair, E = F, layers have one matrix", Choice{"none", "heads", "kv", "layers"});

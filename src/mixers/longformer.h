@@ -17,8 +17,8 @@ struct Longformer {
     int width, heads, head_dim, window, global;
     bool causal;
     void visit(auto& v) {
-      v("heads", heads, heads_for(width, 64), "heads");
-      v("dim", head_dim, width / heads, "of a head");
+      v("heads", heads, heads_for(width, 64), "heads", heads_range);
+      v("dim", head_dim, width / heads, "of a head", head_range);
       v("causal", causal, false, "the window before a token alone, no global tokens");
       v("window", window, 256, "w, tokens seen on each side", Range{0, 1 << 24});
       v("global", global, causal ? 0 : 1, "the first tokens, which see all and are seen by all", Range{0, 1 << 16});

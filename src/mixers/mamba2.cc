@@ -33,7 +33,7 @@ void Mamba2::Options::check() const {
 Mamba2 Mamba2::bind(const Scope& s, Options o) {
   Tensor D = s("D", {o.heads}, Init::ones());
   Mamba2 m{.o = o,
-           .in = Linear::bind(s / "in_proj", o.width, o.inner() + o.mixed() + o.heads * (1 + o.levels), o.bias, Init::fan_in()),
+           .in = Linear::bind(s / "in_proj", o.width, o.inner() + o.mixed() + int64_t{o.heads} * (1 + o.levels), o.bias, Init::fan_in()),
            .out = Linear::bind(s / "out_proj", o.inner(), o.width, o.bias, Init::fan_in(1 / std::sqrt(o.layers))),
            .conv = (s / "conv1d")("weight", {o.mixed(), o.taps}, Init::fan_in()),
            .conv_bias = o.conv_bias ? (s / "conv1d")("bias", {o.mixed()}, Init::conv_bias(o.taps)) : Tensor{},

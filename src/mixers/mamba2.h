@@ -25,20 +25,20 @@ struct Mamba2 {
     bool conv_bias = true, bias = false;                   // bias: of in_proj and out_proj
     float norm_eps = 1e-5f;
     float dt_least = 0, dt_most = std::numeric_limits<float>::infinity();
-    int inner() const { return heads * head_dim; }
-    int mixed() const { return inner() + 2 * groups * state; }   // channels of the convolution
+    int64_t inner() const { return int64_t{heads} * head_dim; }
+    int64_t mixed() const { return inner() + 2 * int64_t{groups} * state; }   // channels of the convolution
     int levels = 0;                                        // of a Fenwick tree; 0: one state
     int layers = 1;                                        // of the stack: the output begins smaller in a deep one
     void place(const Place& at) { width = at.width, layers = at.layers; }
     void visit(auto& v) {
-      v("heads", heads, heads_for(2 * width, 64), "heads H");
-      v("dim", head_dim, 2 * width / heads, "of a head, P");
-      v("groups", groups, 1, "of heads that share B and C, G");
+      v("heads", heads, heads_for(2 * width, 64), "heads H", heads_range);
+      v("dim", head_dim, 2 * width / heads, "of a head, P", head_range);
+      v("groups", groups, 1, "of heads that share B and C, G", heads_range);
       v("state", state, 128, "rows N of a head's state");
       v("conv", taps, 4, "taps of the convolution", Range{1, 64});
       v("bias", bias, false, "of the input and output matrices");
       v("conv_bias", conv_bias, true, "of the convolution");
-      v("eps", norm_eps, 1e-5f, "of the norm", Range{0, 1});
+      v("eps", norm_eps, 1e-5f, "of the norm", eps_range);
       v("dt_least", dt_least, 0, "the step is not below", Range{0, 1e6});
       v("dt_most", dt_most, std::numeric_limits<float>::infinity(), "the step is not above", Range{0, std::numeric_limits<double>::infinity()});
     }

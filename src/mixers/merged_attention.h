@@ -19,7 +19,7 @@ struct MergedAttention {
     Attention attend;
     Rope rope;
     void visit(auto& v) {
-      v("heads", heads, heads_for(width, 64), "heads of attention");
+      v("heads", heads, heads_for(width, 64), "heads of attention", heads_range);
       v("tokens", tokens, 16, "trained tokens that every query sees, P", Range{0, 1 << 16});
       v("rope", rope.base, 10000, "base of the rotary positions; 0: none", Range{0, 1e12});
     }

@@ -15,6 +15,13 @@ const MixerDoc Mla::doc{
     "W_q [H (n+e), d] or [r_q, d] and [H (n+e), r_q], W_dkv and W_kr [r+e, d], W_uk and W_uv [H (n+V), r], W_o [d, H V]",
     "absorbed: 2 r + e a token; naive: H (n+e+V)", "O(T H (2 r + e))", "O(T^2 H (2 r + e)); naive O(T^2 H (n+e+V))", "mixers/mla.h"};
 
+void Mla::Options::check() const {
+  expect(rope.rotary % 2 == 0, "mla: rotary = ", rope.rotary, "; they turn in pairs");
+  const int64_t query = int64_t{rope.rotary} + (absorbed ? std::max(nope, latent) : nope);
+  expect(heads * std::max<int64_t>(query, value) <= 1 << 24, "mla: heads = ", heads, " of nope = ", nope, ", rotary = ", rope.rotary,
+         ", value = ", value, ", latent = ", latent);
+}
+
 Mla Mla::bind(const Scope& s, Options o) {
   fill_frequencies(o.rope);
   const int64_t D = o.width, QD = int64_t{o.heads} * (o.nope + o.rope.rotary);

@@ -8,6 +8,8 @@
 // Both give the same. Naive is cheaper over many new tokens and keeps H (n+e+V) floats a token; absorbed is attention with one key head,
 // and keeps 2 r + e: the latent is both key and value, and pages hold each.
 #pragma once
+#include <algorithm>
+
 #include "mixers/mixer.h"
 #include "ops/sequence.h"
 
@@ -21,17 +23,17 @@ struct Mla {
     bool absorbed;
     float norm_eps = 1e-6f;
     void visit(auto& v) {
-      v("heads", heads, heads_for(width, 64), "heads");
-      v("latent", latent, width / 2, "r, of keys and values");
+      v("heads", heads, heads_for(width, 64), "heads", heads_range);
+      v("latent", latent, std::max(1, width / 2), "r, of keys and values");
       v("q_latent", query_latent, 0, "of queries; 0: none", Range{0, 1 << 20});
-      v("nope", nope, width / heads, "channels of a head without position");
+      v("nope", nope, width / heads, "channels of a head without position", head_range);
       v("rotary", rope.rotary, 2 * ((width / heads + 3) / 4), "channels of a head with position, even", Range{0, 65536});
-      v("value", value, width / heads, "channels of a head's value");
+      v("value", value, width / heads, "channels of a head's value", head_range);
       v("rope", rope.base, 10000, "base of the rotary positions", Range{1, 1e12});
       v("interleaved", rope.interleaved, true, "adjacent dimensions turn together");
       v("absorbed", absorbed, true, "one key head of latent + rotary, and only that is kept");
     }
-    void check() const { expect(rope.rotary % 2 == 0, "mla: rotary = ", rope.rotary, "; they turn in pairs"); }
+    void check() const;
   };
   Options o;
   Linear q, q_down, kv_down, out;

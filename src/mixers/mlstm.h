@@ -25,13 +25,14 @@ struct MlstmBlock {
     void place(const Place& at) { width = at.width, layers = at.layers; }
     void visit(auto& v) {
       v("inner", inner, round_up(2.0 * width, 64), "channels E; twice the width in steps of 64");
-      v("heads", heads, 4, "heads H; they divide E");
+      v("heads", heads, 4, "heads H; they divide E", heads_range);
       v("block", block, 4, "channels of E that a q, k or v reads; it divides E");
       v("conv", taps, 4, "taps of the convolution", Range{1, 64});
-      v("eps", norm_eps, 1e-5f, "of the norm", Range{0, 1});
+      v("eps", norm_eps, 1e-5f, "of the norm", eps_range);
     }
     void check() const {
       expect(inner % heads == 0 && inner % block == 0, "mlstm: inner = ", inner, " is no multiple of heads = ", heads, " and block = ", block);
+      expect(int64_t{inner} * block <= 1 << 26, "mlstm: inner = ", inner, " in blocks of ", block, " are too many weights");
     }
   };
   Options o;
@@ -54,11 +55,11 @@ struct MlstmLarge {
     int layers = 1;
     void place(const Place& at) { width = at.width, layers = at.layers; }
     void visit(auto& v) {
-      v("heads", heads, heads_for(width, std::clamp(width / 4, 1, 512)), "heads H");
-      v("key", key, std::max(1, width / 2 / heads), "of a head, K; half of the values");
-      v("value", value, std::max(1, width / heads), "of a head, V");
+      v("heads", heads, heads_for(width, std::clamp(width / 4, 1, 512)), "heads H", heads_range);
+      v("key", key, std::max(1, width / 2 / heads), "of a head, K; half of the values", head_range);
+      v("value", value, std::max(1, width / heads), "of a head, V", head_range);
       v("gate_cap", gate_cap, 15, "gates i and f become cap tanh(gate / cap); 0: none", Range{0, 1e6});
-      v("eps", norm_eps, 1e-6f, "of the norm", Range{0, 1});
+      v("eps", norm_eps, 1e-6f, "of the norm", eps_range);
     }
     void check() const {
       expect(int64_t{heads} * std::max(key, value) <= 1 << 24, "mlstm_large: heads = ", heads, " of key = ", key, ", value = ", value);

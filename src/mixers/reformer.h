@@ -16,8 +16,8 @@ struct Reformer {
     int width, heads, head_dim, chunk, rounds, buckets;
     bool causal;
     void visit(auto& v) {
-      v("heads", heads, heads_for(width, 64), "heads");
-      v("dim", head_dim, width / heads, "of a head");
+      v("heads", heads, heads_for(width, 64), "heads", heads_range);
+      v("dim", head_dim, width / heads, "of a head", head_range);
       v("chunk", chunk, 64, "m, tokens of a chunk of the sorted order");
       v("rounds", rounds, 2, "R, hashes of a token", Range{1, 64});
       v("buckets", buckets, 32, "of a hash, an even number", Range{2, 1 << 16});

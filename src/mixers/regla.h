@@ -18,10 +18,10 @@ struct Regla {
     LinearAttention::Options frame{.output_gate = false, .norm_weight = false};
     void place(const Place& at) { frame.width = at.width; }
     void visit(auto& v) {
-      v("heads", frame.heads, heads_for(frame.width, 64), "heads H");
-      v("key", frame.key, frame.width / frame.heads, "of a head, K");
-      v("value", frame.value, frame.width / frame.heads, "of a head, V");
-      v("eps", frame.norm_eps, 1e-5f, "of the norm", Range{0, 1});
+      v("heads", frame.heads, heads_for(frame.width, 64), "heads H", heads_range);
+      v("key", frame.key, frame.width / frame.heads, "of a head, K", head_range);
+      v("value", frame.value, frame.width / frame.heads, "of a head, V", head_range);
+      v("eps", frame.norm_eps, 1e-5f, "of the norm", eps_range);
       frame.kv_heads = frame.heads;
     }
     void check() const { frame.check("regla"); }

@@ -19,7 +19,7 @@ struct RgLru {
     void place(const Place& at) { width = at.width, layers = at.layers; }
     void visit(auto& v) {
       v("lru", lru, width, "channels L");
-      v("heads", heads, heads_for(lru, 256), "blocks of the gates");
+      v("heads", heads, heads_for(lru, 256), "blocks of the gates", heads_range);
       v("conv", taps, 4, "taps of the convolution", Range{1, 64});
     }
     void check() const { expect(lru % heads == 0, "rg_lru: heads = ", heads, " do not divide lru = ", lru); }

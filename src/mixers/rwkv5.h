@@ -22,11 +22,11 @@ struct Rwkv5 {
     void place(const Place& at) { width = at.width, depth = {at.layer, at.layers, at.width}; }
     void visit(auto& v) {
       v("inner", inner, width, "channels A");
-      v("heads", heads, heads_for(inner, 64), "heads H");
+      v("heads", heads, heads_for(inner, 64), "heads H", heads_range);
       v("gate", gate, true, "an output gate (5.1 and later)");
       v("by_channel", by_channel, true, "decay and bonus by channel (5.2), else by head");
       v("log_bonus", log_bonus, false, "the bonus is kept as its logarithm (5.0, 5.1)");
-      v("eps", norm_eps, 64e-5f, "of the norm", Range{0, 1});
+      v("eps", norm_eps, 64e-5f, "of the norm", eps_range);
     }
     void check() const { expect(inner % heads == 0, "rwkv5: heads = ", heads, " do not divide inner = ", inner); }
   };

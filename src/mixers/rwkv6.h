@@ -22,10 +22,10 @@ struct Rwkv6 {
     void visit(auto& v) {
       v("keys", keys, width, "channels of keys, H K");
       v("values", values, keys, "channels of values, H V");
-      v("heads", heads, heads_for(keys, 64), "heads H");
+      v("heads", heads, heads_for(keys, 64), "heads H", heads_range);
       v("mix_rank", mix_rank, width < 4096 ? 32 : 64, "of the token shift's matrices");
       v("decay_rank", decay_rank, width < 4096 ? 64 : 128, "of the decay's matrices");
-      v("eps", norm_eps, 64e-5f, "of the norm", Range{0, 1});
+      v("eps", norm_eps, 64e-5f, "of the norm", eps_range);
     }
     void check() const {
       expect(keys % heads == 0 && values % heads == 0, "rwkv6: heads = ", heads, " do not divide keys = ", keys, " and values = ", values);

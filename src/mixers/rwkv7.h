@@ -31,13 +31,13 @@ struct Rwkv7 {
     int usual_rank(double c) const { return std::max(1, static_cast<int>(std::lround(c * std::sqrt(width) / 32))) * 32; }
     void visit(auto& v) {
       v("inner", inner, width, "channels A");
-      v("heads", heads, heads_for(inner, 64), "heads H");
+      v("heads", heads, heads_for(inner, 64), "heads H", heads_range);
       v("decay_rank", decay_rank, usual_rank(2.5), "of the decay's matrices");
       v("rate_rank", rate_rank, usual_rank(2.5), "of the learning rate's matrices");
       v("value_rank", value_rank, usual_rank(1.7), "of the value mix's matrices; the first layer has none");
       v("gate_rank", gate_rank, usual_rank(5), "of the gate's matrices");
-      v("eps", norm_eps, 64e-5f, "of the norm", Range{0, 1});
-      v("key_eps", key_eps, 1e-12f, "bounds the norm of a key from below", Range{0, 1});
+      v("eps", norm_eps, 64e-5f, "of the norm", eps_range);
+      v("key_eps", key_eps, 1e-12f, "bounds the norm of a key from below", eps_range);
       v("key_clamp", key_clamp, true, "off: key_eps is added to the norm's square");
       v("twice", twice, false, "twice as much is taken away: negative eigenvalues");
     }

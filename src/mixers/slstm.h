@@ -20,9 +20,9 @@ struct Slstm {
     int layer = 0, layers = 1;                             // forget biases spread out with depth
     void place(const Place& at) { width = at.width, layer = at.layer, layers = at.layers; }
     void visit(auto& v) {
-      v("heads", heads, heads_for(width, std::max(1, width / 4)), "heads H");
+      v("heads", heads, heads_for(width, std::max(1, width / 4)), "heads H", heads_range);
       v("conv", taps, 4, "taps of the convolution before the gates i and f; 0: none", Range{0, 64});
-      v("eps", norm_eps, 1e-5f, "of the norm", Range{0, 1});
+      v("eps", norm_eps, 1e-5f, "of the norm", eps_range);
     }
     void check() const { expect(width % heads == 0, "slstm: heads = ", heads, " do not divide the width ", width); }
   };

@@ -20,13 +20,16 @@ struct SparseTransformer {
     std::string pattern = "merged";
     void place(const Place& at) { width = at.width, nth = at.nth, layers = at.layers; }
     void visit(auto& v) {
-      v("heads", heads, heads_for(width, 64), "heads");
-      v("dim", head_dim, width / heads, "of a head");
+      v("heads", heads, heads_for(width, 64), "heads", heads_range);
+      v("dim", head_dim, width / heads, "of a head", head_range);
       v("pattern", pattern, "merged", "sets of keys", Choice{"merged", "fixed", "alternating"});
       v("stride", stride, 128, "l, about sqrt(T)");
       v("summary", summary, 8, "c, the last of a block of l that all later tokens see, with fixed");
     }
-    void check() const { expect(summary <= stride, "sparse_transformer: summary = ", summary, " of stride = ", stride); }
+    void check() const {
+      expect(int64_t{heads} * head_dim <= 1 << 24, "sparse_transformer: heads = ", heads, " of dim = ", head_dim);
+      expect(summary <= stride, "sparse_transformer: summary = ", summary, " of stride = ", stride);
+    }
   };
   Options o;
   Attention attend;

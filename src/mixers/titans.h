@@ -24,12 +24,12 @@ struct NeuralMemory {
     float rate, clip, eps;
     // A segment, where there are such, is a chunk and a batch.
     void visit(auto& v, bool by_segments = false) {
-      v("memory_heads", heads, heads_for(width, 64), "heads of the memory");
+      v("memory_heads", heads, heads_for(width, 64), "heads of the memory", heads_range);
       v("depth", depth, 2, "matrices of the memory; 1: linear, the delta rule with momentum", Range{1, 16});
       v("expand", expand, 4, "hidden width of the memory, times that of a head", Range{1, 64});
       v("conv", taps, 4, "taps of convolutions on q, k and v; 0: none", Range{0, 64});
       v("rate", rate, depth == 1 ? 1.f : 0.1f, "the largest learning rate", Range{0, 1e3});
-      v("eps", eps, 1e-5f, "of the norms of keys, queries and the memory", Range{0, 1});
+      v("eps", eps, 1e-5f, "of the norms of keys, queries and the memory", eps_range);
       v("clip", clip, 0.f, "C, above the norm of a token's gradient g in a head's memory: g C / sqrt(C^2 + |g|^2); 0: off", Range{0, 1e12});
       if (by_segments) return;
       v("chunk", chunk, 1, "tokens that share an update", Range{1, 1 << 20});

@@ -48,7 +48,7 @@ struct Header {
   }
   void rest(auto& v) {
     v("norm", norm, "rms", "before each sublayer and at the end; simple_rms: without weights (TransNormerLLM)", Choice{"rms", "layer", "simple_rms"});
-    v("eps", eps, 1e-5f, "of the norms", Range{0, 1});
+    v("eps", eps, 1e-5f, "of the norms", eps_range);
     v("offset", offset, 0, "added to the norms' weights (Gemma: 1)", Range{0, 1});
     v("post", post, false, "norms after each sublayer too");
     v("carry", carry, 0, "a sublayer is added to its normalised input times this (MiniMax); 0: to its input", Range{0, 1e6});

@@ -22,7 +22,7 @@ T number(const Setting& s, const Range& r) {
   const auto [stop, error] = std::from_chars(begin, end, v);
   if (error != std::errc() || stop != end)
     fail_at(s.value_at, s.name, " = '", quoted(s.value).substr(0, 40), "' is no ", std::is_integral_v<T> ? "whole number" : "number");
-  if (!(static_cast<double>(v) >= r.least && static_cast<double>(v) <= r.most))
+  if (!within(v, r))
     fail_at(s.value_at, s.name, " = ", option_value(v), " is not in ", option_value(r.least), "..", option_value(r.most));
   return v;
 }
@@ -58,6 +58,13 @@ const Setting* OptionReader::find(const char* name) {
   for (const Setting& s : given_)
     if (s.name == name) return &s;
   return nullptr;
+}
+std::string OptionReader::beside() const {
+  std::string all;
+  for (const Setting& s : given_)
+    if (std::find(known_.begin(), known_.end(), s.name) != known_.end())
+      all += (all.empty() ? " beside " : ", ") + s.name + "=" + quoted(s.value).substr(0, 40);
+  return all;
 }
 void OptionReader::finish() const {
   for (size_t i = 0; i < given_.size(); ++i) {

@@ -38,6 +38,10 @@ struct Setting {                         // name=value, and where both begin
   size_t at = 0, value_at = 0;
 };
 struct Range { double least = 1, most = 1 << 24; };
+// Heads and their dimensions, up to what a configuration of a checkpoint may name; the channels of all heads are for check() to bound.
+inline constexpr Range heads_range{1, 1 << 16}, head_range{1, 1 << 16};
+// What norms and normalisers add, so that zeros stay zeros and are not NaN: from 1e-12, which is BERT's.
+inline constexpr Range eps_range{1e-12, 1};
 struct Choice {
   std::vector<std::string> of;
   Choice(std::initializer_list<std::string> all) : of(all) {}
@@ -50,6 +54,12 @@ std::string option_value(float v);
 inline std::string option_value(int v) { return option_value(int64_t{v}); }
 inline std::string option_value(bool v) { return v ? "on" : "off"; }
 inline std::string option_value(const std::string& v) { return v; }
+// In the precision of v: 1e-12 as a float, which is a little less, is in 1e-12..1.
+template <class T>
+bool within(T v, const Range& r) {
+  if constexpr (std::is_floating_point_v<T>) return v >= static_cast<T>(r.least) && v <= static_cast<T>(r.most);
+  else return static_cast<double>(v) >= r.least && static_cast<double>(v) <= r.most;
+}
 void read_option(const Setting& s, int64_t& v, const Range& r);
 void read_option(const Setting& s, int& v, const Range& r);
 void read_option(const Setting& s, double& v, const Range& r);
@@ -67,6 +77,8 @@ class OptionReader {
     if (const Setting* s = find(name)) {
       if constexpr (std::is_same_v<T, bool>) read_option(*s, field);
       else read_option(*s, field, r);
+    } else if constexpr (!std::is_same_v<T, bool>) {
+      check_default(name, field, r);
     }
   }
   void operator()(const char* name, std::string& field, const std::string& otherwise, const char*, const Choice& c) {
@@ -77,6 +89,13 @@ class OptionReader {
 
  private:
   const Setting* find(const char* name);
+  // A default that follows from other options may be none: a width of 1 has no two heads.
+  template <class T>
+  void check_default(const char* name, T v, const Range& r) const {
+    if (!within(v, r))
+      fail(owner_, ": ", name, " = ", option_value(v), " by default", beside(), " is not in ", option_value(r.least), "..", option_value(r.most));
+  }
+  std::string beside() const;            // " beside heads=7": what was given before
   std::span<const Setting> given_;
   std::string owner_;
   std::vector<std::string> known_;

@@ -157,7 +157,11 @@ void ForwardPanel(const CellScanArgs& a, const CellPlan& plan, const Panel& pane
   static thread_local std::vector<float> sums;
   static thread_local std::vector<const float*> rows;
   sums.resize(static_cast<size_t>(count * G * max_lanes)), rows.resize(static_cast<size_t>(count));
-  for (int64_t m = 0; m < count; ++m) rows[static_cast<size_t>(m)] = hidden[m] + panel.head * P;
+  for (int64_t m = 0; m < count; ++m) {
+    rows[static_cast<size_t>(m)] = hidden[m] + panel.head * P;
+    const float* x = a.x + (a.sequences.offsets[plan.order[static_cast<size_t>(m)]] + t) * a.x_stride + panel.first;
+    for (int g = 0; g < G; ++g) __builtin_prefetch(x + g * C);                 // while the product runs
+  }
   if (plan.direct) {
     for (int64_t row = 0; row < G * panel.count; ++row) {
       const int64_t g = row / panel.count, c = row % panel.count;

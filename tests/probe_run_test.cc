@@ -241,6 +241,17 @@ TEST_F(ProbeFiles, TwoProgramsAtOnceShareAFileOfResults) {
   EXPECT_EQ(both.code, 0) << read_text(at("first")) << read_text(at("second"));
   for (const std::string cell : {"gru", "lstm"}) EXPECT_NE(run(probe(cell)).err.find(" 12 of 12 cells are in "), std::string::npos) << cell;
 }
+// A recipe's script ends in what its caller adds.
+TEST_F(ProbeFiles, WhatIsGivenAgainHasItsLastValue) {
+  const std::string probe = "probe parity --blueprint 'd=8 gru' --set max=9 --steps 50 --seeds 3 --samples 4 --results '" + folder_ + "'";
+  const Ran r = run(probe + " --set max=6 --steps 2 --seeds 1");
+  EXPECT_EQ(r.code, 0) << r.err;
+  const std::string lines = read_text(at("parity.jsonl"));
+  EXPECT_EQ(std::count(lines.begin(), lines.end(), '\n'), 1);
+  EXPECT_NE(lines.find("\"steps\":2"), std::string::npos) << lines;
+  EXPECT_NE(lines.find("max=6"), std::string::npos) << lines;
+  EXPECT_EQ(lines.find("max=9"), std::string::npos) << lines;
+}
 TEST_F(ProbeFiles, CellsThatDivergeEndThereAndTheOthersRun) {
   Grid g{.base = easy(), .blueprints = {"d=8 gru"}, .axes = {{"rate", {"1e-2", "10"}}}, .seeds = {0, 1}};
   g.base.steps = 12, g.base.samples = 16, g.base.until = 2, g.base.decay = 0;

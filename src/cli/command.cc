@@ -110,7 +110,7 @@ Command& Command::action(Action f) {
   return *this;
 }
 Command& Command::option(const std::string& names, std::string& v, const std::string& value, const std::string& help) {
-  documented(tree_->nodes[at_].app->add_option(names, v, help), value);
+  documented(tree_->nodes[at_].app->add_option(names, v, help), value)->take_last();
   return *this;
 }
 Command& Command::option(const std::string& names, int64_t& v, const std::string& value, const std::string& help) {
@@ -118,7 +118,7 @@ Command& Command::option(const std::string& names, int64_t& v, const std::string
   CLI::Option* o = tree_->nodes[at_].app->add_option(names, CLI::callback_t([read](const CLI::results_t& given) {
     return read(given.back()).ec == std::errc();
   }), help);
-  o->type_name(value)->default_str(fmt::format("{}", v))->check(CLI::Validator([](std::string& s) {
+  o->type_name(value)->default_str(fmt::format("{}", v))->take_last()->check(CLI::Validator([](std::string& s) {
     int64_t n = 0;
     const auto [end, error] = std::from_chars(s.data(), s.data() + s.size(), n);
     if (error == std::errc::result_out_of_range) return "wanted a number of 64 bits, found " + s;
@@ -127,7 +127,7 @@ Command& Command::option(const std::string& names, int64_t& v, const std::string
   return *this;
 }
 Command& Command::option(const std::string& names, double& v, const std::string& value, const std::string& help) {
-  documented(tree_->nodes[at_].app->add_option(names, v, help), value)->default_str(fmt::format("{:g}", v));
+  documented(tree_->nodes[at_].app->add_option(names, v, help), value)->default_str(fmt::format("{:g}", v))->take_last();
   return *this;
 }
 Command& Command::option(const std::string& names, std::vector<std::string>& v, const std::string& value, const std::string& help) {
@@ -253,7 +253,9 @@ int Program::run(int argc, char** argv) {
     const auto unknown = verb.remaining();
     const bool wants_verb = !root.tree_->nodes[chosen()].verbs.empty();
     if (!unknown.empty() && (wants_verb || dynamic_cast<const CLI::ExtrasError*>(&e))) meant = meant_by(unknown[0], verb);
-    fmt::print(stderr, "{}: {}{} (see {} --help)\n", path_of(chosen()), one_line(e.what()), meant, path_of(chosen()));
+    const bool no_verb = wants_verb && !unknown.empty() && !unknown[0].starts_with('-');
+    fmt::print(stderr, "{}: {}{} (see {} --help)\n", path_of(chosen()), no_verb ? fmt::format("'{}' is no verb", unknown[0]) : one_line(e.what()),
+               meant, path_of(chosen()));
     return 2;
   }
   const int at = chosen();

@@ -142,7 +142,7 @@ bool holds(const MixerInfo& m) {
       first.seconds = std::min(first.seconds, b.decode(near).seconds), then.seconds = std::min(then.seconds, b.decode(far).seconds);
   }
   const double grows = then.flops / first.flops;
-  const bool time = (then_bytes < 2 * first_bytes + 1 ? as_read : fitted) <= most;
+  const bool time = (then_bytes <= 2 * first_bytes ? as_read : fitted) <= most;
   const bool decode = !decodes(m) || grows > 1.1 || (then.seconds < 1.5 * first.seconds && then_bytes == first_bytes);
   std::printf("%-18s %6.2f %6.2f %6.2f %7ldk %11.0f %11.0f %10.1f %10.1f %10zu %10zu  %s%s\n", m.doc->name, theory, fitted, as_read, last / 1024,
               lengths[0] / seconds[0], lengths.back() / seconds.back(), 1e6 * first.seconds, 1e6 * then.seconds, first_bytes, then_bytes,

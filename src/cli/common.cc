@@ -69,8 +69,7 @@ std::string model_path(const std::string& given) {
     for (const std::string& path : {assets_folder() + "/" + name, assets_folder() + "/" + name + ".gguf"})
       if (file_exists(path) && (is_folder(path) || path.ends_with(".gguf"))) return path;
   if (is_blueprint(name)) return name;
-  std::string known;
-  for (const auto& n : shipped_models()) known += (known.empty() ? "" : ", ") + n;
+  const std::string known = listed(shipped_models());
   const std::string meant = name.find('/') == std::string::npos ? nearest(name, model_names()) : "";
   fail(name, ": no such file or folder, and no model of that name ships (", known.empty() ? "there are none in " + assets_folder() : "there are: "
       + known, ")", meant.empty() ? "" : "; did you mean " + meant + "?");

@@ -1,6 +1,8 @@
 // headrace probe: lists the tasks, shows their samples, writes them to a file, trains and tests blueprints on them.
 #include <fmt/core.h>
 
+#include <utility>
+
 #include "base/error.h"
 #include "base/file.h"
 #include "base/nearest.h"
@@ -224,17 +226,8 @@ std::string without_meaning(const Options& o, const Command& c) {
   return "";
 }
 
-// A parameter that is given again has its last value, as an option has.
-std::vector<std::string> last_of_each(const std::vector<std::string>& settings) {
-  std::vector<std::string> last;
-  for (const std::string& s : settings) {
-    std::erase_if(last, [&](const std::string& before) { return before.substr(0, before.find('=')) == s.substr(0, s.find('=')); });
-    last.push_back(s);
-  }
-  return last;
-}
 int act(Options o, const Command& c) {
-  o.set = last_of_each(o.set);
+  for (const std::string& s : std::exchange(o.set, {})) set_parameter(o.set, s);   // given again, it has its last value, as an option has
   const auto on_ranks = [&](int (*f)(const Options&)) {
     const int code = f(o);
     end_ranks();

@@ -105,6 +105,7 @@ struct Residue {
 // What one key head's queries of some residues, their keys `key` .. `key + count` and every l-th on, make of all that they see.
 void attend(const AttentionArgs& a, int s, int kv_head, int64_t key, int64_t count, bool beside_window) {
   static thread_local std::vector<float> q, y, lse, pages;
+  static thread_local std::vector<float*> pointers;
   const int64_t l = a.pattern->block, begin = a.sequences.offsets[s], G = a.heads / a.kv_heads, K = a.key, V = a.value;
   const int64_t page_floats = page_tokens * (K + V);
   int64_t keys = 0;
@@ -121,7 +122,7 @@ void attend(const AttentionArgs& a, int s, int kv_head, int64_t key, int64_t cou
     lse.resize(std::max(lse.size(), rows));
     for (int64_t u = 0; u < of.queries; ++u)
       std::memcpy(q.data() + u * G * K, a.q + (begin + of.first + u * l) * a.q_stride + kv_head * G * K, static_cast<size_t>(G * K) * sizeof(float));
-    std::vector<float*> pointers;
+    pointers.clear();
     for (int64_t p = 0; p * page_tokens < of.keys; ++p) pointers.push_back(pages.data() + r * apart + p * page_floats);
     AttentionArgs own = a;
     const int64_t offsets[] = {0, of.queries};

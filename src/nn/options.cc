@@ -26,11 +26,6 @@ T number(const Setting& s, const Range& r) {
     fail_at(s.value_at, s.name, " = ", option_value(v), " is not in ", option_value(r.least), "..", option_value(r.most));
   return v;
 }
-std::string list(std::span<const std::string> names) {
-  std::string all;
-  for (const std::string& n : names) all += (all.empty() ? "" : ", ") + n;
-  return all;
-}
 
 }  // namespace
 
@@ -49,7 +44,7 @@ void read_option(const Setting& s, bool& v) {
 }
 void read_option(const Setting& s, std::string& v, const Choice& c) {
   if (!c.of.empty() && std::find(c.of.begin(), c.of.end(), s.value) == c.of.end())
-    fail_at(s.value_at, s.name, " = '", quoted(s.value).substr(0, 40), "'; known: ", list(c.of));
+    fail_at(s.value_at, s.name, " = '", quoted(s.value).substr(0, 40), "'; known: ", listed(c.of));
   v = s.value;
 }
 
@@ -71,7 +66,7 @@ void OptionReader::finish() const {
     const Setting& s = given_[i];
     if (std::find(known_.begin(), known_.end(), s.name) == known_.end())
       fail_at(s.at, owner_, " has no option '", quoted(s.name).substr(0, 40), "'; ",
-              known_.empty() ? "it has none" : did_you_mean(s.name, known_) + "it has: " + list(known_));
+              known_.empty() ? "it has none" : did_you_mean(s.name, known_) + "it has: " + listed(known_));
     for (size_t j = 0; j < i; ++j)
       if (given_[j].name == s.name) fail_at(s.at, owner_, ": ", s.name, " is given twice");
   }

@@ -43,8 +43,7 @@ void place(Cell& c, const std::string& name, const std::string& value) {
   if (c.blueprint.find(hole) != std::string::npos) {
     for (size_t at; (at = c.blueprint.find(hole)) != std::string::npos;) c.blueprint.replace(at, hole.size(), value);
   } else if (std::find(known.begin(), known.end(), name) != known.end()) {
-    std::erase_if(c.set, [&](const std::string& s) { return s.starts_with(name + "="); });
-    c.set.push_back(name + "=" + value);
+    set_parameter(c.set, name + "=" + value);
   } else if (name == "rate") c.rate = number(name, value, CellRanges::rate);
   else if (name == "steps") c.steps = whole(name, value, CellRanges::steps);
   else if (name == "batch") c.batch = whole(name, value, CellRanges::batch);

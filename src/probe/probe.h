@@ -64,6 +64,7 @@ struct TaskInfo {
 std::span<const TaskInfo> tasks();
 const TaskInfo* find_task(std::string_view name);        // null: unknown
 const TaskInfo& task_by_name(std::string_view name);     // throws Error that names those there are
+void set_parameter(std::vector<std::string>& settings, const std::string& setting);   // "L=128", in place of what L was set to before
 // "L=128", ...: throws Error that names the task, the parameter and its range.
 Task open_task(std::string_view name, std::span<const std::string> settings = {});
 

@@ -64,9 +64,13 @@ const TaskInfo* find_task(std::string_view name) {
 const TaskInfo& task_by_name(std::string_view name) {
   if (const TaskInfo* t = find_task(name)) return *t;
   std::vector<std::string> names;
-  std::string known;
-  for (const TaskInfo& t : tasks()) names.emplace_back(t.doc.name), known += (known.empty() ? "" : ", ") + names.back();
-  fail("probe '", quoted(name).substr(0, 40), "'; ", did_you_mean(name, names), "known: ", known);
+  for (const TaskInfo& t : tasks()) names.emplace_back(t.doc.name);
+  fail("probe '", quoted(name).substr(0, 40), "'; ", did_you_mean(name, names), "known: ", listed(names));
+}
+void set_parameter(std::vector<std::string>& settings, const std::string& setting) {
+  const auto name = [](std::string_view s) { return s.substr(0, s.find('=')); };
+  std::erase_if(settings, [&](const std::string& before) { return name(before) == name(setting); });
+  settings.push_back(setting);
 }
 Task open_task(std::string_view name, std::span<const std::string> settings) {
   const TaskInfo& info = task_by_name(name);

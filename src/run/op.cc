@@ -61,10 +61,8 @@ void check_parameters(const OpInfo& info, const Value& parameters) {
   }
   for (const auto& [key, value] : *given) {
     if (std::find(known.begin(), known.end(), key) != known.end()) continue;
-    std::string all;
-    for (const std::string& k : known) all += (all.empty() ? "" : ", ") + k;
     fail("op ", info.name, ": parameter ", quoted(key.substr(0, 80)), " is not known; ", did_you_mean(key, known), "known: ",
-         all.empty() ? "none" : all);
+         known.empty() ? "none" : listed(known));
   }
 }
 
@@ -138,9 +136,7 @@ std::map<std::string, Tensor> run_op(const std::string& name, const std::map<std
     if (tape) add_gradients(name, *tape, inputs, d, c.out);
     return std::move(c.out);
   }
-  std::string known;
-  for (const std::string& n : names) known += (known.empty() ? "" : ", ") + n;
-  fail("operator '", quoted(name), "' is not known; ", did_you_mean(name, names), "known: ", known);
+  fail("operator '", quoted(name), "' is not known; ", did_you_mean(name, names), "known: ", listed(names));
 }
 
 }  // namespace headrace

@@ -48,9 +48,7 @@ class Reader {
       field = *s;
       return;
     }
-    std::string all;
-    for (const std::string& c : choice.of) all += (all.empty() ? "" : ", ") + c;
-    wrong(key, "one of " + all, *v);
+    wrong(key, "one of " + listed(choice.of), *v);
   }
   void operator()(const char* key, std::vector<std::string>& field, const char*) {
     if (const Value* v = find(key); v && !read_value(*v, field)) wrong(key, "a list of texts", *v);
@@ -97,13 +95,10 @@ class Reader {
   }
   void unknown() {
     for (const auto& [key, v] : *at_->get<Object>())
-      if (!known_.contains(key)) {
-        std::string all;
-        for (const std::string& k : order_) all += (all.empty() ? "" : ", ") + k;
+      if (!known_.contains(key))
         faults_.push_back(text(place(key), path_, quoted(key).substr(0, 60), ": no such key, found ", shown(v), "; ",
                                did_you_mean(key, order_),
-                               path_.empty() ? "a recipe" : "[" + path_.substr(0, path_.size() - 1) + "]", " has ", all));
-      }
+                               path_.empty() ? "a recipe" : "[" + path_.substr(0, path_.size() - 1) + "]", " has ", listed(order_)));
   }
   void finish() {
     unknown();
